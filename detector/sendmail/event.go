@@ -1,0 +1,55 @@
+package sendmail
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Kind says what an Event tells of its address.
+type Kind uint8
+
+const (
+	// Offence: the client was refused or misbehaved; Event.Reason says how.
+	Offence Kind = iota
+	// Connected: a session began (connect from, LogLevel 10).
+	Connected
+	// Accepted: a message was accepted from the client (from= with
+	// nrcpts > 0); Event.Count is the number of accepted recipients.
+	Accepted
+	// Authenticated: AUTH succeeded (AUTH=server, LogLevel 9).
+	Authenticated
+	// Delivered: our host delivered a message to the address (to= with
+	// stat=Sent and a remote relay).
+	Delivered
+)
+
+// Event is what one line proves, alone or with its session.
+type Event struct {
+	// Line is the Input.Line of the line that the event is about, not of the
+	// line that proved the address.
+	Line uint64
+	// Time is the Input.Time of that same line.
+	Time time.Time
+	// Addr is the client's address, unmapped and without zone.
+	Addr netip.Addr
+	// Session numbers the SMTP session within this Memory; never 0.
+	Session uint64
+	// User is a keyed hash of the AUTH user name, 0 if the line names none.
+	// The name itself is never kept.
+	User uint64
+	// Count is how many times it happened: the N of "message repeated N
+	// times", else 1. For Accepted see there.
+	Count uint32
+	Kind  Kind
+	// Reason is the class of an Offence, ReasonNone for other kinds.
+	Reason Reason
+	// Temporary: the client got a 4xx reply.
+	Temporary bool
+	// NullSender: the envelope sender of the transaction is <> as far as the
+	// session's lines tell.
+	NullSender bool
+	// ViaSession: the address came from another line of the session.
+	ViaSession bool
+	// Text is the line's text with secrets masked (see Mask).
+	Text string
+}
