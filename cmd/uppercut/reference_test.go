@@ -90,7 +90,7 @@ func writeDefault(t *testing.T, b *bytes.Buffer, value reflect.Value) {
 		t.Fatal(err)
 	}
 	shown := strings.TrimSpace(text.String())
-	if strings.Contains(shown, "\n") {
+	if value.Kind() == reflect.Slice && value.Len() > 0 {
 		fmt.Fprintf(b, "\nDefault:\n\n```yaml\n%s\n```\n", shown)
 		return
 	}
@@ -121,7 +121,7 @@ func structDocs(t *testing.T) map[string]string {
 // packageDirs maps the folders that hold configuration to package paths.
 func packageDirs(t *testing.T) map[string]string {
 	t.Helper()
-	dirs := map[string]string{".": "main"}
+	dirs := map[string]string{".": "uppercut/cmd/uppercut"}
 	for _, top := range []string{"receiver", "detector", "enforcer"} {
 		err := filepath.WalkDir(filepath.Join("../..", top), func(path string, d fs.DirEntry, err error) error {
 			if err == nil && d.IsDir() {
