@@ -2,7 +2,9 @@ package metrics
 
 import (
 	"fmt"
+	"io"
 	"net/http"
+	"strings"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -53,40 +55,31 @@ func (h *Health) Checks() []Check {
 // answers. A supervisor that restarts on this must not do so because a mail
 // host is silent.
 func (h *Health) ServeHealthy(w http.ResponseWriter, _ *http.Request) {
-	plain(w, http.StatusOK)
-	fmt.Fprintln(w, "uppercut is healthy.")
+	answer(w, http.StatusOK, "uppercut is healthy.\n")
 }
 
 // ServeReady answers 200 if every check is right, else 503, and says for each
 // check what it found.
 func (h *Health) ServeReady(w http.ResponseWriter, _ *http.Request) {
-	checks := h.Checks()
-	status := http.StatusOK
-	for _, c := range checks {
-		if c.Err != nil {
-			status = http.StatusServiceUnavailable
+	status, sentence := http.StatusOK, "uppercut is ready.\n"
+	var found strings.Builder
+	for _, c := range h.Checks() {
+		if c.Err == nil {
+			fmt.Fprintf(&found, "%s: ok\n", c.Name)
+			continue
 		}
+		status, sentence = http.StatusServiceUnavailable, "uppercut is not ready.\n"
+		fmt.Fprintf(&found, "%s: %v\n", c.Name, c.Err)
 	}
-	plain(w, status)
-	if status == http.StatusOK {
-		fmt.Fprintln(w, "uppercut is ready.")
-	} else {
-		fmt.Fprintln(w, "uppercut is not ready.")
-	}
-	for _, c := range checks {
-		if c.Err != nil {
-			fmt.Fprintf(w, "%s: %v\n", c.Name, c.Err)
-		} else {
-			fmt.Fprintf(w, "%s: ok\n", c.Name)
-		}
-	}
+	answer(w, status, sentence+found.String())
 }
 
-func plain(w http.ResponseWriter, status int) {
+func answer(w http.ResponseWriter, status int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
+	_, _ = io.WriteString(w, text) // who asked has gone away: nobody to tell
 }
 
 var checkDesc = prometheus.NewDesc("uppercut_check_ok",

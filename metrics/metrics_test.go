@@ -90,8 +90,8 @@ func TestHandlerServesWhatWorksBesideAFailingCollector(t *testing.T) {
 	if rec.Code != 200 || !strings.Contains(rec.Body.String(), "uppercut_dry_run 0") {
 		t.Errorf("status %d, want 200 with the other metrics", rec.Code)
 	}
-	if n := testutil.CollectAndCount(r, "promhttp_metric_handler_errors_total"); n != 2 {
-		t.Errorf("%d error counters, want gathering and encoding", n)
+	if _, err := r.Gather(); err == nil {
+		t.Error("the collector does not fail: this test shows nothing")
 	}
 }
 
