@@ -97,7 +97,9 @@ func TestHandlerServesWhatWorksBesideAFailingCollector(t *testing.T) {
 
 type failing struct{}
 
-func (failing) Describe(ch chan<- *prometheus.Desc) { ch <- prometheus.NewDesc("broken", "x", nil, nil) }
+func (failing) Describe(ch chan<- *prometheus.Desc) {
+	ch <- prometheus.NewDesc("broken", "x", nil, nil)
+}
 
 func (failing) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.NewInvalidMetric(prometheus.NewDesc("broken", "x", nil, nil), errors.New("kernel does not answer"))
