@@ -1,27 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/spf13/cobra"
-
-	"uppercut/detector"
 )
-
-// judgement is what a replay needs of a configuration.
-type judgement struct {
-	Detector detector.Config
-	// Exempt says why a prefix is never blocked, "" if it may be; nil exempts
-	// nobody.
-	Exempt func(netip.Prefix) (cause string)
-}
-
-// loadJudgement reads a configuration file; "" means the one that the command
-// line or the default names.
-type loadJudgement func(path string) (judgement, error)
 
 // replayFlags are the flags of uppercut replay.
 type replayFlags struct {
@@ -32,7 +18,7 @@ type replayFlags struct {
 	top     int
 }
 
-func newReplayCommand(load loadJudgement) *cobra.Command {
+func newReplayCommand(env *environment) *cobra.Command {
 	var flags replayFlags
 	command := &cobra.Command{
 		Use:   "replay [flags] FILE... | -",
@@ -48,9 +34,9 @@ RFC 5424 lines are told apart by themselves.`,
   uppercut replay --format json maillog.1.gz | jq '.blocks[].prefix'
   grep 198.51.100.7 maillog | uppercut replay --events -
   uppercut replay --compare stricter.yaml maillog`,
-		Args: cobra.MinimumNArgs(1),
+		Args: atLeastOne("a FILE, or - for standard input"),
 		RunE: func(cmd *cobra.Command, paths []string) error {
-			return replay(cmd, load, flags, paths)
+			return env.replay(cmd.Context(), flags, paths)
 		},
 	}
 	f := command.Flags()
@@ -62,44 +48,43 @@ RFC 5424 lines are told apart by themselves.`,
 	return command
 }
 
-func replay(cmd *cobra.Command, load loadJudgement, flags replayFlags, paths []string) error {
+func (env *environment) replay(ctx context.Context, flags replayFlags, paths []string) error {
 	if flags.format != "text" && flags.format != "json" {
-		return fmt.Errorf("--format: %q is neither text nor json", flags.format)
+		return exitCode{exitUsage, fmt.Errorf("--format: %q is neither text nor json", flags.format)}
 	}
 	zone, err := time.LoadLocation(flags.zone)
 	if err != nil {
-		return fmt.Errorf("--zone: %w", err)
+		return exitCode{exitUsage, fmt.Errorf("--zone: %w", err)}
 	}
-	rules, err := load("")
+	config, err := env.config()
 	if err != nil {
 		return err
 	}
-	in := &input{paths: paths, stdin: cmd.InOrStdin(), zone: zone}
+	in := &input{paths: paths, stdin: env.stdin, zone: zone}
 	if flags.events {
-		return replayEvents(cmd.Context(), in, rules, cmd.OutOrStdout())
+		return replayEvents(ctx, in, config, env.stdout)
 	}
-	return replayReport(cmd, in, rules, flags)
+	return env.replayReport(ctx, in, config, flags)
 }
 
 // replayReport judges every line and prints what came of it. What could be read
 // is reported even when a file could not be read to its end.
-func replayReport(cmd *cobra.Command, in *input, rules judgement, flags replayFlags) error {
+func (env *environment) replayReport(ctx context.Context, in *input, c Config, flags replayFlags) error {
 	r := newReport()
-	judge, err := newJudge(rules, r)
+	judge, err := newJudge(c, r)
 	if err != nil {
 		return err
 	}
-	stop := showProgress(cmd.ErrOrStderr(), &in.progress)
+	stop := showProgress(env.stderr, &in.progress)
 	begin := time.Now()
-	readErr := in.each(cmd.Context(), rules.Detector, judge.observe)
+	readErr := in.each(ctx, c.Detector, judge.observe)
 	judge.finish()
 	r.finish(in.totals(), time.Since(begin))
 	stop()
 	if flags.format == "json" {
-		err = r.writeJSON(cmd.OutOrStdout())
+		err = r.writeJSON(env.stdout)
 	} else {
-		err = r.writeText(cmd.OutOrStdout(), flags.top, in.zone)
+		err = r.writeText(env.stdout, flags.top, in.zone)
 	}
 	return errors.Join(readErr, err)
 }
-

@@ -27,11 +27,11 @@ type offenceJSON struct {
 }
 
 // replayEvents prints every offence as a JSON object on a line of its own.
-func replayEvents(ctx context.Context, in *input, rules judgement, w io.Writer) error {
+func replayEvents(ctx context.Context, in *input, c Config, w io.Writer) error {
 	out := bufio.NewWriter(w)
 	encoder := json.NewEncoder(out)
 	var writeErr error
-	d, err := detector.New(rules.Detector, detector.Options{
+	d, err := detector.New(c.Detector, detector.Options{
 		OnEvent: func(l *detector.Line, e *sendmail.Event) {
 			if e.Kind == sendmail.Offence && writeErr == nil {
 				writeErr = encoder.Encode(in.offence(l, e))
@@ -41,7 +41,7 @@ func replayEvents(ctx context.Context, in *input, rules judgement, w io.Writer) 
 	if err != nil {
 		return err
 	}
-	err = in.each(ctx, rules.Detector, func(l *detector.Line) { d.Observe(l) })
+	err = in.each(ctx, c.Detector, func(l *detector.Line) { d.Observe(l) })
 	return errors.Join(err, writeErr, out.Flush())
 }
 

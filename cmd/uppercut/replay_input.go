@@ -75,7 +75,7 @@ func (in *input) each(ctx context.Context, c detector.Config, handle func(*detec
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	p := &parsers{work: make(chan *batch), parser: parser, zone: in.zone}
+	p := &parsers{work: make(chan *chunk), parser: parser, zone: in.zone}
 	p.start(ctx, runtime.GOMAXPROCS(0))
 	defer p.wait()
 	defer cancel()
@@ -185,10 +185,10 @@ type source struct {
 	first    time.Time
 	progress *progress
 	calendar *logfile.Calendar
-	batches  chan *batch
+	chunks   chan *chunk
 	parsers  *parsers
 
-	batch *batch
+	chunk *chunk
 	next  int
 	// line is the next line, nil at the end of the file.
 	line *detector.Line
@@ -236,13 +236,13 @@ func firstTime(path string, zone *time.Location) (time.Time, error) {
 		return time.Time{}, err
 	}
 	defer f.Close()
-	text, err := f.Next()
+	text, err := f.Next(make([]byte, logfile.MaxLine))
 	if err != nil {
 		return time.Time{}, nil // reading will say what is wrong
 	}
 	parser := logfile.NewHeaderParser(zone)
 	var h logfile.Header
-	for line := range lines(text) {
+	for line := range lines(string(text)) {
 		if !parser.Parse(line, &h) || h.Stamp == logfile.StampNone {
 			continue
 		}
@@ -268,9 +268,9 @@ func (s *source) open(ctx context.Context, p *parsers, in *input) {
 	}
 	s.last = modified
 	s.calendar = logfile.NewCalendar(modified, in.zone)
-	s.batches = make(chan *batch, 3)
+	s.chunks = make(chan *chunk, 3)
 	s.parsers = p
-	p.readers.Go(func() { p.read(ctx, file, s.batches) })
+	p.readers.Go(func() { p.read(ctx, file, s.chunks) })
 }
 
 func (in *input) openFile(path string) (*logfile.File, error) {
@@ -282,13 +282,13 @@ func (in *input) openFile(path string) (*logfile.File, error) {
 
 // advance goes to the next line; false at the end of the file.
 func (s *source) advance() bool {
-	for s.batch == nil || s.next == len(s.batch.lines) {
-		if !s.nextBatch() {
+	for s.chunk == nil || s.next == len(s.chunk.lines) {
+		if !s.nextChunk() {
 			s.line = nil
 			return false
 		}
 	}
-	s.line = &s.batch.lines[s.next]
+	s.line = &s.chunk.lines[s.next]
 	s.next++
 	s.complete(s.line)
 	return true
@@ -315,14 +315,14 @@ func (s *source) complete(l *detector.Line) {
 	}
 }
 
-// nextBatch gives the finished batch back and takes the next.
-func (s *source) nextBatch() bool {
-	if s.batch != nil {
-		s.lines += s.batch.count
-		s.parsers.recycle(s.batch)
-		s.batch = nil
+// nextChunk gives the finished chunk back and takes the next.
+func (s *source) nextChunk() bool {
+	if s.chunk != nil {
+		s.lines += s.chunk.count
+		s.parsers.recycle(s.chunk)
+		s.chunk = nil
 	}
-	b, ok := <-s.batches
+	b, ok := <-s.chunks
 	if !ok {
 		return false
 	}
@@ -339,7 +339,7 @@ func (s *source) nextBatch() bool {
 	}
 	s.unread += b.unread
 	s.progress.lines.Add(int64(b.count))
-	s.batch, s.next = b, 0
+	s.chunk, s.next = b, 0
 	return true
 }
 

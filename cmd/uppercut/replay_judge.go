@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"uppercut/detector"
@@ -20,27 +21,39 @@ type judge struct {
 // which wait for the ceiling of blocks a minute are given.
 const patience = time.Hour
 
-func newJudge(rules judgement, r *report) (*judge, error) {
+func newJudge(c Config, r *report) (*judge, error) {
 	j := &judge{report: r}
-	d, err := detector.New(rules.Detector, detector.Options{
-		Exempt:  j.exempt(rules.Exempt),
+	d, err := detector.New(c.Detector, detector.Options{
+		Exempt:  j.spare(exemptByConfig(c)),
 		OnEvent: func(l *detector.Line, e *sendmail.Event) { r.event(l, e) },
 	})
 	j.detector = d
 	return j, err
 }
 
-// exempt notes whom the guards save.
-func (j *judge) exempt(ask func(netip.Prefix) string) func(netip.Prefix) string {
-	if ask == nil {
-		return nil
-	}
+// spare notes whom the guards save.
+func (j *judge) spare(exempt func(netip.Prefix) string) func(netip.Prefix) string {
 	return func(p netip.Prefix) string {
-		cause := ask(p)
+		cause := exempt(p)
 		if cause != "" {
 			j.report.spare(p, cause)
 		}
 		return cause
+	}
+}
+
+// exemptByConfig is the part of the guards that needs no gateway: the allow
+// list, and the ranges that are nobody's on the Internet.
+func exemptByConfig(c Config) func(netip.Prefix) (cause string) {
+	return func(p netip.Prefix) string {
+		a := p.Addr()
+		switch {
+		case slices.ContainsFunc(c.Enforcer.Allow, p.Overlaps):
+			return "allow list"
+		case a.IsPrivate(), a.IsLoopback(), a.IsLinkLocalUnicast(), a.IsMulticast(), a.IsUnspecified():
+			return "private range"
+		}
+		return ""
 	}
 }
 

@@ -12,23 +12,17 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-	"unsafe"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 )
 
-const (
-	// chunkSize is how much text a chunk holds at most, unless one line is
-	// longer. It fits the second-level cache and costs a thousand lines one
-	// hand-over.
-	chunkSize = 256 << 10
-	// maxLine is where a line is cut, in bytes. Syslog daemons cut at 8 KiB or
-	// 64 KiB; what is longer is no log line.
-	maxLine = chunkSize
-	// maxWindow bounds what a zstd file may make the reader allocate, in bytes.
-	maxWindow = 64 << 20
-)
+// MaxLine is where a line is cut, in bytes. Syslog daemons cut at 8 KiB or 64
+// KiB; what is longer is no log line. It is the least size of a buffer for Next.
+const MaxLine = 64 << 10
+
+// maxWindow bounds what a zstd file may make the reader allocate, in bytes.
+const maxWindow = 64 << 20
 
 // File is a log file while it is read. Size and Consumed may be called by any
 // goroutine, the rest by one.
@@ -128,27 +122,22 @@ func (f *File) Modified() time.Time { return f.modified }
 // Consumed is how many of Size bytes have been read.
 func (f *File) Consumed() int64 { return f.packed.n.Load() }
 
-// Next returns the next chunk of text: whole lines, each but perhaps the last of
-// the file with its LF. A line of more than 256 KiB is cut. The string is
-// immutable and no later chunk shares its memory. At the end the error is
-// io.EOF; any other says where in the unpacked text reading broke off, and
-// what came before it has been returned.
-func (f *File) Next() (string, error) {
+// Next fills buf, of at least MaxLine bytes, with the text that follows, and
+// returns the whole lines in it, each with its LF except perhaps the last of the
+// file. At the end the error is io.EOF; any other says where in the unpacked
+// text reading broke off, and all whole lines before it have been returned.
+func (f *File) Next(buf []byte) ([]byte, error) {
 	for f.err == nil {
-		if chunk := f.fill(); len(chunk) > 0 {
-			// The chunk is never written again, so a copy would buy nothing;
-			// it costs a tenth of the time that parsing takes.
-			return unsafe.String(unsafe.SliceData(chunk), len(chunk)), nil
+		if text := f.fill(buf); len(text) > 0 {
+			return text, nil
 		}
 	}
-	return "", f.err
+	return nil, f.err
 }
 
-// fill reads a chunk's worth and returns the whole lines of it.
-func (f *File) fill() []byte {
-	buf := make([]byte, chunkSize)
+func (f *File) fill(buf []byte) []byte {
 	n := copy(buf, f.rest)
-	f.rest = nil
+	f.rest = f.rest[:0]
 	for n < len(buf) && f.err == nil {
 		var m int
 		m, f.err = f.text.Read(buf[n:])
@@ -192,12 +181,12 @@ func (f *File) wholeLines(b []byte) []byte {
 	if f.err != nil { // the last line may be half a line
 		return b[:end]
 	}
-	if end == 0 && len(b) >= maxLine {
+	if end == 0 && len(b) >= MaxLine {
 		f.cutting = true
 		b[len(b)-1] = '\n'
 		return b
 	}
-	f.rest = bytes.Clone(b[end:])
+	f.rest = append(f.rest, b[end:]...)
 	return b[:end]
 }
 
