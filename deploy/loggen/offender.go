@@ -4,7 +4,7 @@ import "time"
 
 // abuses are what offenders do, as often as a public mail host sees it.
 var abuses = []choice{
-	{26, (*session).listed},
+	{60, (*session).listed},
 	{18, (*session).guessPasswords},
 	{12, (*session).harvest},
 	{9, (*session).relayOut},
