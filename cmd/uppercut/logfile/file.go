@@ -9,9 +9,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"time"
+	"unicode"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -206,11 +208,15 @@ func Stem(path string) string {
 	for _, ext := range []string{".gz", ".zst", ".bz2"} {
 		path = strings.TrimSuffix(path, ext)
 	}
-	base := strings.TrimRight(path, "0123456789")
-	if len(base) > 1 && len(base) < len(path) && (base[len(base)-1] == '.' || base[len(base)-1] == '-') {
-		return base[:len(base)-1]
+	stem := strings.TrimRight(path, "0123456789")
+	if len(stem) == len(path) || !strings.HasSuffix(stem, ".") && !strings.HasSuffix(stem, "-") {
+		return path
 	}
-	return path
+	stem = stem[:len(stem)-1]
+	if !strings.ContainsFunc(filepath.Base(stem), unicode.IsLetter) { // 10.0.0.1 is a host
+		return path
+	}
+	return stem
 }
 
 // counter counts what is read through it.
