@@ -213,9 +213,11 @@ func (g *Guard) watchEvents(ctx context.Context) error {
 		return err
 	}
 	// A gateway with a million routes spends at most a tenth of its time here.
-	until := max(g.configuration().Refresh, 9*time.Since(began))
-	ctx, cancel := context.WithTimeout(ctx, until)
+	wait := max(g.configuration().Refresh, 9*time.Since(began))
+	// Not a deadline: with one the socket would not notice that ctx ends.
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer time.AfterFunc(wait, cancel).Stop()
 	return g.takeEvents(ctx, conn)
 }
 
