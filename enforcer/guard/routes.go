@@ -35,7 +35,10 @@ func readRouting(ctx context.Context, netns int) (r routing, err error) {
 		{"next hops", unix.RTM_GETNEXTHOP, make([]byte, sizeofNextHopMessage)},
 	} {
 		err := conn.dump(ctx, dump.kind, dump.request, r.take)
-		if err != nil && !(dump.kind == unix.RTM_GETNEXTHOP && errors.Is(err, unix.EOPNOTSUPP)) { // before Linux 5.3
+		if dump.kind == unix.RTM_GETNEXTHOP && errors.Is(err, unix.EOPNOTSUPP) {
+			err = nil // before Linux 5.3 there are none
+		}
+		if err != nil {
 			return r, fmt.Errorf("read %s: %w", dump.what, err)
 		}
 	}
