@@ -93,8 +93,12 @@ func run(t *testing.T, g *Guard) {
 	go func() { ended <- g.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
+		began := time.Now()
 		if err := <-ended; err != nil {
 			t.Errorf("Run = %v", err)
+		}
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("Run ended %v after it was told to", took)
 		}
 	})
 }

@@ -35,7 +35,10 @@ func readRouting(ctx context.Context, netns int) (r routing, err error) {
 		{"next hops", unix.RTM_GETNEXTHOP, make([]byte, sizeofNextHopMessage)},
 	} {
 		err := conn.dump(ctx, dump.kind, dump.request, r.take)
-		if err != nil && !(dump.kind == unix.RTM_GETNEXTHOP && errors.Is(err, unix.EOPNOTSUPP)) { // before Linux 5.3
+		if dump.kind == unix.RTM_GETNEXTHOP && errors.Is(err, unix.EOPNOTSUPP) {
+			err = nil // before Linux 5.3 there are none
+		}
+		if err != nil {
 			return r, fmt.Errorf("read %s: %w", dump.what, err)
 		}
 	}
@@ -213,9 +216,11 @@ func (g *Guard) watchEvents(ctx context.Context) error {
 		return err
 	}
 	// A gateway with a million routes spends at most a tenth of its time here.
-	until := max(g.configuration().Refresh, 9*time.Since(began))
-	ctx, cancel := context.WithTimeout(ctx, until)
+	wait := max(g.configuration().Refresh, 9*time.Since(began))
+	// Not a deadline: with one the socket would not notice that ctx ends.
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer time.AfterFunc(wait, cancel).Stop()
 	return g.takeEvents(ctx, conn)
 }
 
