@@ -125,10 +125,10 @@ func sentences(verdicts []detector.Verdict) map[netip.Prefix]sentence {
 // writeText prints up to top prefixes of each kind, all for 0.
 func (c *comparison) writeText(w io.Writer, top int, zone *time.Location) error {
 	out := bufio.NewWriter(w)
-	fmt.Fprintf(out, "%s lines, %s offences\n\n", grouped(c.reports[0].totals.lines), grouped(c.reports[0].offences))
+	fmt.Fprintf(out, "%s, %s\n\n", plural(c.reports[0].totals.lines, "line"), plural(c.reports[0].offences, "offence"))
 	for i, name := range c.names {
 		r := c.reports[i]
-		fmt.Fprintf(out, "%s blocks of %s by %s\n", grouped(uint64(len(r.verdicts))), plural(len(sentences(r.verdicts)), "network"), name)
+		fmt.Fprintf(out, "%s of %s by %s\n", plural(uint64(len(r.verdicts)), "block"), plural(uint64(len(sentences(r.verdicts))), "network"), name)
 	}
 	fmt.Fprintf(out, "%s treated alike\n", grouped(uint64(c.equalBlocked)))
 	for _, part := range []struct {
