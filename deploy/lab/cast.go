@@ -75,7 +75,7 @@ func (land *neighbourhoods) cast(size Size) []*Client {
 			continue
 		}
 		for i := range size.Petty {
-			crowd = append(crowd, trade.client(i, Petty))
+			crowd = append(crowd, trade.client(i+1, Petty)) // the other family first
 		}
 	}
 	crowd = append(crowd, land.injectors()...)

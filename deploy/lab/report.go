@@ -55,7 +55,7 @@ func (r *Report) Tally() Tally { return tally(r.Accounts) }
 // Write prints the story's numbers.
 func (r *Report) Write(w io.Writer) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "clients\taddresses\tIPv6\tsessions refused\tblocked\n")
+	fmt.Fprintf(table, "clients\taddresses\tIPv6\trefusals\tblocked\n")
 	for _, kind := range []Kind{Guilty, Petty, Injector, Honest} {
 		accounts := r.Of(kind)
 		var six, refusals, blocked int
