@@ -18,6 +18,8 @@ receiver:
   udp: ["10.25.0.1:1514"]
   tcp: ["10.25.0.1:1514"]
   senders: [10.25.0.0/24]
+detector:
+  texts: [{text: "Spam trap hit", reason: rcpt_trap}]
 web:
   listen: "` + webAddress + `"
 `

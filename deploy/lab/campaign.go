@@ -33,6 +33,7 @@ var weights = map[string]float64{
 // Account is what a client knows after its sessions.
 type Account struct {
 	*Client
+	Sessions int
 	Refusals []Refusal
 	Accepted map[string]int // messages by host
 	// Deserved is when the offence was logged that made the score enough;
@@ -106,6 +107,8 @@ func (a *Account) hold(ctx context.Context, internet Namespace, s session) {
 	}
 	d := call(ctx, internet, a.Addr, s.host, wait)
 	defer d.end()
+	d.number = a.Sessions
+	a.Sessions++
 	s.act(d)
 	for _, refusal := range d.refusals {
 		a.Refusals = append(a.Refusals, refusal)

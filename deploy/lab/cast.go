@@ -89,7 +89,7 @@ func (t trade) client(i int, kind Kind) *Client {
 	for number := range len(t.hosts) {
 		client.sessions = append(client.sessions, session{
 			host: t.hosts[(i+number)%len(t.hosts)],
-			act:  func(d *dialogue) { t.visit(d, i*100+len(d.refusals)+number) },
+			act:  t.visit,
 		})
 	}
 	if kind == Petty {

@@ -32,6 +32,7 @@ type Refusal struct {
 // nothing more; the first error stands in err.
 type dialogue struct {
 	host     string
+	number   int           // of the client's sessions, from 0
 	wait     time.Duration // for each answer
 	conn     net.Conn
 	lines    *bufio.Reader

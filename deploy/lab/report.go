@@ -55,11 +55,12 @@ func (r *Report) Tally() Tally { return tally(r.Accounts) }
 // Write prints the story's numbers.
 func (r *Report) Write(w io.Writer) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "clients\taddresses\tIPv6\trefusals\tblocked\n")
+	fmt.Fprintf(table, "clients\taddresses\tIPv6\tsessions\trefusals\tblocked\n")
 	for _, kind := range []Kind{Guilty, Petty, Injector, Honest} {
 		accounts := r.Of(kind)
-		var six, refusals, blocked int
+		var six, sessions, refusals, blocked int
 		for _, account := range accounts {
+			sessions += account.Sessions
 			refusals += len(account.Refusals)
 			if account.Addr.Is6() {
 				six++
@@ -68,7 +69,7 @@ func (r *Report) Write(w io.Writer) {
 				blocked++
 			}
 		}
-		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\n", kind, len(accounts), six, refusals, blocked)
+		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\n", kind, len(accounts), six, sessions, refusals, blocked)
 	}
 	table.Flush()
 	fmt.Fprintf(w, "from the reply that made it enough to the kernel's block: %s\n", r.latencies())

@@ -6,12 +6,12 @@ import (
 )
 
 // A trade is a kind of attacker: what it does in each session until somebody
-// stops it. Sessions of one trade are alike but for their number.
+// stops it.
 type trade struct {
 	name  string
 	from  []*pool  // where such attackers live
 	hosts []string // whom they visit, in turn
-	visit func(d *dialogue, number int)
+	visit func(d *dialogue)
 	fatal bool // one visit is enough for the default rules
 }
 
@@ -54,14 +54,14 @@ func begin(d *dialogue) {
 	d.must("250", "RSET")
 }
 
-func tryRelay(d *dialogue, number int) {
+func tryRelay(d *dialogue) {
 	d.hello("pc.isp.example")
 	d.from("a@sender.example")
-	d.offend("relay_denied", "550 5.7.1", fmt.Sprintf("RCPT TO:<target%d@elsewhere.example>", number))
+	d.offend("relay_denied", "550 5.7.1", fmt.Sprintf("RCPT TO:<target%d@elsewhere.example>", d.number))
 	d.quit()
 }
 
-func talkFirst(d *dialogue, _ int) {
+func talkFirst(d *dialogue) {
 	d.write("EHLO bot\r\n")
 	d.refused("pregreet", "554")
 	if d.greeted {
@@ -71,93 +71,93 @@ func talkFirst(d *dialogue, _ int) {
 	d.quit()
 }
 
-func guessPassword(d *dialogue, number int) {
+func guessPassword(d *dialogue) {
 	begin(d)
-	user := fmt.Sprintf("user%d-%s", number, d.host)
+	user := fmt.Sprintf("user%d", d.number) // one name tried again and again would score once
 	d.offend("auth_fail", "535", "AUTH PLAIN "+credentials(user, "123456"))
 	d.quit()
 }
 
-func garbleAuth(d *dialogue, _ int) {
+func garbleAuth(d *dialogue) {
 	begin(d)
 	d.offend("auth_decode", "501", "AUTH PLAIN !!garbage")
 	d.quit()
 }
 
-func seekProxy(d *dialogue, _ int) {
+func seekProxy(d *dialogue) {
 	d.expect("220")
 	d.offend("open_proxy", "421", "GET http://www.example/ HTTP/1.0")
 	d.quit()
 }
 
-func castSpell(d *dialogue, _ int) {
+func castSpell(d *dialogue) {
 	begin(d)
 	d.offend("bogus_cmd", "500", "WIZ")
 	d.quit()
 }
 
-func overflow(d *dialogue, _ int) {
+func overflow(d *dialogue) {
 	begin(d)
 	d.offend("long_input", "421", strings.Repeat("X", 2100))
 	d.quit()
 }
 
-func stepIntoTrap(d *dialogue, _ int) {
+func stepIntoTrap(d *dialogue) {
 	d.hello("pc.isp.example")
 	d.from("a@sender.example")
 	d.offend("rcpt_trap", "550 5.7.1", "RCPT TO:<trap@lab.example>")
 	d.quit()
 }
 
-func pipelineEarly(d *dialogue, _ int) {
+func pipelineEarly(d *dialogue) {
 	d.expect("220")
 	d.write("EHLO bot.example\r\nMAIL FROM:<a@sender.example>\r\n")
 	d.refused("ehlo_pipelining", "5")
 	d.quit()
 }
 
-func tryNames(d *dialogue, number int) {
+func tryNames(d *dialogue) {
 	d.hello("pc.isp.example")
 	d.from("a@sender.example")
 	for i := range 4 {
-		d.offend("unknown_user", "550 5.1.1", fmt.Sprintf("RCPT TO:<name%d-%d@lab.example>", number, i))
+		d.offend("unknown_user", "550 5.1.1", fmt.Sprintf("RCPT TO:<name%d-%d@lab.example>", d.number, i))
 	}
 	d.quit()
 }
 
 // hammer asks for one name again and again; where no other line comes between,
 // mx3's rsyslog folds them into "message repeated".
-func hammer(d *dialogue, number int) {
+func hammer(d *dialogue) {
 	d.hello("pc.isp.example")
 	d.from("a@sender.example")
 	for range 4 {
-		d.offend("unknown_user", "550 5.1.1", fmt.Sprintf("RCPT TO:<root%d@lab.example>", number))
+		d.offend("unknown_user", "550 5.1.1", fmt.Sprintf("RCPT TO:<root%d@lab.example>", d.number))
 	}
 	d.quit()
 }
 
-func harvest(d *dialogue, number int) {
+func harvest(d *dialogue) {
 	d.hello("pc.isp.example")
 	for i := range 2 {
-		d.offend("vrfy_expn", "550 5.1.1", fmt.Sprintf("VRFY name%d-%d", number, i))
+		d.offend("vrfy_expn", "550 5.1.1", fmt.Sprintf("VRFY name%d-%d", d.number, i))
 	}
 	d.quit()
 }
 
-func talkGibberish(d *dialogue, number int) {
+func talkGibberish(d *dialogue) {
 	begin(d)
-	d.offend("bad_command", "421", fmt.Sprintf("X-%d: hello", number))
+	d.offend("bad_command", "421", fmt.Sprintf("X-%d: hello", d.number))
 	d.quit()
 }
 
-func poseAsHost(d *dialogue, _ int) {
+func poseAsHost(d *dialogue) {
 	d.hello("mx2.lab.example")
 	d.from("a@sender.example")
 	d.offend("bad_helo", "550", "RCPT TO:<alice@lab.example>")
 	d.quit()
 }
 
-func sendVirus(d *dialogue, _ int) {
+func sendVirus(d *dialogue) {
 	d.hello("pc.isp.example")
 	d.offend("milter_reject", "550 5.7.1", "MAIL FROM:<virus@sender.example>")
 	d.quit()
@@ -166,9 +166,9 @@ func sendVirus(d *dialogue, _ int) {
 // The three that follow are refused for who they are: at once by mx1, at the
 // first recipient by mx2.
 
-func comeListed(d *dialogue, _ int)   { arrive(d, "dnsbl") }
-func comeNameless(d *dialogue, _ int) { arrive(d, "no_rdns") }
-func comeBanned(d *dialogue, _ int)   { arrive(d, "access_reject") }
+func comeListed(d *dialogue)   { arrive(d, "dnsbl") }
+func comeNameless(d *dialogue) { arrive(d, "no_rdns") }
+func comeBanned(d *dialogue)   { arrive(d, "access_reject") }
 
 func arrive(d *dialogue, reason string) {
 	if d.host == "mx1" {
