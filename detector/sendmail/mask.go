@@ -10,6 +10,8 @@ type secret struct{ head, key, end string }
 
 var secrets = [...]secret{
 	{"AUTH failure (", ", user=", relayKey},
+	{"AUTH failure (", " user: ", " property: "},
+	{`auth="`, "", `" `},
 	{"AUTH decode64 error [", "for ", `], relay=`},
 	{"AUTH=server, relay=", ", authid=", ", mech="},
 	{"ruleset=trust_auth, arg1", "=", relayKey},
