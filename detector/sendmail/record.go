@@ -151,7 +151,7 @@ func (p *Parser) Parse(text string, rec *Record) {
 		return
 	}
 	p.body(body, rec)
-	if rec.Addr.IsLoopback() || rec.Addr.IsUnspecified() {
+	if rec.Addr.IsValid() && (rec.Addr.IsLoopback() || rec.Addr.IsUnspecified()) {
 		rec.Addr, rec.Local, rec.Delivered = noAddr, true, false
 	}
 }
@@ -217,7 +217,7 @@ const (
 // id; 0 if there is none.
 func idLength(s string) (length int, pid uint32) {
 	n := 0
-	for n < len(s) && n <= maxIDLen && charClass[s[n]]&alnumChar != 0 {
+	for head := s[:min(len(s), maxIDLen+1)]; n < len(head) && charClass[head[n]]&alnumChar != 0; {
 		n++
 	}
 	digits := idChars
@@ -227,7 +227,8 @@ func idLength(s string) (length int, pid uint32) {
 	if n < minIDLen && n != oldIDLen || n > maxIDLen || n == len(s) || s[n] != ':' && s[n] != '[' {
 		return 0, 0
 	}
-	for _, c := range []byte(s[digits:n]) {
+	for i := digits; i < n; i++ {
+		c := s[i]
 		if c < '0' || c > '9' || pid > 1<<27 {
 			return 0, 0
 		}

@@ -306,3 +306,14 @@ func namesList(text string) bool {
 	}
 	return false
 }
+
+// containsFold is strings.Contains without regard to the case of ASCII letters;
+// sub is in lower case.
+func containsFold(s, sub string) bool {
+	for i := 0; i+len(sub) <= len(s); i++ {
+		if s[i]|0x20 == sub[0] && strings.EqualFold(s[i:i+len(sub)], sub) {
+			return true
+		}
+	}
+	return false
+}
