@@ -399,7 +399,9 @@ func readAuth(s string, rec *Record) bool {
 		rec.User = authUser(s)
 		return offence(rec, LineAuthFailure, AuthFail)
 	case strings.HasPrefix(s, "AUTH decode64 error ["):
-		rec.Addr = lastRelay(s)
+		if i := strings.LastIndex(s, relayKey); i > 0 && strings.HasSuffix(s[:i], `"]`) {
+			rec.Addr = lastRelay(s)
+		}
 		return offence(rec, LineAuthFailure, AuthDecode)
 	}
 	rest, ok := strings.CutPrefix(s, "AUTH=server, relay=")
