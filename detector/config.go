@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
 	"uppercut/detector/sendmail"
 )
 

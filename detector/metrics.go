@@ -2,10 +2,9 @@ package detector
 
 import (
 	"errors"
+	"uppercut/detector/sendmail"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"uppercut/detector/sendmail"
 )
 
 // metrics are the detector's own. They are written by the goroutine that owns
