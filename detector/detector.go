@@ -106,6 +106,7 @@ type Detector struct {
 	options    Options
 	metrics    *metrics
 	judgement  *judgement
+	parser     *sendmail.Parser // of split lines
 	memory     *sendmail.Memory
 	hosts      *hosts
 	sources    *table
@@ -141,11 +142,12 @@ func New(c Config, o Options) (*Detector, error) {
 	}
 	d.memory = d.newMemory()
 	d.hosts = newHosts(o, d.metrics)
-	d.configure(c)
-	return d, nil
+	return d, d.Reconfigure(c)
 }
 
-func (d *Detector) newMemory() *sendmail.Memory { return sendmail.NewMemory() }
+func (d *Detector) newMemory() *sendmail.Memory {
+	return sendmail.NewMemory(sendmail.MemoryOptions{Key: d.key, Parser: d.parser})
+}
 
 // Reconfigure replaces rules and weights and keeps every score, or changes
 // nothing and says why. What is blocked stays blocked.
@@ -153,17 +155,19 @@ func (d *Detector) Reconfigure(c Config) error {
 	if err := c.Validate(); err != nil {
 		return err
 	}
-	d.configure(c)
-	return nil
-}
-
-func (d *Detector) configure(c Config) {
+	parser, err := sendmail.NewParser(c.Texts)
+	if err != nil {
+		return fmt.Errorf("texts%w", err)
+	}
+	d.parser = parser
+	d.memory.UseParser(parser)
 	d.judgement = newJudgement(c)
 	d.hosts.configure(c.Zones)
 	d.metrics.configure(d.judgement)
 	d.sources.resize(c.MaxSources)
 	d.ring.resize(c.EvidenceBytes)
 	d.metrics.limit.Set(float64(c.MaxSources))
+	return nil
 }
 
 // Observe judges one line. The verdicts are valid until the next call.
@@ -224,6 +228,7 @@ func (d *Detector) Tick(now time.Time) []Verdict {
 	d.forgetNetworks(unixSecond(d.now))
 	d.sweep(tickSweep)
 	d.metrics.track(d.sources)
+	d.metrics.remember(d.memory.Stats())
 	return d.verdicts
 }
 

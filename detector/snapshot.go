@@ -71,6 +71,7 @@ func (d *Detector) Restore(r io.Reader, now time.Time) error {
 	}
 	*d = fresh
 	d.memory = d.newMemory()
+	d.metrics.stats = d.memory.Stats()
 	d.hosts.export()
 	d.metrics.track(d.sources)
 	return nil
