@@ -42,8 +42,8 @@ type Header struct {
 //
 // and what BSD ("<mail.info>" behind the time) and Solaris ("[ID 1 mail.info]"
 // in front of the text) add. It remembers the last time that it read, because
-// most lines share their second with the line before: 25 ns a line instead of
-// 60.
+// most lines share their second with the line before: 40 ns a line instead of
+// 120.
 type HeaderParser struct {
 	zone *time.Location
 	// day is the last traditional time, clock the last other one without its
@@ -59,7 +59,9 @@ func NewHeaderParser(zone *time.Location) *HeaderParser { return &HeaderParser{z
 // Parse takes line apart into h, overwriting it. The line has no LF. It returns
 // false for a line that is none of the known formats; h is then undefined.
 func (p *HeaderParser) Parse(line string, h *Header) bool {
-	line = strings.TrimSuffix(line, "\r")
+	if n := len(line) - 1; n >= 0 && line[n] == '\r' {
+		line = line[:n]
+	}
 	rest := skipPriority(line)
 	if len(rest) < len(line) && strings.HasPrefix(rest, "1 ") {
 		return p.parse5424(rest[2:], h)
@@ -107,9 +109,13 @@ func (p *HeaderParser) parseTraditional(s string, h *Header) (rest string, ok bo
 		p.day, p.dayTime = strings.Clone(s[:width]), at
 	}
 	h.Time, h.Stamp = p.dayTime, StampLocal
-	fraction, rest := parseFraction(s[width:])
-	h.Time = h.Time.Add(fraction)
-	return strings.CutPrefix(rest, " ")
+	if s[width] != ' ' {
+		var fraction time.Duration
+		fraction, s = parseFraction(s[width:])
+		h.Time = h.Time.Add(fraction)
+		return strings.CutPrefix(s, " ")
+	}
+	return s[width+1:], true
 }
 
 // parseDateTime reads "2026-11-23T08:13:28.123456+01:00 " (RFC 3339), with a
@@ -120,7 +126,7 @@ func (p *HeaderParser) parseDateTime(s string, h *Header) (rest string, ok bool)
 		return "", false
 	}
 	fraction, rest := parseFraction(s[width:])
-	offset, rest, ok := strings.Cut(rest, " ")
+	offset, rest, ok := cutWord(rest)
 	if !ok {
 		return "", false
 	}
@@ -172,7 +178,7 @@ func parseOrigin(s string, h *Header) bool {
 			s = s[end+2:]
 		}
 	}
-	host, rest, ok := strings.Cut(s, " ")
+	host, rest, ok := cutWord(s)
 	if !ok || host == "" {
 		return false
 	}
@@ -192,15 +198,37 @@ func parseTag(s string, h *Header) (text string) {
 	}
 	h.Tag, h.PID = s[:i], 0
 	if i < len(s) && s[i] == '[' {
-		if end := strings.IndexByte(s[i:], ']'); end > 0 {
-			h.PID = parsePID(s[i+1 : i+end])
-			i += end + 1
-		}
+		h.PID, i = parsePID(s, i+1)
 	}
 	if i < len(s) && s[i] == ':' {
 		i++
 	}
-	return strings.TrimLeft(s[i:], " ")
+	for i < len(s) && s[i] == ' ' {
+		i++
+	}
+	return s[i:]
+}
+
+// parsePID reads the number at i and the bracket behind it, and returns where
+// they end. What is not a process number is 0.
+func parsePID(s string, i int) (pid uint32, end int) {
+	pid, length := number(s[i:])
+	if i += length; i < len(s) && s[i] == ']' {
+		return pid, i + 1
+	}
+	if length := strings.IndexByte(s[i:], ']'); length >= 0 {
+		return 0, i + length + 1
+	}
+	return 0, i
+}
+
+// number reads up to nine digits.
+func number(s string) (n uint32, length int) {
+	for length < len(s) && length < 9 && isDigit(s[length]) {
+		n = n*10 + uint32(s[length]-'0')
+		length++
+	}
+	return n, length
 }
 
 // skipMessageID drops "[ID 801593 mail.info] ", which Solaris writes in front of
@@ -215,21 +243,6 @@ func skipMessageID(text string) string {
 	return text
 }
 
-// parsePID returns 0 for what is not a process number.
-func parsePID(s string) uint32 {
-	if len(s) > 9 {
-		return 0
-	}
-	var n uint32
-	for i := range len(s) {
-		if !isDigit(s[i]) {
-			return 0
-		}
-		n = n*10 + uint32(s[i]-'0')
-	}
-	return n
-}
-
 // parse5424 reads what follows the version: RFC 5424, section 6.
 func (p *HeaderParser) parse5424(s string, h *Header) bool {
 	if rest, ok := strings.CutPrefix(s, "- "); ok {
@@ -240,17 +253,25 @@ func (p *HeaderParser) parse5424(s string, h *Header) bool {
 	var fields [4]string // HOSTNAME, APP-NAME, PROCID, MSGID
 	for i := range fields {
 		var ok bool
-		if fields[i], s, ok = strings.Cut(s, " "); !ok {
+		if fields[i], s, ok = cutWord(s); !ok {
 			return false
 		}
 		if fields[i] == "-" {
 			fields[i] = ""
 		}
 	}
-	h.Host, h.Tag, h.PID = fields[0], fields[1], parsePID(fields[2])
+	h.Host, h.Tag, h.PID = fields[0], fields[1], processID(fields[2])
 	text, ok := skipStructuredData(s)
 	h.Text = strings.TrimLeft(strings.TrimPrefix(text, "\ufeff"), " ")
 	return ok
+}
+
+// processID is a PROCID, 0 if it is no number.
+func processID(s string) uint32 {
+	if n, length := number(s); length == len(s) {
+		return n
+	}
+	return 0
 }
 
 // skipStructuredData drops "-" or elements in brackets, in which a backslash
@@ -276,6 +297,16 @@ func skipStructuredData(s string) (rest string, ok bool) {
 		}
 	}
 	return "", !inside && s != ""
+}
+
+// cutWord is strings.Cut(s, " ") for short words, where a loop is faster.
+func cutWord(s string) (word, rest string, ok bool) {
+	for i := range len(s) {
+		if s[i] == ' ' {
+			return s[:i], s[i+1:], true
+		}
+	}
+	return s, "", false
 }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }

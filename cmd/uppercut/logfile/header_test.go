@@ -201,4 +201,12 @@ func BenchmarkHeader(b *testing.B) {
 			}
 		})
 	}
+	b.Run("new second each", func(b *testing.B) {
+		seconds := [2]string{lines["traditional"], strings.Replace(lines["traditional"], ":03 ", ":04 ", 1)}
+		p := NewHeaderParser(time.UTC)
+		var h Header
+		for i := 0; b.Loop(); i++ {
+			p.Parse(seconds[i&1], &h)
+		}
+	})
 }
