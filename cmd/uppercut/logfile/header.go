@@ -43,7 +43,7 @@ type Header struct {
 // and what BSD ("<mail.info>" behind the time) and Solaris ("[ID 1 mail.info]"
 // in front of the text) add. It remembers the last time that it read, because
 // most lines share their second with the line before: 40 ns a line instead of
-// 120.
+// 200.
 type HeaderParser struct {
 	zone *time.Location
 	// day is the last traditional time, clock the last other one without its
