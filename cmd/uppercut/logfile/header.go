@@ -41,15 +41,14 @@ type Header struct {
 //	<22>1 2026-11-23T08:13:28Z HOST TAG PID - - TEXT      RFC 5424
 //
 // and what BSD ("<mail.info>" behind the time) and Solaris ("[ID 1 mail.info]"
-// in front of the text) add. It remembers the last time that it read, because
-// most lines share their second with the line before: 40 ns a line instead of
-// 200.
+// in front of the text) add. It remembers the hour that it read last, because
+// most lines share it with the line before: 40 ns a line instead of 200.
 type HeaderParser struct {
 	zone *time.Location
-	// day is the last traditional time, clock the last other one without its
-	// fraction, with zone offset.
+	// day is the last traditional time to the hour, clock the last other one,
+	// offset its zone.
 	day, clock, offset string
-	dayTime, clockTime time.Time
+	dayHour, clockHour time.Time
 }
 
 // NewHeaderParser returns a parser for lines of hosts that log in zone where the
@@ -100,51 +99,53 @@ func (p *HeaderParser) parseTime(s string, h *Header) (rest string, ok bool) {
 // parseTraditional reads "Nov 23 08:13:28 ", RFC 3164, section 4.1.2; a fraction
 // of a second may follow.
 func (p *HeaderParser) parseTraditional(s string, h *Header) (rest string, ok bool) {
-	const width = len("Jan _2 15:04:05")
-	if s[:width] != p.day {
-		at, err := time.Parse(time.Stamp, s[:width])
+	const toHour, toSecond = len("Jan _2 15"), len("Jan _2 15:04:05")
+	if s[:toHour] != p.day {
+		hour, err := time.Parse("Jan _2 15", s[:toHour])
 		if err != nil {
 			return "", false
 		}
-		p.day, p.dayTime = strings.Clone(s[:width]), at
+		p.day, p.dayHour = strings.Clone(s[:toHour]), hour
 	}
-	h.Time, h.Stamp = p.dayTime, StampLocal
-	if s[width] != ' ' {
-		var fraction time.Duration
-		fraction, s = parseFraction(s[width:])
-		h.Time = h.Time.Add(fraction)
-		return strings.CutPrefix(s, " ")
+	past, ok := parseMinuteSecond(s[toHour:toSecond])
+	if !ok {
+		return "", false
 	}
-	return s[width+1:], true
+	fraction, rest := parseFraction(s[toSecond:])
+	h.Time, h.Stamp = p.dayHour.Add(past+fraction), StampLocal
+	return strings.CutPrefix(rest, " ")
 }
 
 // parseDateTime reads "2026-11-23T08:13:28.123456+01:00 " (RFC 3339), with a
 // space for the T, without fraction or zone, and with a zone without colon.
 func (p *HeaderParser) parseDateTime(s string, h *Header) (rest string, ok bool) {
-	const width = len("2006-01-02T15:04:05")
-	if len(s) <= width {
+	const toHour, toSecond = len("2006-01-02T15"), len("2006-01-02T15:04:05")
+	if len(s) <= toSecond {
 		return "", false
 	}
-	fraction, rest := parseFraction(s[width:])
+	fraction, rest := parseFraction(s[toSecond:])
 	offset, rest, ok := cutWord(rest)
 	if !ok {
 		return "", false
 	}
-	if s[:width] != p.clock || offset != p.offset {
-		at, ok := parseClock(s[:width], offset, p.zone)
+	if s[:toHour] != p.clock || offset != p.offset {
+		hour, ok := parseHour(s[:toHour], offset, p.zone)
 		if !ok {
 			return "", false
 		}
-		p.clock, p.offset, p.clockTime = strings.Clone(s[:width]), strings.Clone(offset), at
+		p.clock, p.offset, p.clockHour = strings.Clone(s[:toHour]), strings.Clone(offset), hour
 	}
-	h.Time, h.Stamp = p.clockTime.Add(fraction), StampFull
-	return rest, true
+	past, ok := parseMinuteSecond(s[toHour:toSecond])
+	h.Time, h.Stamp = p.clockHour.Add(past+fraction), StampFull
+	return rest, ok
 }
 
-func parseClock(clock, offset string, zone *time.Location) (time.Time, bool) {
-	layout := "2006-01-02T15:04:05"
-	if clock[10] == ' ' {
-		layout = time.DateTime
+// parseHour reads "2026-11-23T08" with the zone offset behind it, zone if that
+// is "".
+func parseHour(hour, offset string, zone *time.Location) (time.Time, bool) {
+	layout := "2006-01-02T15"
+	if hour[10] == ' ' {
+		layout = "2006-01-02 15"
 	}
 	switch {
 	case offset == "":
@@ -153,8 +154,26 @@ func parseClock(clock, offset string, zone *time.Location) (time.Time, bool) {
 	default:
 		layout += "Z0700"
 	}
-	at, err := time.ParseInLocation(layout, clock+offset, zone)
+	at, err := time.ParseInLocation(layout, hour+offset, zone)
 	return at, err == nil
+}
+
+// parseMinuteSecond reads ":13:28"; second 60 is a leap second.
+func parseMinuteSecond(s string) (time.Duration, bool) {
+	minute, second := twoDigits(s[1:]), twoDigits(s[4:])
+	if s[0] != ':' || s[3] != ':' || minute > 59 || second > 60 {
+		return 0, false
+	}
+	return time.Duration(minute)*time.Minute + time.Duration(second)*time.Second, true
+}
+
+// twoDigits returns 100 or more if s does not begin with two digits.
+func twoDigits(s string) uint {
+	tens, ones := uint(s[0])-'0', uint(s[1])-'0'
+	if tens > 9 || ones > 9 {
+		return 100
+	}
+	return tens*10 + ones
 }
 
 // parseFraction reads ".123456" or ",123".
