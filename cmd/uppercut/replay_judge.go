@@ -17,6 +17,10 @@ type judge struct {
 	tick time.Time
 }
 
+// tickInterval is how often, in log time, the Detector tidies up. Live it does
+// so each second; what waits for the ceiling it looks at with each line anyway.
+const tickInterval = time.Minute
+
 // patience is how long a replay goes on behind the last line, so that verdicts
 // which wait for the ceiling of blocks a minute are given.
 const patience = time.Hour
@@ -60,7 +64,7 @@ func exemptByConfig(c Config) func(netip.Prefix) (cause string) {
 func (j *judge) observe(l *detector.Line) {
 	if l.Time.After(j.tick) {
 		j.report.block(j.detector.Tick(l.Time))
-		j.tick = l.Time.Add(time.Second)
+		j.tick = l.Time.Add(tickInterval)
 	}
 	j.report.block(j.detector.Observe(l))
 }
@@ -70,7 +74,7 @@ func (j *judge) finish() {
 	if j.tick.IsZero() {
 		return
 	}
-	for end := j.tick.Add(patience); j.tick.Before(end); j.tick = j.tick.Add(time.Minute) {
+	for end := j.tick.Add(patience); j.tick.Before(end); j.tick = j.tick.Add(tickInterval) {
 		j.report.block(j.detector.Tick(j.tick))
 	}
 }
