@@ -1,12 +1,13 @@
 package main
 
 import (
+	"context"
 	"net/netip"
-	"slices"
 	"time"
 
 	"uppercut/detector"
 	"uppercut/detector/sendmail"
+	"uppercut/enforcer/guard"
 )
 
 // judge runs a Detector on log time and tells a report what came of it.
@@ -27,8 +28,13 @@ const patience = time.Hour
 
 func newJudge(c Config, r *report) (*judge, error) {
 	j := &judge{report: r}
+	// Static: these may be the logs of another machine's hosts.
+	exempt, err := guard.New(context.Background(), c.guardConfig(), guard.Options{Static: true})
+	if err != nil {
+		return nil, err
+	}
 	d, err := detector.New(c.Detector, detector.Options{
-		Exempt:  j.spare(exemptByConfig(c)),
+		Exempt:  j.spare(exempt.Exempt),
 		OnEvent: func(l *detector.Line, e *sendmail.Event) { r.event(l, e) },
 	})
 	j.detector = d
@@ -43,21 +49,6 @@ func (j *judge) spare(exempt func(netip.Prefix) string) func(netip.Prefix) strin
 			j.report.spare(p, cause)
 		}
 		return cause
-	}
-}
-
-// exemptByConfig is the part of the guards that needs no gateway: the allow
-// list, and the ranges that are nobody's on the Internet.
-func exemptByConfig(c Config) func(netip.Prefix) (cause string) {
-	return func(p netip.Prefix) string {
-		a := p.Addr()
-		switch {
-		case slices.ContainsFunc(c.Enforcer.Allow, p.Overlaps):
-			return "allow list"
-		case a.IsPrivate(), a.IsLoopback(), a.IsLinkLocalUnicast(), a.IsMulticast(), a.IsUnspecified():
-			return "private range"
-		}
-		return ""
 	}
 }
 
