@@ -131,7 +131,7 @@ func New(c Config, o Options) (*Detector, error) {
 	}
 	d := &Detector{
 		options: o, log: o.Logger, metrics: newMetrics(o.Registerer),
-		memory: sendmail.NewMemory(), ring: newRing(c.EvidenceBytes), ceiling: newCeiling(),
+		memory: sendmail.NewMemory(sendmail.MemoryOptions{}), ring: newRing(c.EvidenceBytes), ceiling: newCeiling(),
 		networks: map[netip.Prefix]*network{}, duplicates: map[uint64]struct{}{},
 		sources: newTable(c.MaxSources, [2]uint64{rand.Uint64(), rand.Uint64()}),
 		salt:    rand.Uint64(),
