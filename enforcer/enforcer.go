@@ -12,8 +12,6 @@ import (
 
 // Config says how to enforce.
 type Config struct {
-	// Allow lists addresses and networks that are never blocked.
-	Allow []netip.Prefix `mapstructure:"allow"`
 }
 
 // DefaultConfig returns what runs without a file.

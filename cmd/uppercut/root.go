@@ -107,6 +107,7 @@ Exit codes: 0 done, 1 it could not be done, 2 the command line is wrong,
 	})
 	root.AddCommand(
 		newCheckCommand(env),
+		newReplayCommand(env),
 		newVersionCommand(env),
 	)
 	return root
