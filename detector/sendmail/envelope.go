@@ -72,13 +72,11 @@ func cutSender(s string, rec *Record) bool {
 func envelopeClient(s string, rec *Record) {
 	const key = "relay="
 	i := strings.LastIndex(s, relayKey)
-	client := s[i+1:]
-	switch {
-	case i >= 0:
-		client = s[i+len(relayKey):]
-	case strings.HasPrefix(s, key):
-		client = s[len(key):]
-	default:
+	client, ok := strings.CutPrefix(s, key)
+	if i >= 0 {
+		client, ok = s[i+len(relayKey):], true
+	}
+	if !ok {
 		return
 	}
 	if isLocal(client) {

@@ -11,33 +11,33 @@ import (
 type LineKind uint8
 
 const (
-	// LineInfo: known, and of no interest for judging clients.
+	// LineInfo is known, and of no interest for judging clients.
 	LineInfo LineKind = iota
-	// LineUnknown: begins like a line of sendmail's but is of no known form.
+	// LineUnknown is of no known form.
 	LineUnknown
-	// LinePart: a part of a split line, see Record.Part.
+	// LinePart is a part of a split line, see Record.Part.
 	LinePart
-	// LineReject: an offence that a ruleset, a milter or a user error refused.
+	// LineReject is an offence that a ruleset, a milter or a user error refused.
 	LineReject
-	// LineMisuse: an offence against the protocol.
+	// LineMisuse is an offence against the protocol.
 	LineMisuse
-	// LineAuthFailure: AUTH failed or was malformed.
+	// LineAuthFailure says that AUTH failed or was malformed.
 	LineAuthFailure
-	// LineTLSFailure: a TLS handshake failed.
+	// LineTLSFailure says that a TLS handshake failed.
 	LineTLSFailure
-	// LineMilter: a milter refused, discarded or quarantined.
+	// LineMilter says that a milter refused, discarded or quarantined.
 	LineMilter
-	// LineConnect: a client connected.
+	// LineConnect says that a client connected.
 	LineConnect
-	// LineDisconnect: a client left without mail, or was lost.
+	// LineDisconnect says that a client left without mail, or was lost.
 	LineDisconnect
-	// LineClient: names the client of a session and tells nothing else.
+	// LineClient names the client of a session and tells nothing else.
 	LineClient
-	// LineFrom: the envelope of a message.
+	// LineFrom is the envelope of a message.
 	LineFrom
-	// LineTo: the delivery of a message.
+	// LineTo is the delivery of a message.
 	LineTo
-	// LineAuth: AUTH succeeded.
+	// LineAuth says that AUTH succeeded.
 	LineAuth
 	numLineKinds
 )
