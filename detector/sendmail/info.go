@@ -73,7 +73,8 @@ func isDialogue(s string) bool {
 		return false
 	}
 	end := pathEnd(s)
-	return end < 0 || !strings.HasSuffix(s[:end], "...")
+	echo := end > 0 && strings.HasSuffix(s[:end], "...")
+	return !echo || !isSyntaxError(s) && !strings.HasSuffix(s, "... User unknown")
 }
 
 // isAboutNewID says whether s tells of a message that sendmail itself made:

@@ -216,16 +216,18 @@ const (
 // idLength returns the length of the queue id at the start of s and its process
 // id; 0 if there is none.
 func idLength(s string) (length int, pid uint32) {
-	n := 0
-	for head := s[:min(len(s), maxIDLen+1)]; n < len(head) && charClass[head[n]]&alnumChar != 0; {
-		n++
+	n := idEnd(s)
+	if n == 0 {
+		return 0, 0
 	}
 	digits := idChars
 	if n == oldIDLen {
 		digits = oldIDLen - 5
 	}
-	if n < minIDLen && n != oldIDLen || n > maxIDLen || n == len(s) || s[n] != ':' && s[n] != '[' {
-		return 0, 0
+	for i := range digits {
+		if charClass[s[i]]&alnumChar == 0 {
+			return 0, 0
+		}
 	}
 	for i := digits; i < n; i++ {
 		c := s[i]
@@ -238,6 +240,16 @@ func idLength(s string) (length int, pid uint32) {
 		return 0, 0
 	}
 	return n, pid
+}
+
+// idEnd returns where the queue id at the start of s ends if there is one.
+func idEnd(s string) int {
+	for _, n := range [...]int{oldIDLen, minIDLen, minIDLen + 1, minIDLen + 2, minIDLen + 3, maxIDLen} {
+		if n < len(s) && (s[n] == ':' || s[n] == '[') {
+			return n
+		}
+	}
+	return 0
 }
 
 // cutID takes "ID: ", "ID[n]: " or "[n]: " off s.
