@@ -43,6 +43,8 @@ func (p *Parser) known(s string, rec *Record) bool {
 		return readLostInput(s, rec)
 	case 'i':
 		return readInvalidDomain(s, rec)
+	case 'N':
+		return readNullConnection(s, rec)
 	case 'h':
 		return readHeaderOverflow(s, rec)
 	case 's':
@@ -139,6 +141,17 @@ func readConnect(s string, rec *Record) bool {
 // "user@localhost".
 func isLocal(s string) bool {
 	return s == "localhost" || strings.HasSuffix(s, "@localhost") && strings.IndexByte(s, ' ') < 0
+}
+
+// readNullConnection reads the null connection as 8.11 and older versions tell
+// it.
+func readNullConnection(s string, rec *Record) bool {
+	s, ok := strings.CutPrefix(s, "Null connection from ")
+	if !ok {
+		return false
+	}
+	rec.Ends, rec.Addr = true, wholeRelay(s)
+	return offence(rec, LineDisconnect, NullConnection)
 }
 
 func readTCPWrappers(s string, rec *Record) bool {

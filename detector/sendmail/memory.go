@@ -255,6 +255,9 @@ func (m *Memory) flush(s *session, rec *Record, dst []Event) []Event {
 // line gives the event of the line itself, or holds it.
 func (m *Memory) line(s *session, in Input, dst []Event) []Event {
 	rec := in.Record
+	if rec.Kind == LineFrom && (!rec.Addr.IsValid() || rec.Recipients == 0 || rec.QID == "") {
+		return dst
+	}
 	e, ok := m.event(in)
 	if !ok {
 		return dst
@@ -266,10 +269,8 @@ func (m *Memory) line(s *session, in Input, dst []Event) []Event {
 	e.Session = s.number
 	switch {
 	case rec.Kind == LineFrom:
-		if rec.Addr.IsValid() && rec.Recipients > 0 && rec.QID != "" {
-			e.Count, e.Addr = rec.Recipients, rec.Addr
-			s.accept(accepted{qid: idTail(rec.QID), event: e})
-		}
+		e.Count, e.Addr = rec.Recipients, rec.Addr
+		s.accept(accepted{qid: idTail(rec.QID), event: e})
 		return dst
 	case rec.Addr.IsValid():
 		e.Addr = rec.Addr
