@@ -14,6 +14,8 @@ import (
 	_ "github.com/prometheus/client_golang/prometheus/testutil"
 	_ "github.com/prometheus/exporter-toolkit/web"
 	_ "github.com/rogpeppe/go-internal/testscript"
+	_ "github.com/go-viper/mapstructure/v2"
+	_ "go.yaml.in/yaml/v3"
 	_ "github.com/spf13/cobra"
 	_ "github.com/spf13/cobra/doc"
 	_ "github.com/spf13/viper"

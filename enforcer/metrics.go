@@ -52,9 +52,7 @@ type metrics struct {
 	reconciles    prometheus.Counter
 	reconciled    prometheus.Gauge
 	verified      prometheus.Counter
-	enforcing     prometheus.Gauge
 	suspended     prometheus.Gauge
-	dryRun        prometheus.Gauge
 	seen          prometheus.Counter
 	saved         prometheus.Gauge
 	saveFailures  prometheus.Counter
@@ -78,13 +76,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		reconciles:    f.counter("firewall_reconciles_total", "Completed reconcile runs."),
 		reconciled:    f.gauge("firewall_last_reconcile_timestamp_seconds", "Time of the last completed reconcile."),
 		verified:      f.counter("firewall_elements_verified_total", "Elements that were asked for one by one."),
-		enforcing:     f.gauge("firewall_writable", "1 when the last attempt to write to the firewall succeeded."),
 		suspended:     f.gauge("firewall_suspended", "1 when an operator has flushed the firewall and not resumed."),
-		dryRun:        f.gauge("dry_run", "1 when decisions are made but not written to the firewall."),
 		seen:          f.counter("seen_after_block_total", "Blocked sources that still turned up in the logs after the grace period: their packets come around the gateway."),
-		saved:         f.gauge("state_last_save_timestamp_seconds", "Time of the last successful save of blocks."),
-		saveFailures:  f.counter("state_save_failures_total", "Failed saves of blocks."),
-		ledgerOK:      f.gauge("state_saving", "1 when blocks are saved; 0 when they are enforced but would not survive a restart."),
+		saved:         f.gauge("ledger_last_save_timestamp_seconds", "Time of the last successful save of blocks."),
+		saveFailures:  f.counter("ledger_save_failures_total", "Failed saves of blocks."),
+		ledgerOK:      f.gauge("ledger_saving", "1 when blocks are saved; 0 when they are enforced but would not survive a restart."),
 	}
 	m.preset()
 	return m
@@ -177,7 +173,7 @@ func histogramOpts(name, help string) prometheus.HistogramOpts {
 type collector struct {
 	e *Enforcer
 
-	active, firing, packets, bytes, elements, capacity, allowed, waiting *prometheus.Desc
+	active, firing, packets, bytes, elements, capacity, waiting *prometheus.Desc
 }
 
 func newCollector(e *Enforcer) *collector {
@@ -192,13 +188,12 @@ func newCollector(e *Enforcer) *collector {
 		bytes:    desc("firewall_dropped_bytes_total", "Bytes dropped by the block rules (nftables counters).", "family"),
 		elements: desc("firewall_set_elements", "Elements in the nftables set, as the kernel reports it.", "set"),
 		capacity: desc("firewall_set_capacity", "Size limit of the nftables set.", "set"),
-		allowed:  desc("allowlist_entries", "Entries in the allowlist.", "family"),
 		waiting:  desc("firewall_queue_length", "Blocks and commands waiting to be written to the firewall."),
 	}
 }
 
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.active, c.firing, c.packets, c.bytes, c.elements, c.capacity, c.allowed, c.waiting} {
+	for _, d := range []*prometheus.Desc{c.active, c.firing, c.packets, c.bytes, c.elements, c.capacity, c.waiting} {
 		ch <- d
 	}
 }
@@ -207,7 +202,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	active, allowed := c.e.counts()
+	active := c.e.active()
 	enforcing := 0.0
 	if c.e.Enforcing() {
 		enforcing = 1
@@ -216,7 +211,6 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		for k, kind := range kinds {
 			gauge(c.active, float64(active[f][k]), family, kind)
 		}
-		gauge(c.allowed, float64(allowed[f]), family)
 		gauge(c.firing, enforcing, family)
 	}
 	gauge(c.waiting, float64(c.e.queue.len()))

@@ -1,22 +1,51 @@
 package receiver
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
+	"time"
 )
 
 // Config says where to listen and whom to hear. The zero value listens
 // nowhere; DefaultConfig is what runs without a file.
 type Config struct {
 	// UDP lists addresses "host:port" for datagrams, one message each.
+	// Default: 127.0.0.1:5514.
 	UDP []string `mapstructure:"udp"`
 	// TCP lists addresses "host:port" for streams, framed by LF or octet
-	// count (RFC 6587), told apart per frame.
+	// count (RFC 6587), told apart per frame. Default: 127.0.0.1:5514.
 	TCP []string `mapstructure:"tcp"`
 	// Senders lists the networks that may log. Everybody else is counted and
-	// dropped unread.
+	// dropped unread. Default: loopback and the private networks.
 	Senders []netip.Prefix `mapstructure:"senders"`
-	// MaxMessageSize is where a message is cut, in bytes, 1024 to 1 MiB.
+	// ReversePath takes a datagram only if it arrived on the interface over
+	// which the kernel would route to its source. Without it anybody who can
+	// reach the port can speak for a listed sender. Default: true.
+	ReversePath bool `mapstructure:"reverse_path"`
+	// MaxMessageSize is where a message is cut, in bytes, 1024 to 1048576.
+	// Default: 65536.
 	MaxMessageSize int `mapstructure:"max_message_size"`
+	// ReceiveBuffer is asked of the kernel for each datagram socket, in
+	// bytes, 65536 to 1 GiB. Without CAP_NET_ADMIN the kernel cuts it to
+	// net.core.rmem_max. Default: 16 MiB.
+	ReceiveBuffer int `mapstructure:"receive_buffer"`
+	// Readers is the number of sockets that share each UDP address, 1 to 64;
+	// 0 is one for each processor, at most 4. Default: 0.
+	Readers int `mapstructure:"readers"`
+	// MaxConnections limits the stream connections of all listeners together,
+	// 1 to 1000000. Default: 4096.
+	MaxConnections int `mapstructure:"max_connections"`
+	// MaxConnectionsPerSender limits those of one address, 8 to 100000;
+	// rsyslog opens several for each action. Default: 64.
+	MaxConnectionsPerSender int `mapstructure:"max_connections_per_sender"`
+	// MaxSilentConnections limits the connections that have not yet sent one
+	// whole message, 8 to 100000. Above it the one that has been silent for
+	// longest is closed. Default: 512.
+	MaxSilentConnections int `mapstructure:"max_silent_connections"`
+	// StopTimeout is how long senders get to finish when the receiver stops,
+	// 0 to 5 minutes. Default: 10s.
+	StopTimeout time.Duration `mapstructure:"stop_timeout"`
 }
 
 // DefaultConfig returns what runs without a configuration file: both
@@ -33,6 +62,40 @@ func DefaultConfig() Config {
 			netip.MustParsePrefix("192.168.0.0/16"),
 			netip.MustParsePrefix("fc00::/7"),
 		},
-		MaxMessageSize: 64 << 10,
+		ReversePath:             true,
+		MaxMessageSize:          64 << 10,
+		ReceiveBuffer:           16 << 20,
+		MaxConnections:          4096,
+		MaxConnectionsPerSender: 64,
+		MaxSilentConnections:    512,
+		StopTimeout:             10 * time.Second,
 	}
+}
+
+// Validate reports every value that is out of range, each by its key.
+func (c Config) Validate() error {
+	errs := []error{
+		between("max_message_size", c.MaxMessageSize, 1024, 1<<20),
+		between("receive_buffer", c.ReceiveBuffer, 64<<10, 1<<30),
+		between("readers", c.Readers, 0, 64),
+		between("max_connections", c.MaxConnections, 1, 1_000_000),
+		between("max_connections_per_sender", c.MaxConnectionsPerSender, 8, 100_000),
+		between("max_silent_connections", c.MaxSilentConnections, 8, 100_000),
+		between("stop_timeout", c.StopTimeout, 0, 5*time.Minute),
+		checkAddresses("udp", c.UDP),
+		checkAddresses("tcp", c.TCP),
+	}
+	for i, p := range c.Senders {
+		if !p.IsValid() {
+			errs = append(errs, fmt.Errorf("senders[%d]: not a network", i))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func between[T int | time.Duration](key string, value, low, high T) error {
+	if value < low || value > high {
+		return fmt.Errorf("%s: %v is not between %v and %v", key, value, low, high)
+	}
+	return nil
 }

@@ -1,0 +1,33 @@
+# Every target is a plain command that can be typed by hand.
+TOOL = go tool -modfile=tools/go.mod
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+
+.PHONY: build run lab test needs lint fuzz bench clean
+
+build: ## bin/uppercut, static
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/uppercut ./cmd/uppercut
+
+run: build ## receive, judge and block on the embedded defaults (root)
+	bin/uppercut serve
+
+lab: build ## a real mail fleet under attack, to watch (root)
+	go run ./deploy/lab/cmd -uppercut bin/uppercut
+
+needs: ## the Debian packages that the tests run for real (root)
+	deploy/needs
+
+test: needs lint ## everything (root)
+	go test -race -timeout 20m ./...
+
+lint:
+	go vet ./...
+	$(TOOL) golangci-lint run ./...
+
+fuzz: ## each fuzz target for FUZZTIME (default 60s)
+	deploy/fuzz
+
+bench: ## our figures beside what a user would take instead
+	go test -run '^$$' -bench . -benchmem ./...
+
+clean:
+	rm -rf bin dist

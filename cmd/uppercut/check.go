@@ -1,0 +1,116 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/netip"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+)
+
+func newCheckCommand(env *environment) *cobra.Command {
+	return &cobra.Command{
+		Use:   "check",
+		Short: "Validate the configuration and print what is in force",
+		Long: `check reads the configuration file, lays the environment over it, validates the
+whole and prints every setting that is in force, defaults included, as YAML that
+can serve as a configuration file. Exit code 1 and a line for each mistake, with
+file, line, key and reason, if it is not valid.`,
+		Args: noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			c, err := env.config()
+			if err != nil {
+				return err
+			}
+			for _, warning := range c.warnings() {
+				fmt.Fprintf(env.stderr, "uppercut: warning: %s\n", warning)
+			}
+			return printConfig(env.stdout, c)
+		},
+	}
+}
+
+// warnings names what is valid but dangerous.
+func (c *Config) warnings() []string {
+	var all []string
+	if c.Mode == modeEnforce && len(c.Enforcer.Allow) == 0 {
+		all = append(all, "enforcer.allow is empty: list the networks that must never be blocked, your own office first")
+	}
+	return all
+}
+
+// printConfig writes c as YAML, in the order of the structs.
+func printConfig(w io.Writer, c Config) error {
+	encoder := yaml.NewEncoder(w)
+	encoder.SetIndent(2)
+	if err := encoder.Encode(yamlNode(reflect.ValueOf(c))); err != nil {
+		return fmt.Errorf("print configuration: %w", err)
+	}
+	return encoder.Close()
+}
+
+// yamlNode is v in YAML, with the words that a configuration file uses.
+func yamlNode(v reflect.Value) *yaml.Node {
+	switch value := v.Interface().(type) {
+	case time.Duration:
+		return yamlScalar(shortDuration(value))
+	case netip.Prefix:
+		return yamlScalar(value.String())
+	case netip.Addr:
+		return yamlScalar(value.String())
+	case fmt.Stringer:
+		return yamlScalar(value.String())
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		return yamlMapping(v)
+	case reflect.Slice:
+		list := &yaml.Node{Kind: yaml.SequenceNode}
+		for i := range v.Len() {
+			list.Content = append(list.Content, yamlNode(v.Index(i)))
+		}
+		return list
+	}
+	node := new(yaml.Node)
+	if err := node.Encode(v.Interface()); err != nil {
+		return yamlScalar(fmt.Sprint(v.Interface()))
+	}
+	return node
+}
+
+func yamlMapping(v reflect.Value) *yaml.Node {
+	mapping := &yaml.Node{Kind: yaml.MappingNode}
+	for field, value := range v.Fields() {
+		name, options, _ := strings.Cut(field.Tag.Get("mapstructure"), ",")
+		if options == "squash" {
+			mapping.Content = append(mapping.Content, yamlMapping(value).Content...)
+			continue
+		}
+		if name != "" {
+			mapping.Content = append(mapping.Content, yamlScalar(name), yamlNode(value))
+		}
+	}
+	return mapping
+}
+
+func yamlScalar(text string) *yaml.Node {
+	node := new(yaml.Node)
+	node.SetString(text)
+	return node
+}
+
+// shortDuration writes 24h0m0s as 24h.
+func shortDuration(d time.Duration) string {
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}

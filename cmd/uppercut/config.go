@@ -1,0 +1,321 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/spf13/viper"
+
+	"uppercut/cmd/uppercut/console"
+	"uppercut/detector"
+	"uppercut/enforcer"
+	"uppercut/enforcer/guard"
+	"uppercut/receiver"
+)
+
+const defaultConfigFile = "/etc/uppercut/uppercut.yaml"
+
+// Modes.
+const (
+	modeEnforce = "enforce"
+	modeObserve = "observe"
+)
+
+// Config is the whole configuration. Each package documents and checks its own
+// section.
+type Config struct {
+	// Mode is enforce (blocks reach the kernel) or observe (everything but
+	// that). Default: enforce.
+	Mode string `mapstructure:"mode"`
+	// StateDir is the directory of ledger, snapshot and control socket.
+	// Default: /var/lib/uppercut.
+	StateDir string `mapstructure:"state_dir"`
+	// Receiver says where to listen and whom to hear.
+	Receiver receiver.Config `mapstructure:"receiver"`
+	// Detector holds rules and weights.
+	Detector detector.Config `mapstructure:"detector"`
+	// Enforcer says how to block, and whom never.
+	Enforcer EnforcerConfig `mapstructure:"enforcer"`
+	// Web says where page and metrics are served.
+	Web console.Config `mapstructure:"web"`
+}
+
+// EnforcerConfig is how to block, and whom never.
+type EnforcerConfig struct {
+	enforcer.Config `mapstructure:",squash"`
+	// Allow lists who is never blocked: addresses, networks, ranges
+	// "192.0.2.10-192.0.2.19", files "file:/path" with one entry a line, and
+	// DNS names, all of whose addresses count. Default: nobody.
+	Allow []string `mapstructure:"allow"`
+	// Guard says who else is never blocked.
+	Guard guard.Config `mapstructure:"guard"`
+}
+
+// Validate returns the mistakes in c, each beginning with its key.
+func (c EnforcerConfig) Validate() error {
+	guarded := c.Guard
+	guarded.Allow = nil
+	err := errors.Join(guarded.Validate())
+	if err != nil {
+		err = fmt.Errorf("guard.%w", err)
+	}
+	return errors.Join(c.Config.Validate(), c.validateAllow(), err)
+}
+
+func (c EnforcerConfig) validateAllow() error {
+	for i, entry := range c.Allow {
+		if _, err := guard.ParseEntry(entry); err != nil {
+			return fmt.Errorf("allow[%d]: %w", i, err)
+		}
+	}
+	return nil
+}
+
+// defaultConfig is what runs without a file.
+func defaultConfig() Config {
+	return Config{
+		Mode:     modeEnforce,
+		StateDir: "/var/lib/uppercut",
+		Receiver: receiver.DefaultConfig(),
+		Detector: detector.DefaultConfig(),
+		Enforcer: EnforcerConfig{Config: enforcer.DefaultConfig(), Guard: guard.DefaultConfig()},
+		Web:      console.DefaultConfig(),
+	}
+}
+
+// validate returns every mistake, each beginning with its key.
+func (c *Config) validate() []error {
+	var mistakes []error
+	if c.Mode != modeEnforce && c.Mode != modeObserve {
+		mistakes = append(mistakes, fmt.Errorf("mode: %q is neither enforce nor observe", c.Mode))
+	}
+	if !filepath.IsAbs(c.StateDir) {
+		mistakes = append(mistakes, fmt.Errorf("state_dir: %q is not an absolute path", c.StateDir))
+	}
+	for _, section := range []struct {
+		key      string
+		validate func() error
+	}{
+		{"receiver", c.Receiver.Validate},
+		{"detector", c.Detector.Validate},
+		{"enforcer", c.Enforcer.Validate},
+		{"web", c.Web.Validate},
+	} {
+		for _, err := range unjoin(section.validate()) {
+			mistakes = append(mistakes, fmt.Errorf("%s.%w", section.key, err))
+		}
+	}
+	return mistakes
+}
+
+// guardConfig is what the guard needs to know, allow list and senders included.
+func (c *Config) guardConfig() guard.Config {
+	g := c.Enforcer.Guard
+	g.Allow = c.Enforcer.Allow
+	g.Senders = c.Receiver.Senders
+	return g
+}
+
+// unjoin takes errors.Join apart, also one inside another.
+func unjoin(err error) []error {
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // exactly this error, not one inside it
+	if !ok {
+		return []error{err}
+	}
+	var all []error
+	for _, inner := range joined.Unwrap() {
+		all = append(all, unjoin(inner)...)
+	}
+	return all
+}
+
+// loadConfig reads file (the default file may be missing, one that is named may
+// not), lays the environment's UPPERCUT_... over it and checks the whole. The
+// error names every mistake, with the key and the line.
+func loadConfig(file, stateDir string, environ []string) (Config, error) {
+	text, err := readConfigFile(file)
+	if err != nil {
+		return Config{}, err
+	}
+	name := file
+	if name == "" {
+		name = defaultConfigFile
+	}
+	doc, err := parseDocument(name, text)
+	if err != nil {
+		return Config{}, err
+	}
+	v := viper.NewWithOptions(viper.WithDecodeHook(decodeHook()))
+	if err := v.MergeConfigMap(doc.settings); err != nil {
+		return Config{}, fmt.Errorf("%s: %w", name, err)
+	}
+	if err := applyEnviron(v, environ); err != nil {
+		return Config{}, err
+	}
+	if stateDir != "" {
+		absolute, err := filepath.Abs(stateDir)
+		if err != nil {
+			return Config{}, fmt.Errorf("--state-dir: %w", err)
+		}
+		v.Set("state_dir", absolute)
+	}
+	c, mistakes := decode(v)
+	if len(mistakes) == 0 {
+		mistakes = c.validate()
+	}
+	return c, doc.locate(mistakes)
+}
+
+// readConfigFile returns the text of file, nothing if it is the default file
+// and does not exist.
+func readConfigFile(file string) ([]byte, error) {
+	text, err := os.ReadFile(cmpOr(file, defaultConfigFile))
+	if file == "" && errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	return text, nil
+}
+
+func cmpOr(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// decode fills a Config from what v holds. A mistake begins with its key.
+func decode(v *viper.Viper) (Config, []error) {
+	c := defaultConfig()
+	forgetLists(v, reflect.ValueOf(&c).Elem(), "")
+	var meta mapstructure.Metadata
+	err := v.Unmarshal(&c, func(d *mapstructure.DecoderConfig) {
+		d.Metadata = &meta
+		d.WeaklyTypedInput = false
+	})
+	var mistakes []error
+	for _, key := range meta.Unused {
+		mistakes = append(mistakes, fmt.Errorf("%s: no such key", key))
+	}
+	return c, append(mistakes, decodeMistakes(err)...)
+}
+
+// forgetLists empties every list of c that v sets. Otherwise the first of two
+// rules in a file would inherit what it leaves out from the first default rule.
+func forgetLists(v *viper.Viper, c reflect.Value, prefix string) {
+	for field, value := range c.Fields() {
+		name, options, _ := strings.Cut(field.Tag.Get("mapstructure"), ",")
+		switch {
+		case options == "squash":
+			forgetLists(v, value, prefix)
+		case name == "":
+			continue
+		case isSection(field.Type):
+			forgetLists(v, value, prefix+name+".")
+		case field.Type.Kind() == reflect.Slice && v.IsSet(prefix+name):
+			value.SetZero()
+		}
+	}
+}
+
+// decodeMistakes turns mapstructure's tree of errors into a list.
+func decodeMistakes(err error) []error {
+	if err == nil {
+		return nil
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // walks the tree itself
+		var all []error
+		for _, inner := range joined.Unwrap() {
+			all = append(all, decodeMistakes(inner)...)
+		}
+		return all
+	}
+	if field, ok := err.(*mapstructure.DecodeError); ok { //nolint:errorlint // walks the tree itself
+		return []error{fmt.Errorf("%s: %w", field.Name(), innermost(field))}
+	}
+	if inner := errors.Unwrap(err); inner != nil {
+		return decodeMistakes(inner)
+	}
+	return []error{err}
+}
+
+// innermost follows single wrapping to its end.
+func innermost(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
+}
+
+// applyEnviron lays UPPERCUT_SECTION_KEY=value over what v holds. A variable
+// that names no key is an error: it would be a setting that silently is not.
+func applyEnviron(v *viper.Viper, environ []string) error {
+	keys := configKeys(reflect.TypeFor[Config](), "")
+	for _, assignment := range environ {
+		name, value, _ := strings.Cut(assignment, "=")
+		if !strings.HasPrefix(name, "UPPERCUT_") {
+			continue
+		}
+		i := slices.IndexFunc(keys, func(key string) bool { return environName(key) == name })
+		if i < 0 {
+			return fmt.Errorf("environment: %s: no such key", name)
+		}
+		setting, err := parseValue(value)
+		if err != nil {
+			return fmt.Errorf("environment: %s: %w", name, err)
+		}
+		v.Set(keys[i], setting)
+	}
+	return nil
+}
+
+func environName(key string) string {
+	return "UPPERCUT_" + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
+}
+
+// configKeys lists the dotted keys of every setting in t.
+func configKeys(t reflect.Type, prefix string) []string {
+	var keys []string
+	for field := range t.Fields() {
+		name, options, _ := strings.Cut(field.Tag.Get("mapstructure"), ",")
+		switch {
+		case options == "squash":
+			keys = append(keys, configKeys(field.Type, prefix)...)
+		case name == "":
+			continue
+		case isSection(field.Type):
+			keys = append(keys, configKeys(field.Type, prefix+name+".")...)
+		default:
+			keys = append(keys, prefix+name)
+		}
+	}
+	return keys
+}
+
+// isSection tells a struct of settings from a value such as netip.Prefix.
+func isSection(t reflect.Type) bool {
+	if t.Kind() != reflect.Struct {
+		return false
+	}
+	for field := range t.Fields() {
+		if field.Tag.Get("mapstructure") != "" {
+			return true
+		}
+	}
+	return false
+}

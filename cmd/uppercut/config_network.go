@@ -1,0 +1,43 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"reflect"
+	"strings"
+)
+
+// decodeNetwork takes a prefix or a single address where a netip.Prefix is
+// wanted.
+func decodeNetwork(from, to reflect.Type, value any) (any, error) {
+	if to != reflect.TypeFor[netip.Prefix]() || from.Kind() != reflect.String {
+		return value, nil
+	}
+	return parsePrefix(value.(string))
+}
+
+// parsePrefix reads an address or a prefix, unmapped and without host bits.
+func parsePrefix(text string) (netip.Prefix, error) {
+	if !strings.Contains(text, "/") {
+		a, err := netip.ParseAddr(text)
+		if err != nil || a.Zone() != "" {
+			return netip.Prefix{}, fmt.Errorf("%q is no address or prefix", text)
+		}
+		a = a.Unmap()
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("%q is no address or prefix", text)
+	}
+	if p.Addr().Is4In6() {
+		if p.Bits() < 96 {
+			return netip.Prefix{}, fmt.Errorf("%q covers more than the IPv4-mapped addresses", text)
+		}
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	if p != p.Masked() {
+		return netip.Prefix{}, fmt.Errorf("%q has bits set behind its length; %s?", text, p.Masked())
+	}
+	return p, nil
+}

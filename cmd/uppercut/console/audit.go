@@ -1,0 +1,97 @@
+package console
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// maxAuditPrefixes keeps a list of 10,000 from filling a log line.
+const maxAuditPrefixes = 20
+
+type consoleMetrics struct {
+	actions *prometheus.CounterVec
+	denied  *prometheus.CounterVec
+	live    prometheus.Gauge
+}
+
+// actionNames are the values of the label action.
+var actionNames = []string{
+	"block", "unblock", "allow", "disallow", "close_breaker", "flush", "resume", "repair_firewall", "reload",
+}
+
+// Why a request was denied: the values of the label cause.
+const (
+	deniedAuth   = "unauthenticated"
+	deniedHost   = "host"
+	deniedOrigin = "cross_origin"
+	deniedToken  = "token"
+)
+
+func newConsoleMetrics(reg prometheus.Registerer) *consoleMetrics {
+	m := &consoleMetrics{
+		actions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "uppercut_console_actions_total",
+			Help: "Actions that people ordered on the page, the command line or the control API; result is done or failed.",
+		}, []string{"action", "result"}),
+		denied: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "uppercut_console_denied_total",
+			Help: "Requests that were denied; cause is unauthenticated, host, cross_origin or token.",
+		}, []string{"cause"}),
+		live: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "uppercut_console_live_pages",
+			Help: "Pages that are open and follow what happens.",
+		}),
+	}
+	for _, a := range actionNames {
+		m.actions.WithLabelValues(a, "done")
+		m.actions.WithLabelValues(a, "failed")
+	}
+	for _, cause := range []string{deniedAuth, deniedHost, deniedOrigin, deniedToken} {
+		m.denied.WithLabelValues(cause)
+	}
+	if reg != nil {
+		reg.MustRegister(m.actions, m.denied, m.live)
+	}
+	return m
+}
+
+// audit records who ordered what, and whether it was done.
+func (c *Console) audit(r *http.Request, action string, o Order, err error, more ...any) {
+	who := callerOf(r)
+	attrs := append([]any{
+		"action", action, "author", o.Author, "via", via(who), "remote", r.RemoteAddr, "note", Visible(o.Note),
+	}, more...)
+	if len(o.Prefixes) > 0 {
+		attrs = append(attrs, "prefixes", joinPrefixes(o.Prefixes), "count", len(o.Prefixes), "for", o.For)
+	}
+	if err != nil {
+		c.metrics.actions.WithLabelValues(action, "failed").Inc()
+		c.audits.Log(context.Background(), slog.LevelWarn, "action failed", append(attrs, "error", err)...)
+		return
+	}
+	c.metrics.actions.WithLabelValues(action, "done").Inc()
+	c.audits.Log(context.Background(), slog.LevelInfo, "action", attrs...)
+}
+
+func via(c caller) string {
+	if c.local {
+		return "socket"
+	}
+	return "web"
+}
+
+func joinPrefixes(ps []netip.Prefix) string {
+	texts := make([]string, 0, maxAuditPrefixes+1)
+	for _, p := range ps[:min(len(ps), maxAuditPrefixes)] {
+		texts = append(texts, p.String())
+	}
+	if len(ps) > maxAuditPrefixes {
+		texts = append(texts, "...")
+	}
+	return strings.Join(texts, " ")
+}

@@ -1,0 +1,191 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/exporter-toolkit/web"
+
+	"uppercut/metrics"
+)
+
+// The deadlines of a request. There is none on writing: a live page is one long
+// answer.
+const (
+	headerTimeout   = 5 * time.Second
+	readTimeout     = 30 * time.Second
+	idleTimeout     = 2 * time.Minute
+	shutdownTimeout = 5 * time.Second
+	maxHeader       = 16 << 10 // bytes
+)
+
+// Options are a Console's collaborators.
+type Options struct {
+	Logger *slog.Logger // nil discards
+	// Audit takes a line for each action; nil is Logger.
+	Audit *slog.Logger
+	// Registerer takes the metrics; nil keeps them unregistered.
+	Registerer prometheus.Registerer
+	// Gatherer is what /metrics serves and what the history is made from; it
+	// must not be nil.
+	Gatherer prometheus.Gatherer
+	// Appliance answers and acts; it must not be nil.
+	Appliance Appliance
+	// Health holds the checks of /-/ready; nil has none.
+	Health *metrics.Health
+	// StateDir is where the control socket is made.
+	StateDir string
+}
+
+// Console serves people: the status page, the control API, metrics and health.
+type Console struct {
+	config    Config
+	logger    *slog.Logger
+	audits    *slog.Logger
+	appliance Appliance
+	gatherer  prometheus.Gatherer
+	scrapes   http.Handler
+	ready     *metrics.Health
+	users     *users
+	tokens    tokens
+	history   *history
+	feed      *feed
+	metrics   *consoleMetrics
+
+	liveCount atomic.Int64 // pages that follow what happens
+
+	socket, page net.Listener
+	closing      chan struct{} // closed when Run ends: live pages hang up
+}
+
+// New checks the configuration and binds the control socket and the web
+// listener, but answers nobody. On error nothing stays bound.
+func New(c Config, o Options) (*Console, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	con := newConsole(c, o)
+	var err error
+	if con.socket, err = listenSocket(filepath.Join(o.StateDir, SocketName)); err != nil {
+		return nil, err
+	}
+	if con.page, err = listenWeb(c); err != nil {
+		return nil, errors.Join(err, con.socket.Close())
+	}
+	return con, nil
+}
+
+func newConsole(c Config, o Options) *Console {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Audit == nil {
+		o.Audit = o.Logger
+	}
+	if o.Health == nil {
+		o.Health = new(metrics.Health)
+	}
+	return &Console{
+		config: c, logger: o.Logger, audits: o.Audit,
+		appliance: o.Appliance, gatherer: o.Gatherer, ready: o.Health,
+		scrapes: metrics.Handler(o.Gatherer, o.Registerer),
+		users:   newUsers(c.ConfigFile), tokens: newTokens(),
+		history: newHistory(), feed: newFeed(),
+		metrics: newConsoleMetrics(o.Registerer),
+		closing: make(chan struct{}),
+	}
+}
+
+// listenWeb binds the web listener; nil if there is to be none.
+func listenWeb(c Config) (net.Listener, error) {
+	if c.Listen == "" {
+		return nil, nil
+	}
+	if c.ConfigFile != "" {
+		if err := web.Validate(c.ConfigFile); err != nil {
+			return nil, fmt.Errorf("config_file: %q: %w", c.ConfigFile, err)
+		}
+	}
+	l, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	return l, nil
+}
+
+// Addr is the address of the web listener, nil if there is none.
+func (c *Console) Addr() net.Addr {
+	if c.page == nil {
+		return nil
+	}
+	return c.page.Addr()
+}
+
+// Run serves until ctx is cancelled, then lets requests in flight finish for up
+// to 5 s. It returns nil, or why a listener broke.
+func (c *Console) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	control := c.server(c.controlHandler())
+	control.ConnContext = peerContext
+	pages := c.server(c.webHandler())
+
+	var running sync.WaitGroup
+	start := func(serve func() error) {
+		running.Go(func() {
+			if err := serve(); !errors.Is(err, http.ErrServerClosed) {
+				cancel(err)
+			}
+		})
+	}
+	start(func() error { return control.Serve(c.socket) })
+	if c.page != nil {
+		start(func() error {
+			return web.Serve(c.page, pages, &web.FlagConfig{WebConfigFile: &c.config.ConfigFile}, c.logger)
+		})
+	}
+	running.Go(func() { c.keepHistory(ctx) })
+
+	<-ctx.Done()
+	close(c.closing)
+	stop(control, pages)
+	running.Wait()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return nil
+}
+
+func (c *Console) server(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       readTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(c.logger.Handler(), slog.LevelDebug),
+	}
+}
+
+// stop ends both servers within one deadline.
+func stop(servers ...*http.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	defer cancel()
+	for _, s := range servers {
+		if s.Shutdown(ctx) != nil {
+			_ = s.Close()
+		}
+	}
+}
+
+// controlHandler is what the Unix socket serves.
+func (c *Console) controlHandler() http.Handler { return c.api() }

@@ -1,0 +1,299 @@
+package console
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Status is the appliance in numbers. It holds no address and no log text, so
+// that anybody may see it.
+type Status struct {
+	Version string    `json:"version"`
+	Now     time.Time `json:"now"`
+	Started time.Time `json:"started"`
+	// Mode is "enforce" or "observe".
+	Mode string `json:"mode"`
+	// Suspended: the table was flushed by an operator and stays away until
+	// resume.
+	Suspended bool `json:"suspended"`
+	// Enforcing says for each family whether table, sets and rule were found
+	// at the last look.
+	Enforcing Families `json:"enforcing"`
+	// Ready and Checks are filled in by the console.
+	Ready  bool    `json:"ready"`
+	Checks []Check `json:"checks"`
+
+	Blocks ActiveBlocks `json:"blocks"`
+	Totals Totals       `json:"totals"`
+
+	// TrackedSources have a live score; TrackedLimit is how many may.
+	TrackedSources int `json:"tracked_sources"`
+	TrackedLimit   int `json:"tracked_limit"`
+	// HostsSeen log; HostsSilent are expected to and do not.
+	HostsSeen   int `json:"hosts_seen"`
+	HostsSilent int `json:"hosts_silent"`
+	// BreakersOpen is the number of hosts whose evidence is set aside in part.
+	BreakersOpen int `json:"breakers_open"`
+	AllowEntries int `json:"allow_entries"`
+	// Rules are the names of the rules in force.
+	Rules []string `json:"rules"`
+	// BlockLatencyP50 and P99 are from the line's receipt to the kernel's
+	// acknowledgement; 0 while nothing was blocked.
+	BlockLatencyP50 Duration `json:"block_latency_p50"`
+	BlockLatencyP99 Duration `json:"block_latency_p99"`
+	Reload          Reload   `json:"reload"`
+}
+
+// Families holds one truth for each address family.
+type Families struct {
+	IPv4 bool `json:"ipv4"`
+	IPv6 bool `json:"ipv6"`
+}
+
+// ActiveBlocks counts the blocks in force.
+type ActiveBlocks struct {
+	Addresses4 int `json:"addresses_ipv4"`
+	Addresses6 int `json:"addresses_ipv6"`
+	Networks4  int `json:"networks_ipv4"`
+	Networks6  int `json:"networks_ipv6"`
+}
+
+// Total returns the number of blocks in force.
+func (a ActiveBlocks) Total() int { return a.Addresses4 + a.Addresses6 + a.Networks4 + a.Networks6 }
+
+// Totals count since the start of the process, but for packets and bytes, which
+// the kernel counts since the table was made.
+type Totals struct {
+	Received       uint64 `json:"received"`
+	Judged         uint64 `json:"judged"`
+	NotUnderstood  uint64 `json:"not_understood"`
+	Lost           uint64 `json:"lost"` // dropped by us or by the kernel before us
+	Rejections     uint64 `json:"rejections"`
+	MailAccepted   uint64 `json:"mail_accepted"`
+	Blocks         uint64 `json:"blocks"`
+	Unblocks       uint64 `json:"unblocks"`
+	DroppedPackets uint64 `json:"dropped_packets"`
+	DroppedBytes   uint64 `json:"dropped_bytes"`
+}
+
+// Reload is how the last load of the configuration went.
+type Reload struct {
+	At      time.Time `json:"at,omitzero"`
+	Success time.Time `json:"success,omitzero"`
+	// Error says why the file on disk was refused, "" if it was not.
+	Error string `json:"error,omitempty"`
+}
+
+// Check is one condition of readiness.
+type Check struct {
+	Name string `json:"name"`
+	OK   bool   `json:"ok"`
+	// Problem says what is wrong, "" if nothing is.
+	Problem string `json:"problem,omitempty"`
+}
+
+// Health is the answer to "does it do its work?".
+type Health struct {
+	Ready  bool    `json:"ready"`
+	Checks []Check `json:"checks"`
+}
+
+// Block is one entry of the list.
+type Block struct {
+	ID     uint64       `json:"id"`
+	Prefix netip.Prefix `json:"prefix"`
+	// At is when the offence happened or the operator spoke; Until when the
+	// block ends.
+	At    time.Time `json:"at"`
+	Until time.Time `json:"until"`
+	// Rule is the rule that fired, "manual" for blocks by hand.
+	Rule  string  `json:"rule"`
+	Score float64 `json:"score"`
+	// Reason is the class that weighed most, "" for blocks by hand.
+	Reason string `json:"reason,omitempty"`
+	// Hosts are the mail hosts that reported it, at most a few.
+	Hosts  []string `json:"hosts,omitempty"`
+	Note   string   `json:"note,omitempty"`
+	Author string   `json:"author,omitempty"`
+}
+
+// PastBlock is a block that was, or one that is still in force.
+type PastBlock struct {
+	Block
+	// Ended is when it ended, zero while it is in force; Cause how: expired,
+	// manual, allowlisted, replaced, flushed or capacity.
+	Ended time.Time `json:"ended,omitzero"`
+	Cause string    `json:"cause,omitempty"`
+}
+
+// Evidence is a log line that counted, secrets masked.
+type Evidence struct {
+	Time time.Time `json:"time"`
+	// Sender is who sent the line, a fact; Host what the line says.
+	Sender    string `json:"sender"`
+	Host      string `json:"host"`
+	Transport string `json:"transport"`
+	Reason    string `json:"reason"`
+	Text      string `json:"text"`
+}
+
+// Why answers why an address is or is not blocked.
+type Why struct {
+	Addr netip.Addr `json:"addr"`
+	// Source is the prefix as which the address is scored and blocked.
+	Source netip.Prefix `json:"source"`
+	// Block is the block that covers the address, nil if there is none.
+	Block *Block `json:"block,omitempty"`
+	// Kernel is what the kernel says of the address.
+	Kernel KernelState `json:"kernel"`
+	// Exempt says why the address is never blocked, "" if it may be.
+	Exempt string `json:"exempt,omitempty"`
+	// Allowed is the entry of the allow list that covers it, nil if none does.
+	Allowed *Allowance `json:"allowed,omitempty"`
+	// LeftAloneUntil is when an unblocked source counts again.
+	LeftAloneUntil time.Time `json:"left_alone_until,omitzero"`
+	// Rules are the scores by rule, in the order of the configuration.
+	Rules []RuleScore `json:"rules,omitempty"`
+	// Points are the offences that still count in some window, oldest first.
+	Points []Point `json:"points,omitempty"`
+	// Evidence is what led to the block, or counts now, oldest first.
+	Evidence []Evidence `json:"evidence,omitempty"`
+	// History are earlier blocks, newest first.
+	History []PastBlock `json:"history,omitempty"`
+	// Accepted is mail that the fleet took from the source.
+	Accepted Accepted `json:"accepted"`
+}
+
+// KernelState is what the kernel says of one address.
+type KernelState struct {
+	// Blocked: an element of our sets covers the address.
+	Blocked bool `json:"blocked"`
+	// Set is the set that holds the element.
+	Set string `json:"set,omitempty"`
+	// Left is the time that the kernel will keep it.
+	Left Duration `json:"left,omitzero"`
+	// Problem says why the kernel was not asked or did not answer.
+	Problem string `json:"problem,omitempty"`
+}
+
+// RuleScore is a source's score against one rule.
+type RuleScore struct {
+	Rule   string   `json:"rule"`
+	Window Duration `json:"window"`
+	// Score is the sum in the window now, Limit where the rule fires.
+	Score float64  `json:"score"`
+	Limit float64  `json:"limit"`
+	Block Duration `json:"block"`
+}
+
+// Point is weight that a source got in one second.
+type Point struct {
+	Time   time.Time `json:"time"`
+	Weight float64   `json:"weight"`
+}
+
+// Accepted says what speaks for a source.
+type Accepted struct {
+	// Messages were accepted from it within the last 7 days, Delivered
+	// handed to it.
+	Messages  uint64    `json:"messages"`
+	Delivered uint64    `json:"delivered"`
+	Last      time.Time `json:"last,omitzero"`
+}
+
+// Allowance is an entry of the allow list.
+type Allowance struct {
+	Prefix netip.Prefix `json:"prefix"`
+	At     time.Time    `json:"at,omitzero"`
+	// Until is when it ends; zero for never.
+	Until  time.Time `json:"until,omitzero"`
+	Note   string    `json:"note,omitempty"`
+	Author string    `json:"author,omitempty"`
+	// Configured entries come from the file and are removed there.
+	Configured bool `json:"configured"`
+}
+
+// Breaker guards against the evidence of one reporting host.
+type Breaker struct {
+	Host string `json:"host"`
+	// Open: the host's relay-causable and weak evidence is set aside.
+	Open  bool      `json:"open"`
+	Since time.Time `json:"since,omitzero"`
+	// Reason says in words why it opened.
+	Reason string `json:"reason,omitempty"`
+	// SetAside is the number of offences not counted since then.
+	SetAside uint64 `json:"set_aside"`
+}
+
+// Sender is a mail host as the appliance sees it.
+type Sender struct {
+	// Host is the name by which it is counted, Sender the address or
+	// certificate name that is a fact.
+	Host      string    `json:"host"`
+	Sender    string    `json:"sender"`
+	Transport string    `json:"transport"`
+	Last      time.Time `json:"last,omitzero"`
+	// Expected: the configuration names it. Silent: for longer than it may.
+	Expected   bool   `json:"expected"`
+	Silent     bool   `json:"silent"`
+	Messages   uint64 `json:"messages"`
+	Rejections uint64 `json:"rejections"`
+	Accepted   uint64 `json:"accepted"`
+	// Skew is arrival minus the line's time, of the newest line.
+	Skew        Duration `json:"skew"`
+	BreakerOpen bool     `json:"breaker_open"`
+}
+
+// Sample is a line that was not understood, secrets masked.
+type Sample struct {
+	Time time.Time `json:"time"`
+	// Stage is framing, syslog or sendmail.
+	Stage  string `json:"stage"`
+	Sender string `json:"sender"`
+	Host   string `json:"host,omitempty"`
+	Count  uint64 `json:"count"`
+	Text   string `json:"text"`
+}
+
+// TopItem is one of the most, see Top.
+type TopItem struct {
+	// Name is a prefix, a reason or a host.
+	Name string `json:"name"`
+	// Count is the number of rejections in the history, or of offences that
+	// still count for a source.
+	Count uint64 `json:"count"`
+	// Score is a source's highest share of a rule's limit: 1 blocks.
+	Score float64   `json:"score,omitzero"`
+	Last  time.Time `json:"last,omitzero"`
+}
+
+// Top is who or what there is most of.
+type Top struct {
+	// By is source, reason or host.
+	By    string    `json:"by"`
+	Items []TopItem `json:"items"`
+}
+
+// Firewall is the state of our objects in the kernel.
+type Firewall struct {
+	// Table is the name of the table, with its family.
+	Table string `json:"table"`
+	// Verified is when the objects and elements were last compared.
+	Verified time.Time `json:"verified,omitzero"`
+	// Problems say what is missing or wrong, none if all is well.
+	Problems []string `json:"problems,omitempty"`
+	// Missing and Unexpected count the elements that differ from the list.
+	Missing    int           `json:"missing"`
+	Unexpected int           `json:"unexpected"`
+	Sets       []FirewallSet `json:"sets"`
+	// Dropped are packets dropped by our rules since the table was made.
+	DroppedPackets4 uint64 `json:"dropped_packets_ipv4"`
+	DroppedPackets6 uint64 `json:"dropped_packets_ipv6"`
+}
+
+// FirewallSet is one nftables set.
+type FirewallSet struct {
+	Name     string `json:"name"`
+	Elements int    `json:"elements"`
+	Capacity int    `json:"capacity"`
+}

@@ -1,0 +1,331 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// gateway is a small Internet: clients with any address on one side, a mail
+// host with a real rsyslogd on the other, uppercut on the gateway between.
+type gateway struct {
+	net, gw, mx namespace
+	dir         string
+	config      string
+}
+
+const (
+	mailHost4 = "10.25.0.11"
+	mailHost6 = "fd25::11"
+)
+
+// newGateway lays the network; nothing runs yet but the mail host's port 25.
+func newGateway(t *testing.T, clients ...string) *gateway {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Fatal("this test makes network namespaces and must run as root")
+	}
+	g := &gateway{net: newNamespace(t, "net"), gw: newNamespace(t, "gw"), mx: newNamespace(t, "mx"), dir: t.TempDir()}
+	link(t, g.net, "eth0", []string{"10.99.0.2/24", "fd99::2/64"}, g.gw, "wan", []string{"10.99.0.1/24", "fd99::1/64"})
+	link(t, g.mx, "eth0", []string{mailHost4 + "/24", mailHost6 + "/64"}, g.gw, "lan", []string{"10.25.0.1/24", "fd25::1/64"})
+	g.gw.sysctl(t, "net.ipv4.ip_forward=1")
+	g.gw.sysctl(t, "net.ipv6.conf.all.forwarding=1")
+	for _, route := range [][]string{{"10.25.0.0/24", "via", "10.99.0.1"}, {"fd25::/64", "via", "fd99::1"}} {
+		g.net.ip(t, append([]string{"route", "add"}, route...)...)
+	}
+	g.mx.ip(t, "route", "add", "default", "via", "10.25.0.1")
+	g.mx.ip(t, "-6", "route", "add", "default", "via", "fd25::1")
+	for _, client := range clients {
+		addr := netip.MustParseAddr(client)
+		host := fmt.Sprintf("%s/%d", addr, addr.BitLen())
+		via := "10.99.0.2"
+		add := []string{"addr", "add", host, "dev", "lo"}
+		if addr.Is6() {
+			via = "fd99::2"
+			add = append(add, "nodad")
+		}
+		g.net.ip(t, add...)
+		g.gw.ip(t, "route", "add", host, "via", via)
+	}
+	g.listenSMTP(t)
+	return g
+}
+
+// listenSMTP greets whoever connects to port 25 of the mail host.
+func (g *gateway) listenSMTP(t *testing.T) {
+	t.Helper()
+	var l net.Listener
+	err := g.mx.do(t, func() (err error) {
+		l, err = net.Listen("tcp", "[::]:25")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			io.WriteString(c, "220 mx ESMTP\r\n")
+			c.Close()
+		}
+	}()
+}
+
+// connect dials the mail host's port 25 from a client's address and reads the
+// greeting.
+func (g *gateway) connect(t *testing.T, client string, timeout time.Duration) error {
+	t.Helper()
+	server := mailHost4
+	if strings.Contains(client, ":") {
+		server = mailHost6
+	}
+	return g.net.do(t, func() error {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(client)}, Timeout: timeout}
+		c, err := d.Dial("tcp", net.JoinHostPort(server, "25"))
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		c.SetDeadline(time.Now().Add(timeout))
+		_, err = io.ReadFull(c, make([]byte, 4))
+		return err
+	})
+}
+
+// pings tells whether the gateway answers a client's ping.
+func (g *gateway) pings(t *testing.T, client string) bool {
+	t.Helper()
+	target := "10.99.0.1"
+	if strings.Contains(client, ":") {
+		target = "fd99::1"
+	}
+	return g.net.command(t, "ping", "-c1", "-W1", "-I", client, target).Run() == nil
+}
+
+// serve starts uppercut on the gateway and waits until it is ready.
+func (g *gateway) serve(t *testing.T, yaml string) *exec.Cmd {
+	t.Helper()
+	g.config = filepath.Join(g.dir, "uppercut.yaml")
+	writeFile(t, g.config, yaml)
+	cmd := g.uppercut(t, "serve")
+	var log strings.Builder
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	exited := make(chan struct{})
+	go func() { cmd.Wait(); close(exited) }()
+	t.Cleanup(func() {
+		cmd.Process.Signal(syscall.SIGTERM)
+		<-exited
+		if t.Failed() {
+			t.Logf("uppercut said:\n%s", log.String())
+		}
+	})
+	waitFor(t, 20*time.Second, "uppercut is ready", func() bool {
+		select {
+		case <-exited:
+			t.Fatalf("uppercut ended: %s", log.String())
+		default:
+		}
+		status, _ := g.get(t, "/-/ready")
+		return status == http.StatusOK
+	})
+	return cmd
+}
+
+// uppercut prepares a command of ours on the gateway. It is not run through
+// ip(8) when it serves, so that signals reach it.
+func (g *gateway) uppercut(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	program, err := exec.LookPath("uppercut")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("ip", append([]string{"netns", "exec", string(g.gw), program, "--config", g.config}, args...)...)
+	cmd.Dir = g.dir
+	return cmd
+}
+
+// get asks the web listener on the gateway's loopback.
+func (g *gateway) get(t *testing.T, path string) (status int, body string) {
+	t.Helper()
+	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, network, addr string) (c net.Conn, err error) {
+			err = g.gw.do(t, func() error {
+				c, err = new(net.Dialer).DialContext(ctx, network, addr)
+				return err
+			})
+			return c, err
+		},
+	}}
+	resp, err := client.Get("http://127.0.0.1:9514" + path)
+	if err != nil {
+		return 0, err.Error()
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(text)
+}
+
+// rsyslogd starts a real one on the mail host that forwards to the gateway and
+// returns a function that logs a line as sendmail would.
+func (g *gateway) rsyslogd(t *testing.T, forward string) (logLine func(pid int, text string)) {
+	t.Helper()
+	dir, err := os.MkdirTemp(g.dir, "rsyslog")
+	if err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(dir, "log")
+	writeFile(t, filepath.Join(dir, "rsyslog.conf"), fmt.Sprintf(`
+global(workDirectory=%q localHostname="mx1")
+module(load="imuxsock" SysSock.Use="off")
+input(type="imuxsock" Socket=%q RateLimit.Interval="0")
+action(type="omfwd" target="10.25.0.1" port="5514" %s action.resumeRetryCount="-1" action.resumeInterval="1")
+`, dir, socket, forward))
+	cmd := g.mx.command(t, "rsyslogd", "-n", "-f", filepath.Join(dir, "rsyslog.conf"), "-i", filepath.Join(dir, "pid"))
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	var log strings.Builder
+	cmd.Stderr = &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := cmd.Wait(); t.Failed() {
+			t.Logf("rsyslogd: %v: %s", err, log.String())
+		}
+	})
+	var c net.Conn
+	waitFor(t, 10*time.Second, "rsyslogd listens", func() bool {
+		c, err = net.Dial("unixgram", socket)
+		return err == nil
+	})
+	return func(pid int, text string) {
+		line := fmt.Sprintf("<22>%s sendmail[%d]: %s", time.Now().Format(time.Stamp), pid, text)
+		if _, err := c.Write([]byte(line)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// waitFor polls until ok or fails the test after limit.
+func waitFor(t *testing.T, limit time.Duration, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(limit)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("after %s it is still not so that %s", limit, what)
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+}
+
+// TestGateway is the main job: a client that sendmail refuses often enough is
+// dropped at the gateway for a while, and nobody else is.
+func TestGateway(t *testing.T) {
+	const innocent4, innocent6 = "114.238.85.10", "2001:db8:900d::1"
+	guilty := map[string]string{
+		"udp": "114.238.85.247",
+		"tcp": "114.238.85.248",
+		"v6":  "2001:db8:bad::1",
+	}
+	g := newGateway(t, innocent4, innocent6, guilty["udp"], guilty["tcp"], guilty["v6"])
+	g.serve(t, `
+state_dir: `+g.dir+`/state
+receiver: {udp: ["10.25.0.1:5514"], tcp: ["10.25.0.1:5514"]}
+detector:
+  rules:
+    - {name: burst, window: 10m, score: 10, block: 6s}
+`)
+	for _, step := range []struct{ name, forward, innocent string }{
+		{"udp", `protocol="udp"`, innocent4},
+		{"tcp", `protocol="tcp"`, innocent4},
+		{"v6", `protocol="tcp" template="RSYSLOG_SyslogProtocol23Format" TCP_Framing="octet-counted"`, innocent6},
+	} {
+		t.Run(step.name, func(t *testing.T) {
+			client := guilty[step.name]
+			if err := g.connect(t, client, 5*time.Second); err != nil {
+				t.Fatalf("before any offence: %v", err)
+			}
+			logLine := g.rsyslogd(t, step.forward)
+			for pid := range 6 {
+				logLine(4000+pid, refused(client))
+			}
+			waitFor(t, 5*time.Second, "the client is blocked", func() bool {
+				return timedOut(g.connect(t, client, 300*time.Millisecond))
+			})
+			if g.pings(t, client) {
+				t.Error("the gateway still answers the client's ping")
+			}
+			if err := g.connect(t, step.innocent, 5*time.Second); err != nil {
+				t.Errorf("an innocent client cannot connect: %v", err)
+			}
+			waitFor(t, 20*time.Second, "the block has run out", func() bool {
+				return g.connect(t, client, 300*time.Millisecond) == nil
+			})
+		})
+	}
+	_, metrics := g.get(t, "/metrics")
+	for _, want := range []string{
+		`uppercut_blocks_total{family="ipv4",rule="burst"} 2`,
+		`uppercut_blocks_total{family="ipv6",rule="burst"} 1`,
+		`reason="no_rdns"} 18`,
+		`uppercut_block_duration_seconds_count 3`,
+	} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("metrics lack %s", want)
+		}
+	}
+}
+
+// refused is the line that sendmail writes for a client without reverse DNS.
+func refused(client string) string {
+	relay := "[" + client + "]"
+	if addr := netip.MustParseAddr(client); addr.Is6() {
+		relay = "[IPv6:" + uncompressed(addr) + "]"
+	}
+	return fmt.Sprintf("ruleset=check_relay, arg1=%s, arg2=%s, relay=%s, reject=550 5.7.1 Fix reverse DNS for %s,or use your ISP server",
+		relay, client, relay, client)
+}
+
+// uncompressed writes an IPv6 address as sendmail does by default.
+func uncompressed(addr netip.Addr) string {
+	var groups []string
+	b := addr.As16()
+	for i := 0; i < 16; i += 2 {
+		groups = append(groups, fmt.Sprintf("%x", int(b[i])<<8|int(b[i+1])))
+	}
+	return strings.Join(groups, ":")
+}
+
+// timedOut tells silence from refusal.
+func timedOut(err error) bool {
+	netErr, ok := errors.AsType[net.Error](err)
+	return ok && netErr.Timeout()
+}

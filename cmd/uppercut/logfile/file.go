@@ -1,0 +1,232 @@
+package logfile
+
+import (
+	"bufio"
+	"bytes"
+	"compress/bzip2"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+// MaxLine is where a line is cut, in bytes. Syslog daemons cut at 8 KiB or 64
+// KiB; what is longer is no log line. It is the least size of a buffer for Next.
+const MaxLine = 64 << 10
+
+// maxWindow bounds what a zstd file may make the reader allocate, in bytes.
+const maxWindow = 64 << 20
+
+// File is a log file while it is read. Size and Consumed may be called by any
+// goroutine, the rest by one.
+type File struct {
+	name     string
+	size     int64
+	modified time.Time
+	packed   *counter
+	text     io.Reader
+	closers  []func() error
+
+	// rest is the begin of a line whose end has not been read.
+	rest []byte
+	// cutting: the line that goes on was cut, its rest is skipped.
+	cutting bool
+	offset  int64
+	err     error
+}
+
+// Open opens the file at path, whatever its packing.
+func Open(path string) (*File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err // names the file
+	}
+	info, err := f.Stat()
+	if err == nil && info.IsDir() {
+		err = &fs.PathError{Op: "read", Path: path, Err: errors.New("is a directory")}
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	file, err := newFile(path, f, f.Close)
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	if info.Mode().IsRegular() {
+		file.size, file.modified = info.Size(), info.ModTime()
+	}
+	return file, nil
+}
+
+// NewStream reads r, a pipe or the like, under name. It reads the first bytes
+// at once.
+func NewStream(name string, r io.Reader) (*File, error) {
+	return newFile(name, r, func() error { return nil })
+}
+
+func newFile(name string, r io.Reader, closeFile func() error) (*File, error) {
+	f := &File{name: name, packed: &counter{r: r}, closers: []func() error{closeFile}}
+	if err := f.unpack(bufio.NewReaderSize(f.packed, 64<<10)); err != nil {
+		return nil, fmt.Errorf("open %s: %w", name, err)
+	}
+	return f, nil
+}
+
+// unpack chooses by the first bytes how to read the rest.
+func (f *File) unpack(r *bufio.Reader) error {
+	magic, err := r.Peek(6)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	switch {
+	case bytes.HasPrefix(magic, []byte("\x1f\x8b")):
+		z, err := gzip.NewReader(r)
+		if err != nil {
+			return err
+		}
+		f.text = z
+	case bytes.HasPrefix(magic, []byte("\x28\xb5\x2f\xfd")):
+		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+		if err != nil {
+			return err
+		}
+		f.text = z
+		f.closers = append(f.closers, func() error { z.Close(); return nil })
+	case bytes.HasPrefix(magic, []byte("BZh")):
+		f.text = bzip2.NewReader(r)
+	case bytes.HasPrefix(magic, []byte("\xfd7zXZ\x00")):
+		return errors.New("packed with xz, which is not read here: pipe it through xzcat")
+	default:
+		f.text = r
+	}
+	return nil
+}
+
+// Name is the path, or the name of the stream.
+func (f *File) Name() string { return f.name }
+
+// Size is the size on disk in bytes, 0 where nobody knows it.
+func (f *File) Size() int64 { return f.size }
+
+// Modified is when the file was last written to; zero for a stream.
+func (f *File) Modified() time.Time { return f.modified }
+
+// Consumed is how many of Size bytes have been read.
+func (f *File) Consumed() int64 { return f.packed.n.Load() }
+
+// Next fills buf, of at least MaxLine bytes, with the text that follows, and
+// returns the whole lines in it, each with its LF except perhaps the last of the
+// file. At the end the error is io.EOF; any other says where in the unpacked
+// text reading broke off, and all whole lines before it have been returned.
+func (f *File) Next(buf []byte) ([]byte, error) {
+	for f.err == nil {
+		if text := f.fill(buf); len(text) > 0 {
+			return text, nil
+		}
+	}
+	return nil, f.err
+}
+
+func (f *File) fill(buf []byte) []byte {
+	n := copy(buf, f.rest)
+	f.rest = f.rest[:0]
+	for n < len(buf) && f.err == nil {
+		var m int
+		m, f.err = f.text.Read(buf[n:])
+		n += m
+		f.offset += int64(m)
+	}
+	f.explain()
+	return f.wholeLines(f.skipCut(buf[:n]))
+}
+
+// explain gives an error its place.
+func (f *File) explain() {
+	if f.err != nil && !errors.Is(f.err, io.EOF) {
+		f.err = fmt.Errorf("read %s: after %d bytes of text: %w", f.name, f.offset, f.err)
+	}
+	if errors.Is(f.err, io.ErrUnexpectedEOF) {
+		f.err = fmt.Errorf("%w: the file is cut short", f.err)
+	}
+}
+
+// skipCut drops the rest of a line that was cut, and the NULs that a log file
+// begins with after copytruncate.
+func (f *File) skipCut(b []byte) []byte {
+	if f.cutting {
+		end := bytes.IndexByte(b, '\n')
+		if end < 0 {
+			return nil
+		}
+		f.cutting = false
+		b = b[end+1:]
+	}
+	return bytes.TrimLeft(b, "\x00")
+}
+
+// wholeLines keeps what stands behind the last LF for the next chunk.
+func (f *File) wholeLines(b []byte) []byte {
+	if errors.Is(f.err, io.EOF) {
+		return b
+	}
+	end := bytes.LastIndexByte(b, '\n') + 1
+	if f.err != nil { // the last line may be half a line
+		return b[:end]
+	}
+	if end == 0 && len(b) >= MaxLine {
+		f.cutting = true
+		b[len(b)-1] = '\n'
+		return b
+	}
+	f.rest = append(f.rest, b[end:]...)
+	return b[:end]
+}
+
+// Close gives back what the file holds.
+func (f *File) Close() error {
+	var errs []error
+	for i := len(f.closers) - 1; i >= 0; i-- {
+		errs = append(errs, f.closers[i]())
+	}
+	return errors.Join(errs...)
+}
+
+// Stem is the path without what rotation and packing add to it:
+// /var/log/maillog for /var/log/maillog.3.gz and /var/log/maillog-20261122.zst.
+// Files of one stem were written by the same sender.
+func Stem(path string) string {
+	for _, ext := range []string{".gz", ".zst", ".bz2"} {
+		path = strings.TrimSuffix(path, ext)
+	}
+	stem := strings.TrimRight(path, "0123456789")
+	if len(stem) == len(path) || !strings.HasSuffix(stem, ".") && !strings.HasSuffix(stem, "-") {
+		return path
+	}
+	stem = stem[:len(stem)-1]
+	if !strings.ContainsFunc(filepath.Base(stem), unicode.IsLetter) { // 10.0.0.1 is a host
+		return path
+	}
+	return stem
+}
+
+// counter counts what is read through it.
+type counter struct {
+	r io.Reader
+	n atomic.Int64
+}
+
+func (c *counter) Read(b []byte) (int, error) {
+	n, err := c.r.Read(b)
+	c.n.Add(int64(n))
+	return n, err
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"uppercut/detector"
+	"uppercut/detector/sendmail"
+	"uppercut/receiver"
+)
+
+// queueBatches is how many batches may wait for the judge. A batch holds what
+// one read brought, so the queue holds at most a few MB; when it is full the
+// readers wait, and with them the senders.
+const queueBatches = 256
+
+// batch is what one read brought, parsed.
+type batch struct {
+	lines  []detector.Line
+	judged func() // nil if nobody waits
+}
+
+// pipeline carries lines from the reading goroutines, where they are parsed, to
+// the one goroutine that judges. The detector belongs to that goroutine: others
+// use ask.
+type pipeline struct {
+	parser   atomic.Pointer[sendmail.Parser]
+	detector *detector.Detector
+	block    func(detector.Verdict)
+	// durable calls its argument when every block so far is safe.
+	durable func(func())
+
+	queue     chan *batch
+	questions chan func(*detector.Detector)
+	free      sync.Pool
+	heartbeat atomic.Int64 // Unix seconds when the judge last came around
+}
+
+func newPipeline(p *sendmail.Parser, d *detector.Detector, block func(detector.Verdict), durable func(func())) *pipeline {
+	pl := &pipeline{
+		detector:  d,
+		block:     block,
+		durable:   durable,
+		queue:     make(chan *batch, queueBatches),
+		questions: make(chan func(*detector.Detector)),
+	}
+	pl.free.New = func() any { return new(batch) }
+	pl.parser.Store(p)
+	return pl
+}
+
+// handle is the receiver.Handler: it parses on the caller's goroutine and
+// waits for room in the queue.
+func (pl *pipeline) handle(messages []receiver.Message, judged func()) {
+	parser := pl.parser.Load()
+	b := pl.free.Get().(*batch)
+	b.judged = judged
+	b.lines = b.lines[:0]
+	for i := range messages {
+		b.lines = append(b.lines, detector.Line{})
+		fillLine(&b.lines[i], &messages[i], parser)
+	}
+	pl.queue <- b
+}
+
+// fillLine parses m into l.
+func fillLine(l *detector.Line, m *receiver.Message, parser *sendmail.Parser) {
+	l.Sender = m.Sender
+	l.Transport = m.Transport.String()
+	l.Received = m.Received
+	l.Time = m.Time
+	l.Stamp = detector.Stamp(m.Stamp)
+	l.Host = m.Host
+	l.Tag = m.Tag
+	l.PID = m.PID
+	parser.Parse(m.Text, &l.Record)
+}
+
+// run judges until the queue is closed and empty.
+func (pl *pipeline) run() {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case b, open := <-pl.queue:
+			if !open {
+				return
+			}
+			pl.judge(b)
+		case question := <-pl.questions:
+			question(pl.detector)
+		case now := <-tick.C:
+			pl.heartbeat.Store(now.Unix())
+			pl.carryOut(pl.detector.Tick(now))
+		}
+	}
+}
+
+func (pl *pipeline) judge(b *batch) {
+	for i := range b.lines {
+		pl.carryOut(pl.detector.Observe(&b.lines[i]))
+	}
+	if b.judged != nil {
+		pl.durable(b.judged)
+	}
+	clear(b.lines) // the strings pin read buffers
+	pl.free.Put(b)
+}
+
+func (pl *pipeline) carryOut(verdicts []detector.Verdict) {
+	for _, v := range verdicts {
+		pl.block(v)
+	}
+}
+
+// ask runs question on the judge's goroutine and waits for it.
+func (pl *pipeline) ask(ctx context.Context, question func(*detector.Detector)) error {
+	done := make(chan struct{})
+	select {
+	case pl.questions <- func(d *detector.Detector) { question(d); close(done) }:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	<-done
+	return nil
+}
+
+// close says that handle will not be called again; run returns when the queue
+// is empty.
+func (pl *pipeline) close() { close(pl.queue) }

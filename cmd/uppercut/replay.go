@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// replayFlags are the flags of uppercut replay.
+type replayFlags struct {
+	events  bool
+	format  string
+	compare string
+	zone    string
+	top     int
+}
+
+func newReplayCommand(env *environment) *cobra.Command {
+	var flags replayFlags
+	command := &cobra.Command{
+		Use:   "replay [flags] FILE... | -",
+		Short: "Say who would have been blocked, from old logs",
+		Long: `Replay puts old mail logs through the same parser, session memory and windows
+as the running appliance, on the time in the log. It touches no firewall and
+needs no root.
+
+Files may be plain or packed with gzip, zstd or bzip2, and several are merged in
+order of time; - is standard input. Traditional, ISO, "YYYY-MM-DD HH:MM:SS" and
+RFC 5424 lines are told apart by themselves.`,
+		Example: `  uppercut replay /var/log/maillog*
+  uppercut replay --format json maillog.1.gz | jq '.blocks[].prefix'
+  grep 198.51.100.7 maillog | uppercut replay --events -
+  uppercut replay --compare stricter.yaml maillog`,
+		Args: atLeastOne("a FILE, or - for standard input"),
+		RunE: func(cmd *cobra.Command, paths []string) error {
+			return env.replay(cmd.Context(), flags, paths)
+		},
+	}
+	f := command.Flags()
+	f.BoolVar(&flags.events, "events", false, "print a JSON object for each offence instead of a report")
+	f.StringVar(&flags.format, "format", "text", "text or json")
+	f.StringVar(&flags.compare, "compare", "", "say what configuration `FILE` would have done otherwise")
+	f.StringVar(&flags.zone, "zone", "Local", "time zone of lines that do not name theirs, such as Europe/Berlin")
+	f.IntVar(&flags.top, "top", 10, "how many sources and blocks a text report lists; 0 lists all")
+	return command
+}
+
+func (env *environment) replay(ctx context.Context, flags replayFlags, paths []string) error {
+	if flags.format != "text" && flags.format != "json" {
+		return exitCode{exitUsage, fmt.Errorf("--format: %q is neither text nor json", flags.format)}
+	}
+	zone, err := time.LoadLocation(flags.zone)
+	if err != nil {
+		return exitCode{exitUsage, fmt.Errorf("--zone: %w", err)}
+	}
+	config, err := env.config()
+	if err != nil {
+		return err
+	}
+	in := &input{paths: paths, stdin: env.stdin, zone: zone}
+	switch {
+	case flags.events:
+		return replayEvents(ctx, in, config, env.stdout)
+	case flags.compare != "":
+		return env.replayCompare(ctx, in, config, flags)
+	}
+	return env.replayReport(ctx, in, config, flags)
+}
+
+// replayReport prints what came of the logs, also when a file could not be read
+// to its end.
+func (env *environment) replayReport(ctx context.Context, in *input, c Config, flags replayFlags) error {
+	r, readErr := env.judgeAll(ctx, in, c)
+	if r == nil {
+		return readErr
+	}
+	var err error
+	if flags.format == "json" {
+		err = r.writeJSON(env.stdout)
+	} else {
+		err = r.writeText(env.stdout, flags.top, in.zone)
+	}
+	return errors.Join(readErr, err)
+}
+
+// judgeAll judges every line and returns what came of it. The report is nil if
+// there was no way to begin; otherwise the error is of reading.
+func (env *environment) judgeAll(ctx context.Context, in *input, c Config) (*report, error) {
+	r := newReport()
+	judge, err := newJudge(c, r)
+	if err != nil {
+		return nil, err
+	}
+	stop := showProgress(env.stderr, &in.progress)
+	defer stop()
+	begin := time.Now()
+	err = in.each(ctx, c.Detector, judge.observe)
+	judge.finish()
+	r.finish(in.totals(), time.Since(begin))
+	return r, err
+}

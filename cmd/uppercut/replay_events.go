@@ -1,0 +1,66 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/netip"
+	"time"
+
+	"uppercut/detector"
+	"uppercut/detector/sendmail"
+)
+
+// offenceJSON is a line of replay --events. Its names are an interface.
+type offenceJSON struct {
+	// File is there only if several files were given.
+	File   string     `json:"file,omitempty"`
+	Line   uint64     `json:"line"`
+	Time   string     `json:"time"`
+	Host   string     `json:"host"`
+	Addr   netip.Addr `json:"addr"`
+	Reason string     `json:"reason"`
+	Count  uint32     `json:"count"`
+	Via    string     `json:"via"`
+}
+
+// replayEvents prints every offence as a JSON object on a line of its own.
+func replayEvents(ctx context.Context, in *input, c Config, w io.Writer) error {
+	out := bufio.NewWriter(w)
+	encoder := json.NewEncoder(out)
+	var writeErr error
+	d, err := detector.New(c.Detector, detector.Options{
+		OnEvent: func(l *detector.Line, e *sendmail.Event) {
+			if e.Kind == sendmail.Offence && writeErr == nil {
+				writeErr = encoder.Encode(in.offence(l, e))
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	err = in.each(ctx, c.Detector, func(l *detector.Line) { d.Observe(l) })
+	return errors.Join(err, writeErr, out.Flush())
+}
+
+// offence describes e, which line l proved.
+func (in *input) offence(l *detector.Line, e *sendmail.Event) offenceJSON {
+	o := offenceJSON{
+		Line:   lineOf(e.Line),
+		Time:   e.Time.UTC().Format(time.RFC3339),
+		Host:   l.Host,
+		Addr:   e.Addr,
+		Reason: e.Reason.String(),
+		Count:  e.Count,
+		Via:    "line",
+	}
+	if e.ViaSession {
+		o.Via = "session"
+	}
+	if len(in.paths) > 1 {
+		o.File = in.paths[fileOf(e.Line)]
+	}
+	return o
+}

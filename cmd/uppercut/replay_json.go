@@ -1,0 +1,145 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"net/netip"
+	"time"
+)
+
+// reportJSON is replay --format json. Its names are an interface: fields are
+// added, none is renamed.
+type reportJSON struct {
+	Files    []fileJSON `json:"files"`
+	From     *time.Time `json:"from,omitempty"`
+	To       *time.Time `json:"to,omitempty"`
+	Seconds  float64    `json:"seconds"`
+	Lines    uint64     `json:"lines"`
+	Unread   uint64     `json:"unread"`
+	Offences uint64     `json:"offences"`
+	Offended int        `json:"offenders"`
+	Accepted uint64     `json:"accepted"`
+
+	Reasons []reasonJSON `json:"reasons"`
+	Hosts   []hostJSON   `json:"hosts"`
+	Sources []sourceJSON `json:"sources"`
+	Blocks  []blockJSON  `json:"blocks"`
+	Spared  []sparedJSON `json:"spared"`
+}
+
+type fileJSON struct {
+	File    string       `json:"file"`
+	Lines   uint64       `json:"lines"`
+	Unread  uint64       `json:"unread"`
+	Samples []sampleJSON `json:"samples,omitempty"`
+	Error   string       `json:"error,omitempty"`
+}
+
+type sampleJSON struct {
+	Line uint64 `json:"line"`
+	Text string `json:"text"`
+}
+
+type reasonJSON struct {
+	Reason   string `json:"reason"`
+	Offences uint64 `json:"offences"`
+	Sources  uint64 `json:"sources"`
+}
+
+type hostJSON struct {
+	Host     string `json:"host"`
+	Offences uint64 `json:"offences"`
+	Accepted uint64 `json:"accepted"`
+}
+
+type sourceJSON struct {
+	Addr     netip.Addr        `json:"addr"`
+	Offences uint64            `json:"offences"`
+	Accepted uint64            `json:"accepted"`
+	First    time.Time         `json:"first"`
+	Last     time.Time         `json:"last"`
+	Reasons  map[string]uint32 `json:"reasons"`
+}
+
+type blockJSON struct {
+	Prefix netip.Prefix `json:"prefix"`
+	At     time.Time    `json:"at"`
+	Until  time.Time    `json:"until"`
+	Rule   string       `json:"rule"`
+	Score  float64      `json:"score"`
+	Hosts  int          `json:"hosts"`
+}
+
+type sparedJSON struct {
+	Prefix   netip.Prefix `json:"prefix"`
+	Cause    string       `json:"cause"`
+	Verdicts uint64       `json:"verdicts"`
+}
+
+// sourcesInJSON is how many sources a JSON report lists.
+const sourcesInJSON = 1000
+
+func (r *report) writeJSON(w io.Writer) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(r.json())
+}
+
+func (r *report) json() reportJSON {
+	j := reportJSON{
+		Files:    []fileJSON{},
+		Seconds:  r.elapsed.Seconds(),
+		Lines:    r.totals.lines,
+		Unread:   r.totals.unread,
+		Offences: r.offences,
+		Offended: r.offenders(),
+		Accepted: r.accepted,
+		Reasons:  []reasonJSON{},
+		Hosts:    []hostJSON{},
+		Sources:  []sourceJSON{},
+		Blocks:   []blockJSON{},
+		Spared:   []sparedJSON{},
+	}
+	if !r.totals.begin.IsZero() {
+		j.From, j.To = new(r.totals.begin.UTC()), new(r.totals.end.UTC())
+	}
+	for _, f := range r.totals.files {
+		j.Files = append(j.Files, f.json())
+	}
+	for _, t := range r.topReasons() {
+		j.Reasons = append(j.Reasons, reasonJSON{t.Reason.String(), t.Offences, t.Sources})
+	}
+	for _, h := range r.byHost() {
+		j.Hosts = append(j.Hosts, hostJSON(*h))
+	}
+	for _, s := range r.topSources(sourcesInJSON) {
+		j.Sources = append(j.Sources, s.json())
+	}
+	for _, v := range r.verdicts {
+		j.Blocks = append(j.Blocks, blockJSON{v.Prefix, v.At.UTC(), v.Until.UTC(), v.Rule, v.Score, v.Hosts})
+	}
+	for _, s := range r.bySpared() {
+		j.Spared = append(j.Spared, sparedJSON(*s))
+	}
+	return j
+}
+
+func (f fileTotal) json() fileJSON {
+	j := fileJSON{File: f.name, Lines: f.lines, Unread: f.unread}
+	for _, s := range f.samples {
+		j.Samples = append(j.Samples, sampleJSON(s))
+	}
+	if f.err != nil {
+		j.Error = f.err.Error()
+	}
+	return j
+}
+
+func (s *sourceTotal) json() sourceJSON {
+	j := sourceJSON{s.Addr, s.Offences, s.Accepted, s.First.UTC(), s.Last.UTC(), map[string]uint32{}}
+	for _, c := range s.reasons {
+		j.Reasons[c.reason.String()] += c.count
+	}
+	return j
+}

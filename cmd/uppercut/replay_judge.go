@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"uppercut/detector"
+	"uppercut/detector/sendmail"
+	"uppercut/enforcer/guard"
+)
+
+// judge runs a Detector on log time and tells a report what came of it.
+type judge struct {
+	detector *detector.Detector
+	report   *report
+	// tick is when the Detector is due to look at what waits.
+	tick time.Time
+}
+
+// patience is how long a replay goes on behind the last line, so that verdicts
+// which wait for the ceiling of blocks a minute are given.
+const patience = time.Hour
+
+func newJudge(c Config, r *report) (*judge, error) {
+	j := &judge{report: r}
+	// Static: these may be the logs of another machine's hosts.
+	exempt, err := guard.New(context.Background(), c.guardConfig(), guard.Options{Static: true})
+	if err != nil {
+		return nil, err
+	}
+	d, err := detector.New(c.Detector, detector.Options{
+		Exempt:  j.spare(exempt.Exempt),
+		OnEvent: func(l *detector.Line, e *sendmail.Event) { r.event(l, e) },
+	})
+	j.detector = d
+	return j, err
+}
+
+// spare notes whom the guards save.
+func (j *judge) spare(exempt func(netip.Prefix) string) func(netip.Prefix) string {
+	return func(p netip.Prefix) string {
+		cause := exempt(p)
+		if cause != "" {
+			j.report.spare(p, cause)
+		}
+		return cause
+	}
+}
+
+func (j *judge) observe(l *detector.Line) {
+	if l.Time.After(j.tick) {
+		j.report.block(j.detector.Tick(l.Time))
+		j.tick = l.Time.Add(time.Second)
+	}
+	j.report.block(j.detector.Observe(l))
+}
+
+// finish lets the time behind the last line pass.
+func (j *judge) finish() {
+	if j.tick.IsZero() {
+		return
+	}
+	for end := j.tick.Add(patience); j.tick.Before(end); j.tick = j.tick.Add(time.Minute) {
+		j.report.block(j.detector.Tick(j.tick))
+	}
+}

@@ -1,0 +1,268 @@
+package main
+
+import (
+	"cmp"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"uppercut/detector"
+	"uppercut/detector/sendmail"
+)
+
+// report gathers what a replay brings to light.
+type report struct {
+	offences uint64
+	// accepted counts messages that were accepted.
+	accepted uint64
+	reasons  []reasonTotal // by Reason
+	hosts    map[string]*hostTotal
+	sources  map[netip.Addr]*sourceTotal
+	timeline timeline
+	verdicts []detector.Verdict
+	spared   map[netip.Prefix]*spared
+
+	totals  inputTotals
+	elapsed time.Duration
+}
+
+// reasonTotal is how often a reason occurred, and with how many sources.
+type reasonTotal struct {
+	Reason   sendmail.Reason
+	Offences uint64
+	Sources  uint64
+}
+
+// hostTotal is what a mail host reported.
+type hostTotal struct {
+	Host     string
+	Offences uint64
+	Accepted uint64
+}
+
+// sourceTotal is what a client did.
+type sourceTotal struct {
+	Addr     netip.Addr
+	Offences uint64
+	Accepted uint64
+	// First and Last are the times of its first and last offence.
+	First, Last time.Time
+	reasons     []reasonCount
+	timeline    timeline
+}
+
+type reasonCount struct {
+	reason sendmail.Reason
+	count  uint32
+}
+
+// spared is a prefix that would have been blocked, had nobody vouched for it.
+type spared struct {
+	Prefix   netip.Prefix
+	Cause    string
+	Verdicts uint64
+}
+
+func newReport() *report {
+	r := &report{
+		hosts:   map[string]*hostTotal{},
+		sources: map[netip.Addr]*sourceTotal{},
+		spared:  map[netip.Prefix]*spared{},
+	}
+	for _, reason := range sendmail.Reasons() {
+		for len(r.reasons) <= int(reason) {
+			r.reasons = append(r.reasons, reasonTotal{Reason: sendmail.Reason(len(r.reasons))})
+		}
+	}
+	return r
+}
+
+// event takes what line l proved.
+func (r *report) event(l *detector.Line, e *sendmail.Event) {
+	switch e.Kind {
+	case sendmail.Offence:
+		r.offence(l, e)
+	case sendmail.Accepted:
+		r.accepted++
+		r.host(l.Host).Accepted++
+		r.source(e.Addr).Accepted++
+	}
+}
+
+func (r *report) offence(l *detector.Line, e *sendmail.Event) {
+	n := uint64(max(e.Count, 1))
+	r.offences += n
+	r.host(l.Host).Offences += n
+	r.timeline.add(e.Time, n)
+	total := &r.reasons[e.Reason]
+	total.Offences += n
+	if r.source(e.Addr).offence(e, n) {
+		total.Sources++
+	}
+}
+
+func (r *report) host(name string) *hostTotal {
+	h := r.hosts[name]
+	if h == nil {
+		h = &hostTotal{Host: strings.Clone(name)}
+		r.hosts[h.Host] = h
+	}
+	return h
+}
+
+func (r *report) source(a netip.Addr) *sourceTotal {
+	s := r.sources[a]
+	if s == nil {
+		s = &sourceTotal{Addr: a}
+		r.sources[a] = s
+	}
+	return s
+}
+
+// offence counts e and reports whether its reason is new with s.
+func (s *sourceTotal) offence(e *sendmail.Event, n uint64) (isNew bool) {
+	if s.Offences == 0 || e.Time.Before(s.First) {
+		s.First = e.Time
+	}
+	if e.Time.After(s.Last) {
+		s.Last = e.Time
+	}
+	s.chart(e.Time, n)
+	s.Offences += n
+	for i := range s.reasons {
+		if s.reasons[i].reason == e.Reason {
+			s.reasons[i].count += uint32(n)
+			return false
+		}
+	}
+	s.reasons = append(s.reasons, reasonCount{e.Reason, uint32(n)})
+	return true
+}
+
+// chartFrom is from how many offences on a source has a timeline: most have
+// few, and a timeline takes as much memory as all the rest.
+const chartFrom = 4
+
+// chart puts n offences into the timeline; s.Offences does not count them yet.
+func (s *sourceTotal) chart(at time.Time, n uint64) {
+	if s.Offences+n < chartFrom {
+		return
+	}
+	if s.timeline.counts == nil && s.Offences > 0 {
+		s.timeline.add(s.First, s.Offences)
+	}
+	s.timeline.add(at, n)
+}
+
+func (r *report) block(verdicts []detector.Verdict) {
+	for _, v := range verdicts {
+		v.Evidence = nil // belongs to the Detector
+		r.verdicts = append(r.verdicts, v)
+	}
+}
+
+func (r *report) spare(p netip.Prefix, cause string) {
+	s := r.spared[p]
+	if s == nil {
+		s = &spared{Prefix: p, Cause: cause}
+		r.spared[p] = s
+	}
+	s.Verdicts++
+}
+
+// finish takes what is known at the end.
+func (r *report) finish(t inputTotals, elapsed time.Duration) {
+	r.totals, r.elapsed = t, elapsed
+}
+
+// topReasons returns the reasons that occurred, the most frequent first.
+func (r *report) topReasons() []reasonTotal {
+	top := slices.DeleteFunc(slices.Clone(r.reasons), func(t reasonTotal) bool { return t.Offences == 0 })
+	slices.SortStableFunc(top, func(a, b reasonTotal) int { return cmp.Compare(b.Offences, a.Offences) })
+	return top
+}
+
+// byHost returns the mail hosts by name.
+func (r *report) byHost() []*hostTotal {
+	return slices.SortedFunc(maps.Values(r.hosts), func(a, b *hostTotal) int { return cmp.Compare(a.Host, b.Host) })
+}
+
+// topSources returns the n sources that offended most, all for n 0.
+func (r *report) topSources(n int) []*sourceTotal {
+	top := make([]*sourceTotal, 0, len(r.sources))
+	for _, s := range r.sources {
+		if s.Offences > 0 {
+			top = append(top, s)
+		}
+	}
+	slices.SortFunc(top, func(a, b *sourceTotal) int {
+		return cmp.Or(cmp.Compare(b.Offences, a.Offences), a.Addr.Compare(b.Addr))
+	})
+	return first(top, n)
+}
+
+// offenders is how many sources offended.
+func (r *report) offenders() int {
+	n := 0
+	for _, s := range r.sources {
+		if s.Offences > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// topReasons returns the reasons of s, the most frequent first.
+func (s *sourceTotal) topReasons() []reasonCount {
+	return slices.SortedStableFunc(slices.Values(s.reasons), func(a, b reasonCount) int { return cmp.Compare(b.count, a.count) })
+}
+
+// bySpared returns whom the guards saved, the most nearly blocked first.
+func (r *report) bySpared() []*spared {
+	return slices.SortedFunc(maps.Values(r.spared), func(a, b *spared) int {
+		return cmp.Or(cmp.Compare(b.Verdicts, a.Verdicts), a.Prefix.Compare(b.Prefix))
+	})
+}
+
+// first returns the first n of s, all for n 0.
+func first[T any](s []T, n int) []T {
+	if n <= 0 || n > len(s) {
+		return s
+	}
+	return s[:n]
+}
+
+// inputTotals is what was read, understood or not.
+type inputTotals struct {
+	files []fileTotal
+	// lines counts all, unread those without a syslog header.
+	lines, unread uint64
+	// begin and end are the oldest and the newest time.
+	begin, end time.Time
+}
+
+type fileTotal struct {
+	name          string
+	lines, unread uint64
+	samples       []sample
+	err           error
+}
+
+// totals sums up what was read.
+func (in *input) totals() inputTotals {
+	var t inputTotals
+	for _, s := range in.sources {
+		t.files = append(t.files, fileTotal{s.name, s.lines, s.unread, s.samples, s.err})
+		t.lines += s.lines
+		t.unread += s.unread
+		if !s.begin.IsZero() && (t.begin.IsZero() || s.begin.Before(t.begin)) {
+			t.begin = s.begin
+		}
+		if s.end.After(t.end) {
+			t.end = s.end
+		}
+	}
+	return t
+}

@@ -1,0 +1,283 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"uppercut/detector"
+)
+
+// timeLayout is how a report writes times, in the zone of the log.
+const timeLayout = "2006-01-02 15:04:05"
+
+// textReport writes a report for people.
+type textReport struct {
+	*report
+	out  *bufio.Writer
+	top  int
+	zone *time.Location
+}
+
+// writeText writes the report with up to top sources and blocks, all for 0, and
+// times in zone.
+func (r *report) writeText(w io.Writer, top int, zone *time.Location) error {
+	t := &textReport{report: r, out: bufio.NewWriter(w), top: top, zone: zone}
+	t.head()
+	t.byReason()
+	t.byHosts()
+	t.bySource()
+	t.blocked()
+	t.sparedOnes()
+	t.misread()
+	return t.out.Flush()
+}
+
+func (t *textReport) printf(format string, args ...any) { fmt.Fprintf(t.out, format, args...) }
+
+// title begins a section.
+func (t *textReport) title(format string, args ...any) {
+	t.printf("\n%s\n", fmt.Sprintf(format, args...))
+}
+
+func (t *textReport) head() {
+	t.printf("%s in %s", plural(t.totals.lines, "line"), plural(uint64(len(t.totals.files)), "file"))
+	if !t.totals.begin.IsZero() {
+		t.printf(", %s to %s (%s)", t.time(t.totals.begin), t.time(t.totals.end), spanText(t.totals.end.Sub(t.totals.begin)))
+	}
+	t.printf("\n%s of %s, %s\n", plural(t.offences, "offence"),
+		plural(uint64(t.offenders()), "source"), plural(t.accepted, "accepted message"))
+	if t.offences > 0 {
+		t.printf("%s\n", spark(t.timeline.between(t.totals.begin, t.totals.end)))
+	}
+	t.printf("read in %.1f s, %s lines/s\n", t.elapsed.Seconds(), countText(float64(t.totals.lines)/max(t.elapsed.Seconds(), 1e-9)))
+}
+
+func (t *textReport) byReason() {
+	top := t.topReasons()
+	if len(top) == 0 {
+		return
+	}
+	t.title("%-20s %10s %9s", "Reason", "offences", "sources")
+	for _, r := range top {
+		t.printf("  %-18s %10s %9s  %s\n", r.Reason, grouped(r.Offences), grouped(r.Sources), bar(r.Offences, top[0].Offences))
+	}
+}
+
+// bar draws n as a bar that is full where n equals most.
+func bar(n, most uint64) string { return strings.Repeat("█", int((n*20+most/2)/most)) }
+
+func (t *textReport) byHosts() {
+	if len(t.hosts) == 0 {
+		return
+	}
+	t.title("%-20s %10s %9s", "Host", "offences", "accepted")
+	for _, h := range t.byHost() {
+		t.printf("  %-18s %10s %9s\n", h.Host, grouped(h.Offences), grouped(h.Accepted))
+	}
+}
+
+func (t *textReport) bySource() {
+	all := t.topSources(0)
+	if len(all) == 0 {
+		return
+	}
+	blocks := t.blocksBySource()
+	t.title("Source%s", ofAll(t.top, len(all)))
+	for _, s := range first(all, t.top) {
+		t.printf("  %-25s %9s  %s  %s\n", s.Addr, grouped(s.Offences),
+			spark(s.timeline.between(t.totals.begin, t.totals.end)), s.reasonsText())
+		t.printf("  %-25s %9s  %s\n", "", "", t.fate(s, blocks))
+	}
+}
+
+// fate says what would have become of s.
+func (t *textReport) fate(s *sourceTotal, blocks map[netip.Addr][]detector.Verdict) string {
+	for prefix, spared := range t.spared {
+		if prefix.Contains(s.Addr) {
+			return "spared: " + spared.Cause
+		}
+	}
+	mine := blocks[sourceKey(s.Addr)]
+	if len(mine) == 0 {
+		return "not blocked"
+	}
+	v := mine[0]
+	text := fmt.Sprintf("blocked at %s by rule %s after %s", t.time(v.At), v.Rule, spanText(v.At.Sub(s.First)))
+	if len(mine) > 1 {
+		text += fmt.Sprintf(", %d times in all", len(mine))
+	}
+	return text
+}
+
+// reasonsText lists the three most frequent reasons.
+func (s *sourceTotal) reasonsText() string {
+	var parts []string
+	all := s.topReasons()
+	for _, c := range first(all, 3) {
+		parts = append(parts, fmt.Sprintf("%s %s", c.reason, grouped(uint64(c.count))))
+	}
+	if len(all) > 3 {
+		parts = append(parts, fmt.Sprintf("%d more", len(all)-3))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// sourceKey is what blocks of single sources have in common: the address, of
+// IPv6 the /64.
+func sourceKey(a netip.Addr) netip.Addr {
+	if a.Is4() {
+		return a
+	}
+	return netip.PrefixFrom(a, 64).Masked().Addr()
+}
+
+func (t *textReport) blocksBySource() map[netip.Addr][]detector.Verdict {
+	blocks := map[netip.Addr][]detector.Verdict{}
+	for _, v := range t.verdicts {
+		key := sourceKey(v.Prefix.Addr())
+		blocks[key] = append(blocks[key], v)
+	}
+	return blocks
+}
+
+func (t *textReport) blocked() {
+	if len(t.verdicts) == 0 {
+		t.title("Nobody would have been blocked.")
+		return
+	}
+	t.title("Blocked%s", ofAll(t.top, len(t.verdicts)))
+	for _, v := range first(t.verdicts, t.top) {
+		t.printf("  %s  %-25s for %-9s rule %s, score %s, %s\n", t.time(v.At), prefixText(v.Prefix),
+			spanText(v.Until.Sub(v.At)), v.Rule, strconv.FormatFloat(v.Score, 'f', -1, 64), plural(uint64(v.Hosts), "host"))
+	}
+	t.printf("  by rule: %s\n", t.rulesText())
+}
+
+// rulesText says how many blocks each rule caused.
+func (t *textReport) rulesText() string {
+	counts := map[string]int{}
+	var rules []string
+	for _, v := range t.verdicts {
+		if counts[v.Rule] == 0 {
+			rules = append(rules, v.Rule)
+		}
+		counts[v.Rule]++
+	}
+	slices.SortFunc(rules, func(a, b string) int {
+		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
+	})
+	for i, rule := range rules {
+		rules[i] = fmt.Sprintf("%s %s", rule, grouped(uint64(counts[rule])))
+	}
+	return strings.Join(rules, ", ")
+}
+
+func (t *textReport) sparedOnes() {
+	all := t.bySpared()
+	if len(all) == 0 {
+		return
+	}
+	t.title("Spared%s", ofAll(t.top, len(all)))
+	for _, s := range first(all, t.top) {
+		t.printf("  %-25s %9s times  %s\n", prefixText(s.Prefix), grouped(s.Verdicts), s.Cause)
+	}
+}
+
+// misread says what was not understood.
+func (t *textReport) misread() {
+	if t.totals.unread > 0 {
+		t.title("Not understood: %s without a syslog header", plural(t.totals.unread, "line"))
+	}
+	for _, f := range t.totals.files {
+		for _, s := range f.samples {
+			t.printf("  %s:%d: %s\n", f.name, s.Line, shortened(s.Text, 100))
+		}
+	}
+}
+
+func (t *textReport) time(at time.Time) string { return at.In(t.zone).Format(timeLayout) }
+
+// prefixText leaves the length of a single address out.
+func prefixText(p netip.Prefix) string {
+	if p.IsSingleIP() {
+		return p.Addr().String()
+	}
+	return p.String()
+}
+
+// ofAll says that a list shows less than there is.
+func ofAll(shown, all int) string {
+	if shown <= 0 || all <= shown {
+		return fmt.Sprintf(" (%s)", grouped(uint64(all)))
+	}
+	return fmt.Sprintf(" (%d of %s; --top 0 lists all)", shown, grouped(uint64(all)))
+}
+
+func plural(n uint64, word string) string {
+	if n != 1 {
+		word += "s"
+	}
+	return grouped(n) + " " + word
+}
+
+// grouped writes n with commas: 1,234,567.
+func grouped(n uint64) string {
+	digits := strconv.FormatUint(n, 10)
+	var b strings.Builder
+	for i, d := range digits {
+		if i > 0 && (len(digits)-i)%3 == 0 {
+			b.WriteByte(',')
+		}
+		b.WriteRune(d)
+	}
+	return b.String()
+}
+
+// spanText writes a time span in its two largest units: 3d4h, 2m5s.
+func spanText(d time.Duration) string {
+	d = d.Round(time.Second)
+	units := []struct {
+		size time.Duration
+		name string
+	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "m"}, {time.Second, "s"}}
+	var b strings.Builder
+	written := 0
+	for _, u := range units {
+		if n := d / u.size; n > 0 && written < 2 {
+			fmt.Fprintf(&b, "%d%s", n, u.name)
+			d %= u.size
+			written++
+		} else if written > 0 {
+			break
+		}
+	}
+	return cmp.Or(b.String(), "0s")
+}
+
+// shortened cuts s to n bytes at a rune's border, and makes it printable.
+func shortened(s string, n int) string {
+	s = strings.Map(printable, s)
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "…"
+}
+
+// printable keeps terminals safe from what a log may hold.
+func printable(r rune) rune {
+	if !strconv.IsPrint(r) {
+		return '.'
+	}
+	return r
+}

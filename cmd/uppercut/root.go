@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes, part of the interface.
+const (
+	exitOK    = 0
+	exitError = 1 // it could not be done; the reason is on standard error
+	exitUsage = 2 // the command line is wrong
+	exitNo    = 3 // the question was answered with no: not blocked, not healthy
+)
+
+// environment is what the process was given. Commands use nothing else, so that
+// tests start the program inside their own process.
+type environment struct {
+	environ        []string
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	configFile     string // --config
+	stateDir       string // --state-dir
+}
+
+// lookup returns the value of an environment variable.
+func (e *environment) lookup(name string) (string, bool) {
+	for _, assignment := range e.environ {
+		if key, value, _ := strings.Cut(assignment, "="); key == name {
+			return value, true
+		}
+	}
+	return "", false
+}
+
+// config loads the configuration that the command line and the environment
+// name.
+func (e *environment) config() (Config, error) {
+	return loadConfig(e.configFile, e.stateDir, e.environ)
+}
+
+// exitCode is an error that asks for a particular exit code. Without an error
+// inside, the command has said everything itself.
+type exitCode struct {
+	code int
+	err  error
+}
+
+func (e exitCode) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e exitCode) Unwrap() error { return e.err }
+
+// run is the whole program; it returns the exit code.
+func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	env := &environment{environ: environ, stdin: stdin, stdout: stdout, stderr: stderr}
+	root := newRootCommand(env)
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	code := exitError
+	if wanted, ok := errors.AsType[exitCode](err); ok {
+		code = wanted.code
+		err = wanted.err
+	}
+	if err != nil {
+		fmt.Fprintf(stderr, "uppercut: %v\n", err)
+	}
+	return code
+}
+
+func newRootCommand(env *environment) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "uppercut",
+		Short: "Receive the logs of sendmail hosts, score their clients, drop the worst at the gateway",
+		Long: `uppercut receives the logs of sendmail hosts by syslog, scores the clients that
+they refused in sliding windows over all hosts together, and drops the worst at
+the gateway with nftables.
+
+Exit codes: 0 done, 1 it could not be done, 2 the command line is wrong,
+3 the answer is no (not blocked, not healthy).`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return cmd.Help()
+		},
+	}
+	root.PersistentFlags().StringVar(&env.configFile, "config", "", "configuration `file` (default "+defaultConfigFile+" if it exists)")
+	root.PersistentFlags().StringVar(&env.stateDir, "state-dir", "", "`directory` of ledger and control socket (default from the configuration)")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		return exitCode{exitUsage, err}
+	})
+	root.AddCommand(
+		newCheckCommand(env),
+		newReplayCommand(env),
+		newVersionCommand(env),
+	)
+	return root
+}
+
+// noArgs refuses arguments as a usage error.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return exitCode{exitUsage, fmt.Errorf("%s takes no argument %q; see uppercut --help", cmd.Name(), args[0])}
+}
+
+// atLeastOne asks for one argument or more.
+func atLeastOne(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return nil
+		}
+		return exitCode{exitUsage, fmt.Errorf("%s needs %s", cmd.Name(), what)}
+	}
+}

@@ -1,0 +1,177 @@
+package guard
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"strings"
+)
+
+// Entry is one entry of an allow list. Exactly one of its fields is set.
+type Entry struct {
+	// Prefixes are those of an address, a prefix or a range: canonical, in
+	// order, without overlap.
+	Prefixes []netip.Prefix
+	// File is the absolute path of a file with more entries.
+	File string
+	// Name is a DNS name, lower case, without the final dot.
+	Name string
+}
+
+// ParseEntry reads an entry of an allow list: an address, a prefix, a range
+// "a-b" (both ends included), "file:/path" or a DNS name. IPv4 in IPv6
+// (::ffff:192.0.2.1) is taken for IPv4.
+func ParseEntry(s string) (Entry, error) {
+	s = strings.TrimSpace(s)
+	if path, ok := strings.CutPrefix(s, "file:"); ok {
+		if !filepath.IsAbs(path) {
+			return Entry{}, fmt.Errorf("%q: the path of a file must be absolute", s)
+		}
+		return Entry{File: filepath.Clean(path)}, nil
+	}
+	ps, err := parsePrefixes(s)
+	if err == nil {
+		return Entry{Prefixes: ps}, nil
+	}
+	if numeric(s) {
+		return Entry{}, err
+	}
+	name, err := parseName(s)
+	if err != nil {
+		return Entry{}, err
+	}
+	return Entry{Name: name}, nil
+}
+
+// numeric tells what was meant to be an address: a name cannot hold a colon or
+// a slash and does not end in a number (RFC 3696, section 2).
+func numeric(s string) bool {
+	if strings.ContainsAny(s, ":/") {
+		return true
+	}
+	last := s[strings.LastIndexAny(s, ".-")+1:]
+	return last != "" && strings.Trim(last, "0123456789") == ""
+}
+
+func parsePrefixes(s string) ([]netip.Prefix, error) {
+	if from, to, ok := strings.Cut(s, "-"); ok {
+		return parseRange(s, from, to)
+	}
+	if strings.Contains(s, "/") {
+		return parsePrefix(s)
+	}
+	a, err := parseAddr(s)
+	if err != nil {
+		return nil, err
+	}
+	return []netip.Prefix{single(a)}, nil
+}
+
+func parseAddr(s string) (netip.Addr, error) {
+	a, err := netip.ParseAddr(strings.TrimSpace(s))
+	if err != nil {
+		return a, fmt.Errorf("%q is not an address", s)
+	}
+	if a.Zone() != "" {
+		return a, fmt.Errorf("%q: an address with a zone means nothing outside its link", s)
+	}
+	return a.Unmap(), nil
+}
+
+func parsePrefix(s string) ([]netip.Prefix, error) {
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		return nil, fmt.Errorf("%q is not a prefix", s)
+	}
+	if p != p.Masked() {
+		return nil, fmt.Errorf("%q has host bits set: write %v for the network or %v for the address", s, p.Masked(), p.Addr())
+	}
+	return []netip.Prefix{canonical(p)}, nil
+}
+
+func parseRange(s, from, to string) ([]netip.Prefix, error) {
+	a, err := parseAddr(from)
+	if err != nil {
+		return nil, err
+	}
+	b, err := parseAddr(to)
+	if err != nil {
+		return nil, err
+	}
+	if a.BitLen() != b.BitLen() {
+		return nil, fmt.Errorf("%q mixes IPv4 and IPv6", s)
+	}
+	if b.Less(a) {
+		return nil, fmt.Errorf("%q ends before it begins", s)
+	}
+	return rangePrefixes(a, b), nil
+}
+
+// rangePrefixes returns the fewest prefixes that hold the addresses from a to
+// b: at each step the widest that begins at a and does not pass b.
+func rangePrefixes(a, b netip.Addr) (ps []netip.Prefix) {
+	for {
+		p := single(a)
+		for p.Bits() > 0 {
+			wider := netip.PrefixFrom(a, p.Bits()-1)
+			if wider.Masked().Addr() != a || b.Less(last(wider)) {
+				break
+			}
+			p = wider
+		}
+		ps = append(ps, p)
+		if last(p) == b {
+			return ps
+		}
+		a = last(p).Next()
+	}
+}
+
+// last returns the highest address of p.
+func last(p netip.Prefix) netip.Addr {
+	b := p.Masked().Addr().AsSlice()
+	for i := p.Bits(); i < len(b)*8; i++ {
+		b[i/8] |= 0x80 >> (i % 8)
+	}
+	a, _ := netip.AddrFromSlice(b)
+	return a
+}
+
+// single returns the prefix that holds a alone.
+func single(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
+
+// canonical returns p masked, IPv4 in IPv6 as IPv4.
+func canonical(p netip.Prefix) netip.Prefix {
+	if p.Addr().Is4In6() && p.Bits() >= 96 {
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	return p.Masked()
+}
+
+var errName = errors.New("is neither an address, a prefix, a range, file:/path nor a DNS name")
+
+// parseName checks a DNS name as far as a typing error needs (RFC 1035,
+// section 2.3.1, and underscores).
+func parseName(s string) (string, error) {
+	name := strings.ToLower(strings.TrimSuffix(s, "."))
+	if strings.Contains(name, "*") {
+		return "", fmt.Errorf("%q: names are looked up, never matched against the client's name, so a wildcard means nothing", s)
+	}
+	if name == "" || len(name) > 253 {
+		return "", fmt.Errorf("%q %w", s, errName)
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if !validLabel(label) {
+			return "", fmt.Errorf("%q %w", s, errName)
+		}
+	}
+	return name, nil
+}
+
+func validLabel(label string) bool {
+	if label == "" || len(label) > 63 || strings.HasPrefix(label, "-") || strings.HasSuffix(label, "-") {
+		return false
+	}
+	return strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") == ""
+}

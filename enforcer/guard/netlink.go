@@ -1,0 +1,118 @@
+package guard
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"os"
+
+	"github.com/mdlayher/socket"
+	"golang.org/x/sys/unix"
+)
+
+// netlinkConn speaks netlink (RFC 3549) a buffer at a time. The usual library
+// collects a whole dump before it gives it out; the routes of a gateway that
+// speaks BGP are a million, and we want a handful of addresses out of them.
+type netlinkConn struct {
+	*socket.Conn
+	buffer []byte
+}
+
+// maxMessage is more than the kernel puts into one datagram of a dump.
+const maxMessage = 64 << 10
+
+func openNetlink(protocol, netns int) (*netlinkConn, error) {
+	c, err := socket.Socket(unix.AF_NETLINK, unix.SOCK_RAW, protocol, "netlink", &socket.Config{NetNS: netns})
+	if err != nil {
+		return nil, fmt.Errorf("open netlink socket: %w", err)
+	}
+	if err := c.Bind(&unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return nil, fmt.Errorf("bind netlink socket: %w", join(err, c.Close()))
+	}
+	return &netlinkConn{Conn: c, buffer: make([]byte, maxMessage)}, nil
+}
+
+// join returns err and, if closing failed as well, that.
+func join(err, closing error) error {
+	if closing != nil {
+		return fmt.Errorf("%w (and %w)", err, closing)
+	}
+	return err
+}
+
+// subscribe joins multicast groups (RTNLGRP_*).
+func (c *netlinkConn) subscribe(groups ...int) error {
+	for _, group := range groups {
+		if err := c.SetsockoptInt(unix.SOL_NETLINK, unix.NETLINK_ADD_MEMBERSHIP, group); err != nil {
+			return fmt.Errorf("join netlink group %d: %w", group, err)
+		}
+	}
+	return nil
+}
+
+// visitor gets the type and the payload of a message; the payload is valid
+// until it returns.
+type visitor func(kind uint16, payload []byte)
+
+// dump asks for everything of one kind and gives each answer to visit. It
+// reports an error that the kernel answers with as a unix.Errno.
+func (c *netlinkConn) dump(ctx context.Context, kind uint16, request []byte, visit visitor) error {
+	m := make([]byte, unix.NLMSG_HDRLEN, unix.NLMSG_HDRLEN+len(request))
+	m = append(m, request...)
+	binary.NativeEndian.PutUint32(m[0:], uint32(len(m)))
+	binary.NativeEndian.PutUint16(m[4:], kind)
+	binary.NativeEndian.PutUint16(m[6:], unix.NLM_F_REQUEST|unix.NLM_F_DUMP)
+	if err := c.Sendto(ctx, m, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		return fmt.Errorf("ask the kernel: %w", err)
+	}
+	for {
+		done, err := c.receive(ctx, visit)
+		if done || err != nil {
+			return err
+		}
+	}
+}
+
+// receive reads one datagram and reports whether it ended a dump. What did not
+// come from the kernel is passed over.
+func (c *netlinkConn) receive(ctx context.Context, visit visitor) (done bool, err error) {
+	n, from, err := c.Recvfrom(ctx, c.buffer, 0)
+	if err != nil {
+		return false, fmt.Errorf("read netlink: %w", err)
+	}
+	if a, ok := from.(*unix.SockaddrNetlink); !ok || a.Pid != 0 {
+		return false, nil
+	}
+	return walk(c.buffer[:n], visit)
+}
+
+// walk gives the messages in b to visit until the one that ends a dump.
+func walk(b []byte, visit visitor) (done bool, err error) {
+	for len(b) >= unix.NLMSG_HDRLEN {
+		size := int(binary.NativeEndian.Uint32(b))
+		if size < unix.NLMSG_HDRLEN || size > len(b) {
+			return true, fmt.Errorf("read netlink: a message of %d bytes in %d", size, len(b))
+		}
+		kind, payload := binary.NativeEndian.Uint16(b[4:]), b[unix.NLMSG_HDRLEN:size]
+		switch kind {
+		case unix.NLMSG_DONE:
+			return true, nil
+		case unix.NLMSG_ERROR:
+			return true, kernelError(payload)
+		}
+		visit(kind, payload)
+		b = b[min(len(b), (size+unix.NLMSG_ALIGNTO-1)&^(unix.NLMSG_ALIGNTO-1)):]
+	}
+	return false, nil
+}
+
+func kernelError(payload []byte) error {
+	if len(payload) < 4 {
+		return fmt.Errorf("read netlink: an error message of %d bytes", len(payload))
+	}
+	code := int32(binary.NativeEndian.Uint32(payload))
+	if code == 0 {
+		return nil
+	}
+	return os.NewSyscallError("netlink", unix.Errno(-code))
+}

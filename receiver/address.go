@@ -1,0 +1,29 @@
+package receiver
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+)
+
+// checkAddresses reports every entry of a list of listen addresses that is not
+// "host:port" with a numeric port.
+func checkAddresses(key string, addresses []string) error {
+	var errs []error
+	seen := make(map[string]bool, len(addresses))
+	for i, a := range addresses {
+		_, port, err := net.SplitHostPort(a)
+		if err == nil {
+			_, err = strconv.ParseUint(port, 10, 16)
+		}
+		switch {
+		case err != nil:
+			errs = append(errs, fmt.Errorf("%s[%d]: %q is not an address with a port, as 127.0.0.1:5514 or [::1]:5514", key, i, a))
+		case seen[a]:
+			errs = append(errs, fmt.Errorf("%s[%d]: %q is listed twice", key, i, a))
+		}
+		seen[a] = true
+	}
+	return errors.Join(errs...)
+}

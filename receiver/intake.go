@@ -1,0 +1,86 @@
+package receiver
+
+import (
+	"errors"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// origin is what is known of the other end of a connection or a datagram,
+// without a look at what it says.
+type origin struct {
+	sender    string
+	addr      netip.Addr
+	transport Transport
+}
+
+// intake turns the frames of one reader into batches for the Handler. Each
+// reader has its own.
+type intake struct {
+	handle Handler
+	counts *counters
+	parser Parser
+	batch  *batch
+}
+
+// batch is the memory that one read needs and that idle readers do not hold.
+type batch struct {
+	messages []Message
+	frames   []span
+}
+
+var batches = sync.Pool{New: func() any { return new(batch) }}
+
+// begin must be called before add.
+func (in *intake) begin() { in.batch = batches.Get().(*batch) }
+
+// addAll adds the frames of the batch, all of which are substrings of text.
+func (in *intake) addAll(text string, received time.Time, from func(i int) *origin) {
+	size := 0
+	for i, f := range in.batch.frames {
+		size += f.end - f.start
+		if f.cut {
+			in.counts.truncated.Inc()
+		}
+		in.add(text[f.start:f.end], from(i), received)
+	}
+	in.counts.received.Add(float64(len(in.batch.frames)))
+	in.counts.bytes.Add(float64(size))
+}
+
+// add reads the header of frame and keeps the message for flush; a frame that
+// cannot be read is counted.
+func (in *intake) add(frame string, from *origin, received time.Time) {
+	b := in.batch
+	b.messages = append(b.messages, Message{
+		Sender:    from.sender,
+		Addr:      from.addr,
+		Transport: from.transport,
+		Received:  received,
+	})
+	err := in.parser.Parse(frame, &b.messages[len(b.messages)-1])
+	if err == nil {
+		return
+	}
+	b.messages = b.messages[:len(b.messages)-1]
+	in.counts.syslogFailures.Inc()
+	if kind, ok := errors.AsType[HeaderError](err); ok {
+		in.counts.drop(string(kind))
+	}
+}
+
+// flush hands the batch over and ends what begin began. It blocks for as long
+// as the Handler does. judged may be nil; it is called for an empty batch too.
+func (in *intake) flush(judged func()) {
+	b := in.batch
+	in.batch = nil
+	if len(b.messages) > 0 {
+		in.handle(b.messages, judged)
+	} else if judged != nil {
+		judged()
+	}
+	clear(b.messages)
+	b.messages, b.frames = b.messages[:0], b.frames[:0]
+	batches.Put(b)
+}

@@ -1,0 +1,318 @@
+package receiver
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// patience is how long a test waits for what must happen.
+const patience = 20 * time.Second
+
+// house is a running receiver and what it has handed over.
+type house struct {
+	*Receiver
+	registry *prometheus.Registry
+	stop     func() // cancels Run and waits for it
+
+	mu       sync.Mutex
+	messages []Message
+	arrived  chan struct{} // closed and replaced at each batch
+}
+
+// testConfig listens on loopback, on ports that the kernel chooses.
+func testConfig() Config {
+	c := DefaultConfig()
+	c.UDP, c.TCP = []string{"127.0.0.1:0"}, []string{"127.0.0.1:0"}
+	return c
+}
+
+// open runs a receiver until the test ends.
+func open(t testing.TB, c Config) *house {
+	t.Helper()
+	h := &house{registry: prometheus.NewRegistry(), arrived: make(chan struct{})}
+	r, err := New(c, Options{Registerer: h.registry, Handle: h.take})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.Receiver = r
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	h.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	t.Cleanup(h.stop)
+	return h
+}
+
+func (h *house) take(batch []Message, judged func()) {
+	h.mu.Lock()
+	h.messages = append(h.messages, batch...)
+	close(h.arrived)
+	h.arrived = make(chan struct{})
+	h.mu.Unlock()
+	if judged != nil {
+		judged()
+	}
+}
+
+// wait returns the messages once there are n.
+func (h *house) wait(t testing.TB, n int) []Message {
+	t.Helper()
+	timeout := time.After(patience)
+	for {
+		h.mu.Lock()
+		messages, arrived := h.messages, h.arrived
+		h.mu.Unlock()
+		if len(messages) >= n {
+			return messages
+		}
+		select {
+		case <-arrived:
+		case <-timeout:
+			t.Fatalf("%d messages of %d", len(messages), n)
+		}
+	}
+}
+
+// address returns where the receiver listens for t.
+func (h *house) address(t Transport) string {
+	if t == UDP {
+		return h.udp[0].LocalAddr().String()
+	}
+	for _, l := range h.streams {
+		if l.transport == t {
+			return l.socket.Addr().String()
+		}
+	}
+	return ""
+}
+
+// metric returns the sum of a metric's samples whose labels include those
+// given as name, value, name, value.
+func (h *house) metric(t testing.TB, name string, labels ...string) float64 {
+	t.Helper()
+	families, err := h.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := 0.0
+	for _, family := range families {
+		if family.GetName() != name {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			has := make(map[string]string)
+			for _, l := range m.GetLabel() {
+				has[l.GetName()] = l.GetValue()
+			}
+			matches := true
+			for i := 0; i < len(labels); i += 2 {
+				matches = matches && has[labels[i]] == labels[i+1]
+			}
+			if matches {
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
+// eventually waits until ok.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	timeout := time.After(patience)
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-timeout:
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
+
+// dial connects to the receiver until the test ends.
+func dial(t testing.TB, network, address string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func write(t testing.TB, conn net.Conn, data string) {
+	t.Helper()
+	if _, err := conn.Write([]byte(data)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func line(n int) string {
+	return fmt.Sprintf("<22>Nov 23 07:20:30 mx1 sm-mta[%d]: message %d", n%30000+1, n)
+}
+
+func TestDatagrams(t *testing.T) {
+	h := open(t, testConfig())
+	conn := dial(t, "udp", h.address(UDP))
+	before := time.Now()
+	write(t, conn, line(7)+"\n")
+	write(t, conn, "")
+	write(t, conn, "<22>1 2026-11-23T07:16:57Z mx1 sm-mta 4711 - -  x")
+	got := h.wait(t, 2)
+	m := got[0]
+	if m.Sender != "127.0.0.1" || m.Addr != netip.MustParseAddr("127.0.0.1") || m.Transport != UDP ||
+		m.Text != "message 7" || m.PID != 8 || m.Received.Before(before) || m.Received.After(time.Now()) {
+		t.Errorf("%+v", m)
+	}
+	if n := h.metric(t, "uppercut_messages_received_total", "listener", "udp"); n != 3 {
+		t.Errorf("%v received", n)
+	}
+	if n := h.metric(t, "uppercut_messages_dropped_total", "listener", "udp", "reason", "empty"); n != 1 {
+		t.Errorf("%v empty", n)
+	}
+}
+
+func TestDatagramsOverIPv6(t *testing.T) {
+	c := testConfig()
+	c.UDP = []string{"[::]:0"}
+	h := open(t, c)
+	_, port, _ := net.SplitHostPort(h.address(UDP))
+	for sender, address := range map[string]string{"127.0.0.1": "127.0.0.1:" + port, "::1": "[::1]:" + port} {
+		write(t, dial(t, "udp", address), line(1))
+		eventually(t, "a message of "+sender, func() bool {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			for _, m := range h.messages {
+				if m.Sender == sender {
+					return true
+				}
+			}
+			return false
+		})
+	}
+}
+
+func TestStreams(t *testing.T) {
+	h := open(t, testConfig())
+	conn := dial(t, "tcp", h.address(TCP))
+	counted := line(2)
+	write(t, conn, line(1)+"\n"+fmt.Sprint(len(counted))+" "+counted+line(3)[:20])
+	h.wait(t, 2)
+	write(t, conn, line(3)[20:]+"\n")
+	for i, m := range h.wait(t, 3) {
+		if want := fmt.Sprint("message ", i+1); m.Text != want || m.Sender != "127.0.0.1" || m.Transport != TCP {
+			t.Errorf("%+v, want %s", m, want)
+		}
+	}
+}
+
+// TestBadInput sends to both listeners what nobody can read; they go on.
+func TestBadInput(t *testing.T) {
+	h := open(t, testConfig())
+	udp, tcp := dial(t, "udp", h.address(UDP)), dial(t, "tcp", h.address(TCP))
+	for _, bad := range badFrames {
+		write(t, udp, bad.frame[:min(len(bad.frame), 60000)])
+		write(t, tcp, bad.frame+"\n")
+	}
+	write(t, tcp, strings.Repeat("7", 10<<20)+"\n")
+	write(t, tcp, strings.Repeat("\xff", 10<<20)+"\n")
+	write(t, udp, line(1))
+	write(t, tcp, line(2)+"\n")
+	for _, m := range h.wait(t, 2) {
+		if m.Text != "message 1" && m.Text != "message 2" {
+			t.Errorf("read %+v", m)
+		}
+	}
+	if n := h.metric(t, "uppercut_messages_truncated_total", "listener", "tcp"); n != 2 {
+		t.Errorf("%v cut", n)
+	}
+	for _, kind := range []HeaderError{ErrEmpty, ErrPriority, ErrTimestamp, ErrHeader} {
+		if h.metric(t, "uppercut_messages_dropped_total", "listener", "udp", "reason", string(kind)) == 0 {
+			t.Errorf("no datagram counted as %s", kind)
+		}
+	}
+}
+
+func TestUnlistedSenders(t *testing.T) {
+	c := testConfig()
+	c.Senders = []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}
+	h := open(t, c)
+	write(t, dial(t, "udp", h.address(UDP)), line(1))
+	conn := dial(t, "tcp", h.address(TCP))
+	conn.SetReadDeadline(time.Now().Add(patience))
+	if n, err := conn.Read(make([]byte, 1)); err == nil || n > 0 {
+		t.Error("a stranger's connection stays open")
+	}
+	eventually(t, "refusals", func() bool {
+		return h.metric(t, "uppercut_messages_dropped_total", "listener", "udp", "reason", "acl") == 1 &&
+			h.metric(t, "uppercut_connections_rejected_total", "listener", "tcp", "reason", "acl") == 1
+	})
+	if n := h.metric(t, "uppercut_messages_received_total"); n != 0 {
+		t.Errorf("%v received", n)
+	}
+}
+
+// TestDrain stops a receiver while a sender has more to say: it is told to
+// end, and what it had written is read.
+func TestDrain(t *testing.T) {
+	h := open(t, testConfig())
+	conn := dial(t, "tcp", h.address(TCP))
+	write(t, conn, line(0)+"\n")
+	h.wait(t, 1)
+	stopped := make(chan struct{})
+	go func() { h.stop(); close(stopped) }()
+	conn.SetReadDeadline(time.Now().Add(patience))
+	if _, err := conn.Read(make([]byte, 1)); err == nil {
+		t.Error("no FIN")
+	}
+	const more = 1000
+	for i := range more {
+		write(t, conn, line(i+1)+"\n")
+	}
+	conn.Close()
+	<-stopped
+	if n := len(h.wait(t, 0)); n != 1+more {
+		t.Errorf("%d messages of %d", n, 1+more)
+	}
+}
+
+func TestStopDoesNotWaitForIdleSenders(t *testing.T) {
+	h := open(t, testConfig())
+	dial(t, "tcp", h.address(TCP))
+	eventually(t, "a connection", func() bool { return h.metric(t, "uppercut_connections") == 1 })
+	start := time.Now()
+	h.stop()
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("stopping took %v", took)
+	}
+}
+
+func TestAddressInUse(t *testing.T) {
+	h := open(t, testConfig())
+	for _, c := range []Config{
+		{UDP: []string{h.address(UDP)}},
+		{TCP: []string{h.address(TCP)}},
+	} {
+		full := testConfig()
+		full.UDP, full.TCP = c.UDP, c.TCP
+		_, err := New(full, Options{Handle: h.take})
+		if err == nil || !strings.Contains(err.Error(), "in use") || !strings.Contains(err.Error(), "ss -lnp") {
+			t.Errorf("error %v", err)
+		}
+	}
+}
