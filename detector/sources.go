@@ -2,7 +2,6 @@ package detector
 
 import (
 	"encoding/binary"
-	"math/bits"
 	"net/netip"
 )
 
@@ -90,10 +89,10 @@ func (t *table) at(number uint32) *source {
 	return &t.pages[number>>sourcePageBits][number&(sourcePageSize-1)]
 }
 
+// hash is keyed, so that nobody can choose addresses that share a slot.
 func (t *table) hash(key *[16]byte) uint64 {
-	high, low := bits.Mul64(binary.LittleEndian.Uint64(key[:8])^t.seed[0], binary.LittleEndian.Uint64(key[8:])^t.seed[1])
-	high, low = bits.Mul64(high^t.seed[1], low^0x9e3779b97f4a7c15)
-	return high ^ low
+	high, low := binary.LittleEndian.Uint64(key[:8]), binary.LittleEndian.Uint64(key[8:])
+	return mix(mix(high, t.seed[0]), mix(low, t.seed[1]))
 }
 
 // find returns the number of the source with the key, 0 if there is none.
