@@ -267,7 +267,7 @@ func TestSketch(t *testing.T) {
 	for _, n := range []int{1, 10, 50, 100, 200, 1000, 10_000, 100_000} {
 		worst, sum := 0.0, 0.0
 		const rounds = 20
-		for round := range rounds {
+		for range rounds {
 			var s sketch
 			tb := newTable(1000, [2]uint64{rand.Uint64(), rand.Uint64()})
 			for i := range n {
