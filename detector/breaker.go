@@ -45,6 +45,7 @@ type interval struct {
 const (
 	breakerWindow   = 300  // seconds
 	maxContacts     = 4096 // of a host; further sources are not looked at
+	manyContacts    = 256
 	maxIntervals    = 8
 	leastSurge      = 100 // distinct sources, however few are usual
 	surgeShare      = 0.9 // of the host's offences
@@ -133,10 +134,11 @@ func (b *breaker) prune() {
 	}
 }
 
-// refusesPartners looks at the contacts, once for each second of log time.
+// refusesPartners looks at the contacts; when they are many, once for each
+// second of log time.
 func (d *Detector) refusesPartners(b *breaker) bool {
 	c := d.judgement.breaker
-	if b.checked != b.latest || b.refusing < c.Sources {
+	if b.checked != b.latest || len(b.contacts) < manyContacts {
 		b.checked = b.latest
 		b.refusing, b.heard = b.look()
 	}
