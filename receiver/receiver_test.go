@@ -87,17 +87,7 @@ func (h *house) wait(t testing.TB, n int) []Message {
 }
 
 // address returns where the receiver listens for t.
-func (h *house) address(t Transport) string {
-	if t == UDP {
-		return h.udp[0].LocalAddr().String()
-	}
-	for _, l := range h.streams {
-		if l.transport == t {
-			return l.socket.Addr().String()
-		}
-	}
-	return ""
-}
+func (h *house) address(t Transport) string { return h.Addrs(t)[0].String() }
 
 // metric returns the sum of a metric's samples whose labels include those
 // given as name, value, name, value.
@@ -254,7 +244,7 @@ func TestUnlistedSenders(t *testing.T) {
 	h := open(t, c)
 	write(t, dial(t, "udp", h.address(UDP)), line(1))
 	conn := dial(t, "tcp", h.address(TCP))
-	conn.SetReadDeadline(time.Now().Add(patience))
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
 	if n, err := conn.Read(make([]byte, 1)); err == nil || n > 0 {
 		t.Error("a stranger's connection stays open")
 	}
@@ -276,7 +266,7 @@ func TestDrain(t *testing.T) {
 	h.wait(t, 1)
 	stopped := make(chan struct{})
 	go func() { h.stop(); close(stopped) }()
-	conn.SetReadDeadline(time.Now().Add(patience))
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
 	if _, err := conn.Read(make([]byte, 1)); err == nil {
 		t.Error("no FIN")
 	}
