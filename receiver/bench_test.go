@@ -102,7 +102,5 @@ func perMessage(b *testing.B, messages int) {
 
 func openBench(b *testing.B, handle Handler) *house {
 	b.Helper()
-	h := open(b, testConfig())
-	h.handle = handle
-	return h
+	return openWith(b, testConfig(), handle)
 }

@@ -82,16 +82,18 @@ func (d *door) spoke(g *guest) {
 	g.stand(&d.silent)
 }
 
-// beginHandshake counts a handshake in flight; the oldest one makes room.
-func (d *door) beginHandshake(g *guest) (evicted bool) {
+// beginHandshake counts a handshake in flight; the oldest one makes room, and
+// so fails.
+func (d *door) beginHandshake(g *guest) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	waiting := d.handshakes(g)
-	evicted = waiting.isFull() && d.evictFirst(waiting)
+	if waiting.isFull() {
+		d.evictFirst(waiting)
+	}
 	if !g.left {
 		g.sit(waiting)
 	}
-	return evicted
 }
 
 // endHandshake says that the handshake is over, well or not.

@@ -92,32 +92,31 @@ func (s *relpSplitter) finish(buf []byte, pos int) (next int, err error) {
 // relpHeader reads the header at pos, up to where the data begins. A frame
 // without data may leave out the space before it.
 func relpHeader(buf []byte, pos int) (frame relpFrame, start, size int, err error) {
-	transaction, err := relpField(buf, pos, maxTransactionDigits, isDigit)
+	transaction, err := relpField(buf, pos, maxTransactionDigits, isDigit, " ")
 	if err != nil {
 		return relpFrame{}, pos, 0, err
 	}
-	command, err := relpField(buf, transaction.end+1, maxCommand, isLetter)
+	command, err := relpField(buf, transaction.end+1, maxCommand, isLetter, " ")
 	if err != nil {
 		return relpFrame{}, pos, 0, err
 	}
-	length, err := relpField(buf, command.end+1, maxCountDigits, isDigit)
+	length, err := relpField(buf, command.end+1, maxCountDigits, isDigit, " \n")
 	if err != nil {
 		return relpFrame{}, pos, 0, err
 	}
 	size = decimal(buf[length.start:length.end])
 	start = length.end
-	switch after := buf[start]; {
-	case buf[transaction.end] != ' ', buf[command.end] != ' ', after != ' ' && (after != '\n' || size > 0):
-		return relpFrame{}, pos, 0, errRELP
-	case after == ' ':
+	if buf[start] == ' ' {
 		start++
+	} else if size > 0 {
+		return relpFrame{}, pos, 0, errRELP
 	}
 	return relpFrame{transaction: decimal(buf[transaction.start:transaction.end]), command: command}, start, size, nil
 }
 
 // relpField returns the bytes of one class at pos, at most limit and at least
-// one; the byte behind them is in buf.
-func relpField(buf []byte, pos, limit int, class func(byte) bool) (span, error) {
+// one. Behind them comes one of the bytes in after.
+func relpField(buf []byte, pos, limit int, class func(byte) bool, after string) (span, error) {
 	end := pos
 	for end < len(buf) && class(buf[end]) {
 		end++
@@ -127,6 +126,8 @@ func relpField(buf []byte, pos, limit int, class func(byte) bool) (span, error) 
 		return span{}, errRELP
 	case end >= len(buf):
 		return span{}, errShort
+	case strings.IndexByte(after, buf[end]) < 0:
+		return span{}, errRELP
 	}
 	return span{start: pos, end: end}, nil
 }

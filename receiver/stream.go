@@ -149,9 +149,7 @@ func (l *streamListener) admit(conn *net.TCPConn) (*guest, bool) {
 // secure makes a TLS connection of v.
 func (l *streamListener) secure(ctx context.Context, v *visit, g *guest) bool {
 	door := l.receiver.door
-	if door.beginHandshake(g) {
-		l.counts.reject(refuseHandshake)
-	}
+	door.beginHandshake(g)
 	secure, err := l.certificates.handshake(ctx, v.tcp, v.from)
 	door.endHandshake(g)
 	if err != nil {
