@@ -61,30 +61,44 @@ func (env *environment) replay(ctx context.Context, flags replayFlags, paths []s
 		return err
 	}
 	in := &input{paths: paths, stdin: env.stdin, zone: zone}
-	if flags.events {
+	switch {
+	case flags.events:
 		return replayEvents(ctx, in, config, env.stdout)
+	case flags.compare != "":
+		return env.replayCompare(ctx, in, config, flags)
 	}
 	return env.replayReport(ctx, in, config, flags)
 }
 
-// replayReport judges every line and prints what came of it. What could be read
-// is reported even when a file could not be read to its end.
+// replayReport prints what came of the logs, also when a file could not be read
+// to its end.
 func (env *environment) replayReport(ctx context.Context, in *input, c Config, flags replayFlags) error {
-	r := newReport()
-	judge, err := newJudge(c, r)
-	if err != nil {
-		return err
+	r, readErr := env.judgeAll(ctx, in, c)
+	if r == nil {
+		return readErr
 	}
-	stop := showProgress(env.stderr, &in.progress)
-	begin := time.Now()
-	readErr := in.each(ctx, c.Detector, judge.observe)
-	judge.finish()
-	r.finish(in.totals(), time.Since(begin))
-	stop()
+	var err error
 	if flags.format == "json" {
 		err = r.writeJSON(env.stdout)
 	} else {
 		err = r.writeText(env.stdout, flags.top, in.zone)
 	}
 	return errors.Join(readErr, err)
+}
+
+// judgeAll judges every line and returns what came of it. The report is nil if
+// there was no way to begin; otherwise the error is of reading.
+func (env *environment) judgeAll(ctx context.Context, in *input, c Config) (*report, error) {
+	r := newReport()
+	judge, err := newJudge(c, r)
+	if err != nil {
+		return nil, err
+	}
+	stop := showProgress(env.stderr, &in.progress)
+	defer stop()
+	begin := time.Now()
+	err = in.each(ctx, c.Detector, judge.observe)
+	judge.finish()
+	r.finish(in.totals(), time.Since(begin))
+	return r, err
 }

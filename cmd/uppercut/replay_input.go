@@ -210,23 +210,26 @@ type sample struct {
 	Text string
 }
 
-// peek finds out when a regular file begins, and its size.
+// peek finds out when a regular file begins, and its size; false if it has none.
 func (s *source) peek(in *input) (size int64, ok bool) {
-	if s.name == "-" {
-		return 0, false
-	}
-	info, err := os.Stat(s.name)
-	if err != nil {
-		s.err = err
-		return 0, true
-	}
-	if !info.Mode().IsRegular() {
-		return 0, false
-	}
-	if len(in.paths) > 1 {
+	size, regular := fileSize(s.name)
+	if regular && len(in.paths) > 1 {
 		s.first, s.err = firstTime(s.name, in.zone)
 	}
-	return info.Size(), true
+	return size, regular
+}
+
+// fileSize returns the size of a regular file; false for what can be read only
+// once. A file that is not there has no size; opening it will tell.
+func fileSize(path string) (size int64, regular bool) {
+	if path == "-" {
+		return 0, false
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, true
+	}
+	return info.Size(), info.Mode().IsRegular()
 }
 
 // firstTime returns the time of the first line that has one.

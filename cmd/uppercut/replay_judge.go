@@ -1,12 +1,13 @@
 package main
 
 import (
+	"context"
 	"net/netip"
-	"slices"
 	"time"
 
 	"uppercut/detector"
 	"uppercut/detector/sendmail"
+	"uppercut/enforcer/guard"
 )
 
 // judge runs a Detector on log time and tells a report what came of it.
@@ -17,14 +18,23 @@ type judge struct {
 	tick time.Time
 }
 
+// tickInterval is how often, in log time, the Detector tidies up. Live it does
+// so each second; what waits for the ceiling it looks at with each line anyway.
+const tickInterval = time.Minute
+
 // patience is how long a replay goes on behind the last line, so that verdicts
 // which wait for the ceiling of blocks a minute are given.
 const patience = time.Hour
 
 func newJudge(c Config, r *report) (*judge, error) {
 	j := &judge{report: r}
+	// Static: these may be the logs of another machine's hosts.
+	exempt, err := guard.New(context.Background(), c.guardConfig(), guard.Options{Static: true})
+	if err != nil {
+		return nil, err
+	}
 	d, err := detector.New(c.Detector, detector.Options{
-		Exempt:  j.spare(exemptByConfig(c)),
+		Exempt:  j.spare(exempt.Exempt),
 		OnEvent: func(l *detector.Line, e *sendmail.Event) { r.event(l, e) },
 	})
 	j.detector = d
@@ -42,25 +52,10 @@ func (j *judge) spare(exempt func(netip.Prefix) string) func(netip.Prefix) strin
 	}
 }
 
-// exemptByConfig is the part of the guards that needs no gateway: the allow
-// list, and the ranges that are nobody's on the Internet.
-func exemptByConfig(c Config) func(netip.Prefix) (cause string) {
-	return func(p netip.Prefix) string {
-		a := p.Addr()
-		switch {
-		case slices.ContainsFunc(c.Enforcer.Allow, p.Overlaps):
-			return "allow list"
-		case a.IsPrivate(), a.IsLoopback(), a.IsLinkLocalUnicast(), a.IsMulticast(), a.IsUnspecified():
-			return "private range"
-		}
-		return ""
-	}
-}
-
 func (j *judge) observe(l *detector.Line) {
 	if l.Time.After(j.tick) {
 		j.report.block(j.detector.Tick(l.Time))
-		j.tick = l.Time.Add(time.Second)
+		j.tick = l.Time.Add(tickInterval)
 	}
 	j.report.block(j.detector.Observe(l))
 }
@@ -70,7 +65,7 @@ func (j *judge) finish() {
 	if j.tick.IsZero() {
 		return
 	}
-	for end := j.tick.Add(patience); j.tick.Before(end); j.tick = j.tick.Add(time.Minute) {
+	for end := j.tick.Add(patience); j.tick.Before(end); j.tick = j.tick.Add(tickInterval) {
 		j.report.block(j.detector.Tick(j.tick))
 	}
 }

@@ -129,8 +129,8 @@ func (s *sourceTotal) offence(e *sendmail.Event, n uint64) (isNew bool) {
 	if e.Time.After(s.Last) {
 		s.Last = e.Time
 	}
+	s.chart(e.Time, n)
 	s.Offences += n
-	s.timeline.add(e.Time, n)
 	for i := range s.reasons {
 		if s.reasons[i].reason == e.Reason {
 			s.reasons[i].count += uint32(n)
@@ -139,6 +139,21 @@ func (s *sourceTotal) offence(e *sendmail.Event, n uint64) (isNew bool) {
 	}
 	s.reasons = append(s.reasons, reasonCount{e.Reason, uint32(n)})
 	return true
+}
+
+// chartFrom is from how many offences on a source has a timeline: most have
+// few, and a timeline takes as much memory as all the rest.
+const chartFrom = 4
+
+// chart puts n offences into the timeline; s.Offences does not count them yet.
+func (s *sourceTotal) chart(at time.Time, n uint64) {
+	if s.Offences+n < chartFrom {
+		return
+	}
+	if s.timeline.counts == nil && s.Offences > 0 {
+		s.timeline.add(s.First, s.Offences)
+	}
+	s.timeline.add(at, n)
 }
 
 func (r *report) block(verdicts []detector.Verdict) {

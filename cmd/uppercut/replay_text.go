@@ -48,12 +48,12 @@ func (t *textReport) title(format string, args ...any) {
 }
 
 func (t *textReport) head() {
-	t.printf("%s lines in %s", grouped(t.totals.lines), plural(len(t.totals.files), "file"))
+	t.printf("%s in %s", plural(t.totals.lines, "line"), plural(uint64(len(t.totals.files)), "file"))
 	if !t.totals.begin.IsZero() {
 		t.printf(", %s to %s (%s)", t.time(t.totals.begin), t.time(t.totals.end), spanText(t.totals.end.Sub(t.totals.begin)))
 	}
-	t.printf("\n%s offences of %s, %s accepted messages\n",
-		grouped(t.offences), plural(t.offenders(), "source"), grouped(t.accepted))
+	t.printf("\n%s of %s, %s\n", plural(t.offences, "offence"),
+		plural(uint64(t.offenders()), "source"), plural(t.accepted, "accepted message"))
 	if t.offences > 0 {
 		t.printf("%s\n", spark(t.timeline.between(t.totals.begin, t.totals.end)))
 	}
@@ -156,7 +156,7 @@ func (t *textReport) blocked() {
 	t.title("Blocked%s", ofAll(t.top, len(t.verdicts)))
 	for _, v := range first(t.verdicts, t.top) {
 		t.printf("  %s  %-25s for %-9s rule %s, score %s, %s\n", t.time(v.At), prefixText(v.Prefix),
-			spanText(v.Until.Sub(v.At)), v.Rule, strconv.FormatFloat(v.Score, 'f', -1, 64), plural(v.Hosts, "host"))
+			spanText(v.Until.Sub(v.At)), v.Rule, strconv.FormatFloat(v.Score, 'f', -1, 64), plural(uint64(v.Hosts), "host"))
 	}
 	t.printf("  by rule: %s\n", t.rulesText())
 }
@@ -194,7 +194,7 @@ func (t *textReport) sparedOnes() {
 // misread says what was not understood.
 func (t *textReport) misread() {
 	if t.totals.unread > 0 {
-		t.title("Not understood: %s lines without a syslog header", grouped(t.totals.unread))
+		t.title("Not understood: %s without a syslog header", plural(t.totals.unread, "line"))
 	}
 	for _, f := range t.totals.files {
 		for _, s := range f.samples {
@@ -221,11 +221,11 @@ func ofAll(shown, all int) string {
 	return fmt.Sprintf(" (%d of %s; --top 0 lists all)", shown, grouped(uint64(all)))
 }
 
-func plural(n int, word string) string {
+func plural(n uint64, word string) string {
 	if n != 1 {
 		word += "s"
 	}
-	return grouped(uint64(n)) + " " + word
+	return grouped(n) + " " + word
 }
 
 // grouped writes n with commas: 1,234,567.

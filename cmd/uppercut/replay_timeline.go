@@ -1,12 +1,18 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"time"
 )
 
-// timelineWidth is how many columns a timeline has.
-const timelineWidth = 24
+const (
+	// timelineWidth is how many columns a timeline counts in; between half of
+	// them and all are in use.
+	timelineWidth = 48
+	// sparkWidth is how many columns it is drawn in.
+	sparkWidth = 24
+)
 
 // timeline counts in columns of time. It starts with columns of a minute and
 // doubles them as often as the span of time asks for, so nobody needs to know
@@ -59,32 +65,38 @@ func (t *timeline) widenBack() {
 	t.width *= 2
 }
 
-// between returns the counts in columns over the time from begin to end.
-func (t *timeline) between(begin, end time.Time) []uint32 {
-	columns := make([]uint32, timelineWidth)
-	span := max(end.Unix()-begin.Unix()+1, 1)
+// between returns the counts in columns over the time from begin to end. A
+// column that lies in two of those is shared out.
+func (t *timeline) between(begin, end time.Time) []float64 {
+	columns := make([]float64, sparkWidth)
+	width := float64(max(end.Unix()-begin.Unix()+1, 1)) / sparkWidth
 	for i, n := range t.counts {
-		middle := t.begin + t.width*int64(i) + t.width/2
-		column := (middle - begin.Unix()) * timelineWidth / span
-		columns[min(max(column, 0), timelineWidth-1)] += n
+		from := float64(t.begin+t.width*int64(i)-begin.Unix()) / width
+		to := from + float64(t.width)/width
+		share(columns, max(from, 0), min(to, sparkWidth), float64(n))
 	}
 	return columns
 }
 
-// spark draws the counts as a line of blocks, a dot where there is nothing.
-func spark(counts []uint32) string {
-	blocks := []rune("▁▂▃▄▅▆▇█")
-	most := uint64(1)
-	for _, n := range counts {
-		most = max(most, uint64(n))
+// share adds n to columns, evenly between from and to.
+func share(columns []float64, from, to, n float64) {
+	for i := int(from); i < len(columns) && float64(i) < to; i++ {
+		overlap := min(to, float64(i+1)) - max(from, float64(i))
+		columns[i] += n * overlap / (to - from)
 	}
+}
+
+// spark draws the counts as a line of blocks, a dot where there is nothing.
+func spark(counts []float64) string {
+	blocks := []rune("▁▂▃▄▅▆▇█")
+	most := slices.Max(counts)
 	var b strings.Builder
 	for _, n := range counts {
 		if n == 0 {
 			b.WriteRune('·')
 			continue
 		}
-		b.WriteRune(blocks[uint64(n)*uint64(len(blocks)-1)/most])
+		b.WriteRune(blocks[int(n/most*float64(len(blocks)-1))])
 	}
 	return b.String()
 }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -59,6 +60,8 @@ type Console struct {
 	history   *history
 	feed      *feed
 	metrics   *consoleMetrics
+
+	liveCount atomic.Int64 // pages that follow what happens
 
 	socket, page net.Listener
 	closing      chan struct{} // closed when Run ends: live pages hang up

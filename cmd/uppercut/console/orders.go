@@ -24,6 +24,10 @@ func invalid(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrInvalid}, args...)...)
 }
 
+func refused(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{ErrRefused}, args...)...)
+}
+
 // decode reads a JSON body strictly. The content type matters: a form of
 // another origin cannot send it without asking first.
 func decode(r *http.Request, into any) error {
