@@ -107,6 +107,9 @@ func TestAddressesAndRoutes(t *testing.T) {
 		"-6 route add 2001:db9::/32 nexthop via 2001:db8:1::fb nexthop via 2001:db8:1::fa",
 		"route add local 198.51.100.0/28 dev lo",
 		"route add blackhole 49.0.0.0/16",
+		"route add local 0.0.0.0/0 dev lo table 200", // a transparent proxy
+		"route add local 32.0.0.0/3 dev lo table 200",
+		"-6 route add local 2000::/3 dev lo table 200",
 	} {
 		gateway.ip(t, arguments)
 	}
