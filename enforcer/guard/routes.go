@@ -100,7 +100,7 @@ func (r *routing) takeRoute(b []byte) {
 	}
 	eachAttribute(b[unix.SizeofRtMsg:], func(kind uint16, data []byte) {
 		if kind == unix.RTA_DST && local {
-			if p, err := addrOf(data).Prefix(bits); err == nil {
+			if p, err := addrOf(data).Prefix(bits); err == nil && p.IsValid() {
 				r.own = append(r.own, p)
 			}
 		}
