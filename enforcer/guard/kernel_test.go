@@ -423,3 +423,21 @@ func FuzzNetlink(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkSSHPeers is what each look at the socket table costs.
+func BenchmarkSSHPeers(b *testing.B) {
+	for b.Loop() {
+		if _, err := connectedPeers(b.Context(), 0, []int{22}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkRouting is what each full reading costs, here with few routes.
+func BenchmarkRouting(b *testing.B) {
+	for b.Loop() {
+		if _, err := readRouting(b.Context(), 0); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
