@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"uppercut/detector"
-	"uppercut/detector/sendmail"
 	"uppercut/enforcer/guard"
 )
 
@@ -35,7 +34,7 @@ func newJudge(c Config, r *report) (*judge, error) {
 	}
 	d, err := detector.New(c.Detector, detector.Options{
 		Exempt:  j.spare(exempt.Exempt),
-		OnEvent: func(l *detector.Line, e *sendmail.Event) { r.event(l, e) },
+		OnEvent: r.event, OnBlockedSeen: r.blockedSeen,
 	})
 	j.detector = d
 	return j, err
@@ -62,6 +61,7 @@ func (j *judge) observe(l *detector.Line) {
 
 // finish lets the time behind the last line pass.
 func (j *judge) finish() {
+	j.report.reading, j.report.unknown = j.detector.Reading(), j.detector.Unknown()
 	if j.tick.IsZero() {
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -163,3 +164,16 @@ func lines(text string) iter.Seq[string] {
 // asString returns b as a string without copying it: a copy costs a tenth of
 // what parsing costs. Nobody writes to b while the string is used.
 func asString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// tags are the syslog tags of sendmail.
+type tags []string
+
+func tagsOf(c detector.Config) tags { return c.Tags }
+
+// match reports whether a tag is one of them; a * at the end matches any rest.
+func (t tags) match(tag string) bool {
+	return slices.ContainsFunc(t, func(pattern string) bool {
+		stem, open := strings.CutSuffix(pattern, "*")
+		return tag == pattern || open && strings.HasPrefix(tag, stem)
+	})
+}

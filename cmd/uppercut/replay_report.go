@@ -22,7 +22,14 @@ type report struct {
 	sources  map[netip.Addr]*sourceTotal
 	timeline timeline
 	verdicts []detector.Verdict
-	spared   map[netip.Prefix]*spared
+	// prevented counts the offences of sources while they would have been
+	// blocked.
+	prevented uint64
+	spared    map[netip.Prefix]*spared
+	// reading and unknown are what the session memory counted, and lines of
+	// sendmail's that it did not understand.
+	reading sendmail.Stats
+	unknown []string
 
 	totals  inputTotals
 	elapsed time.Duration
@@ -77,6 +84,13 @@ func newReport() *report {
 		}
 	}
 	return r
+}
+
+// blockedSeen takes an event of a source that would have been blocked.
+func (r *report) blockedSeen(_ *detector.Line, e *sendmail.Event, _ netip.Prefix, _ time.Time) {
+	if e.Kind == sendmail.Offence {
+		r.prevented += uint64(max(e.Count, 1))
+	}
 }
 
 // event takes what line l proved.
