@@ -22,7 +22,6 @@ type explainer struct {
 // replayExplain explains every line of sendmail's.
 func replayExplain(ctx context.Context, in *input, c Config, w io.Writer) error {
 	x := &explainer{in: in, out: bufio.NewWriter(w)}
-	tags := tagsOf(c.Detector)
 	d, err := detector.New(c.Detector, detector.Options{
 		OnEvent: func(_ *detector.Line, e *sendmail.Event) { x.events = append(x.events, *e) },
 	})
@@ -30,9 +29,6 @@ func replayExplain(ctx context.Context, in *input, c Config, w io.Writer) error 
 		return err
 	}
 	err = in.each(ctx, c.Detector, func(l *detector.Line) {
-		if !tags.match(l.Tag) {
-			return
-		}
 		x.events = x.events[:0]
 		d.Observe(l)
 		x.explain(l)

@@ -18,6 +18,7 @@ type reportJSON struct {
 	Seconds  float64    `json:"seconds"`
 	Lines    uint64     `json:"lines"`
 	Unread   uint64     `json:"unread"`
+	Foreign  uint64     `json:"foreign"`
 	Offences uint64     `json:"offences"`
 	Offended int        `json:"offenders"`
 	Accepted uint64     `json:"accepted"`
@@ -113,6 +114,7 @@ func (r *report) json() reportJSON {
 		Seconds:  r.elapsed.Seconds(),
 		Lines:    r.totals.lines,
 		Unread:   r.totals.unread,
+		Foreign:  r.totals.foreign,
 		Offences: r.offences,
 		Offended: r.offenders(),
 		Accepted: r.accepted,

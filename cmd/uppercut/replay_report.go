@@ -19,6 +19,8 @@ type report struct {
 	accepted uint64
 	reasons  []reasonTotal // by Reason
 	hosts    map[string]*hostTotal
+	// last is the host of the last event: neighbours often share it.
+	last     *hostTotal
 	sources  map[netip.Addr]*sourceTotal
 	timeline timeline
 	verdicts []detector.Verdict
@@ -118,11 +120,15 @@ func (r *report) offence(l *detector.Line, e *sendmail.Event) {
 }
 
 func (r *report) host(name string) *hostTotal {
+	if r.last != nil && r.last.Host == name {
+		return r.last
+	}
 	h := r.hosts[name]
 	if h == nil {
 		h = &hostTotal{Host: strings.Clone(name)}
 		r.hosts[h.Host] = h
 	}
+	r.last = h
 	return h
 }
 
@@ -251,9 +257,10 @@ func first[T any](s []T, n int) []T {
 // inputTotals is what was read, understood or not.
 type inputTotals struct {
 	files []fileTotal
-	// lines counts all, unread those without a syslog header.
-	lines, unread uint64
-	// begin and end are the oldest and the newest time.
+	// lines counts all, unread those without a syslog header, foreign those of
+	// other programs.
+	lines, unread, foreign uint64
+	// begin and end are the oldest and the newest time of sendmail's lines.
 	begin, end time.Time
 }
 
@@ -271,6 +278,7 @@ func (in *input) totals() inputTotals {
 		t.files = append(t.files, fileTotal{s.name, s.lines, s.unread, s.samples, s.err})
 		t.lines += s.lines
 		t.unread += s.unread
+		t.foreign += s.foreign
 		if !s.begin.IsZero() && (t.begin.IsZero() || s.begin.Before(t.begin)) {
 			t.begin = s.begin
 		}

@@ -50,6 +50,9 @@ func (t *textReport) title(format string, args ...any) {
 
 func (t *textReport) head() {
 	t.printf("%s in %s", plural(t.totals.lines, "line"), plural(uint64(len(t.totals.files)), "file"))
+	if t.totals.foreign > 0 {
+		t.printf(", %s not sendmail's", grouped(t.totals.foreign))
+	}
 	if !t.totals.begin.IsZero() {
 		t.printf(", %s to %s (%s)", t.time(t.totals.begin), t.time(t.totals.end), spanText(t.totals.end.Sub(t.totals.begin)))
 	}
