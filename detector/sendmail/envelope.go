@@ -90,16 +90,33 @@ func envelopeClient(s string, rec *Record) {
 	}
 }
 
-// wholeMessageID says whether the message id at the start of s is seen to its
-// end. A line that was cut within a message id that imitates a client would
-// otherwise end like a whole one.
+// wholeMessageID says whether the message id at the start of s, cut at 100 bytes
+// by sendmail, is seen to its end. A line that was cut within a message id that
+// imitates a client would otherwise end like a whole one.
 func wholeMessageID(s string) bool {
 	const maxMessageID = 100
 	id, ok := strings.CutPrefix(s, "msgid=")
-	if !ok || id == "" || id[0] != '<' || len(id) >= maxMessageID {
+	if !ok {
 		return true
 	}
-	return strings.HasSuffix(id, ">") || strings.Contains(id, ">, ")
+	id = cutSessionFields(id)
+	return id == "" || id[0] != '<' || id[len(id)-1] == '>' || unescapedLen(id) == maxMessageID
+}
+
+// cutSessionFields takes off what stands between the message id and the client.
+func cutSessionFields(s string) string {
+	for {
+		i := strings.LastIndex(s, ", ")
+		if i < 0 {
+			return s
+		}
+		switch key, _, _ := strings.Cut(s[i+2:], "="); key {
+		case "bodytype", "proto", "daemon", "tls_verify", "auth":
+			s = s[:i]
+		default:
+			return s
+		}
+	}
 }
 
 // readTo reads a delivery record (logdelivery, deliver.c):

@@ -14,12 +14,10 @@ func (p *Parser) body(s string, rec *Record) {
 		rec.Kind = LineUnknown
 		return
 	}
-	if p.known(s, rec) || clientLine(s, rec) || p.userError(s, rec) || truncatedClient(s, rec) {
+	if p.known(s, rec) || clientLine(s, rec) || isOwn(s) || p.userError(s, rec) || truncatedClient(s, rec) || isLikelyOwn(s) {
 		return
 	}
-	if !isInfo(s) {
-		rec.Kind = LineUnknown
-	}
+	rec.Kind = LineUnknown
 }
 
 // known reads the forms that begin with words of sendmail's own.
@@ -177,22 +175,23 @@ func readRejecting(s string, rec *Record) bool {
 		}
 		return offence(rec, LineMisuse, Pregreet)
 	}
-	rest, ok := strings.CutPrefix(s, "server ")
-	if !ok {
+	const early = " due to traffic before response"
+	_, rest, ok := strings.Cut(s, " from ")
+	if !ok || !strings.HasSuffix(rest, early) {
 		return false
 	}
-	_, rest, ok = strings.Cut(rest, " from ")
-	if !ok {
-		return false
-	}
-	if tail, ok := peer(rest, rec); ok && tail != " due to traffic before response" {
+	if tail, ok := peer(rest, rec); ok && tail != early {
 		rec.Addr = noAddr
 	}
 	return offence(rec, LineMisuse, EHLOPipelining)
 }
 
-// peer reads "HOST [ADDR]" where, for want of a name, HOST is "[ADDR]" itself.
+// peer reads "HOST [ADDR]" where, for want of a name, HOST is "[ADDR]" itself,
+// or nothing.
 func peer(s string, rec *Record) (tail string, ok bool) {
+	if strings.HasPrefix(s, " [") {
+		s = s[1:]
+	}
 	addr, n := readRelay(s)
 	if n == 0 {
 		return s, false
@@ -301,6 +300,11 @@ func readHeaderOverflow(s string, rec *Record) bool {
 	if !strings.HasPrefix(s, "headers too large (") {
 		return false
 	}
+	if _, host, ok := strings.Cut(s, ") from "); ok {
+		if addr, n := readBracket(host); n > 0 && strings.HasPrefix(host[n:], " during ") {
+			rec.Addr = addr
+		}
+	}
 	return offence(rec, LineReject, HeaderOverflow)
 }
 
@@ -395,7 +399,9 @@ func readAuth(s string, rec *Record) bool {
 		rec.User = authUser(s)
 		return offence(rec, LineAuthFailure, AuthFail)
 	case strings.HasPrefix(s, "AUTH decode64 error ["):
-		rec.Addr = lastRelay(s)
+		if i := strings.LastIndex(s, relayKey); i > 0 && strings.HasSuffix(s[:i], `"]`) {
+			rec.Addr = lastRelay(s)
+		}
 		return offence(rec, LineAuthFailure, AuthDecode)
 	}
 	rest, ok := strings.CutPrefix(s, "AUTH=server, relay=")

@@ -69,8 +69,8 @@ func milterConnect(s string, rec *Record) bool {
 		return true
 	}
 	switch {
-	case strings.HasPrefix(what, "rejecting commands"), strings.HasPrefix(what, "reject"):
-	case strings.HasPrefix(what, "temp"):
+	case strings.HasPrefix(what, "reject"):
+	case strings.HasPrefix(what, "temp"), strings.HasPrefix(what, "shutdown"):
 		rec.Temporary = true
 	default:
 		return true
@@ -84,8 +84,9 @@ func readMilterQuarantine(s string, rec *Record) bool {
 	if !ok {
 		return false
 	}
-	_, what, ok := strings.Cut(s, ", ")
-	if !ok {
+	n := hostLength(s)
+	what, ok := strings.CutPrefix(s[n:], ", ")
+	if !ok || n == 0 {
 		return false
 	}
 	if strings.HasPrefix(what, "quarantine=") {

@@ -11,6 +11,7 @@ const (
 	identChar             // an IDENT answer after cleanstrcpy (daemon.c): an RFC 822 atom
 	alnumChar             // a queue id
 	hexChar               // an IPv6 address without its prefix
+	plainChar             // means nothing in the syntax of an address
 )
 
 var charClass = func() (t [256]uint8) {
@@ -24,6 +25,11 @@ var charClass = func() (t [256]uint8) {
 	mark("._-", hostChar)
 	mark("!#$%&'*+-./^_`{|}~", identChar)
 	mark("0123456789abcdefABCDEF:.", hexChar)
+	for c := range t {
+		if strings.IndexByte(`\"()<> `, byte(c)) < 0 {
+			t[c] |= plainChar
+		}
+	}
 	return t
 }()
 
