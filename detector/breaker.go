@@ -46,6 +46,7 @@ type interval struct {
 const (
 	breakerWindow   = 300  // seconds
 	maxContacts     = 4096 // of a host; further sources are not looked at
+	manyContacts    = 256
 	maxIntervals    = 8
 	leastSurge      = 100 // distinct sources, however few are usual
 	surgeShare      = 0.9 // of the host's offences
@@ -153,7 +154,7 @@ func (d *Detector) refusesPartners(b *breaker) bool {
 		b.refusing, b.heard = b.refused, len(b.contacts)
 		return false
 	}
-	if b.checked != b.latest || b.refusing < c.Sources {
+	if b.checked != b.latest || len(b.contacts) < manyContacts {
 		b.checked = b.latest
 		b.prune()
 		b.refusing, b.heard = b.refused, len(b.contacts)
