@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -100,7 +99,7 @@ func readLog(t testing.TB, part, format string) []logLine {
 		l.n = n
 		lines = append(lines, l)
 	}
-	if err := sc.Err(); err != nil && err != io.EOF {
+	if err := sc.Err(); err != nil {
 		t.Fatal(err)
 	}
 	return lines

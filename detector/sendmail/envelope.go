@@ -59,7 +59,7 @@ func readFrom(s string, rec *Record) bool {
 // cutSender reads an envelope record whose sender was cut at 200 bytes within
 // quotes. It tells no client, for what follows may still be the sender.
 func cutSender(s string, rec *Record) bool {
-	i := strings.LastIndex(s, relayKey)
+	i := lastRelayKey(s)
 	if i < 0 || !wholeRelay(s[i+len(relayKey):]).IsValid() || !strings.Contains(s[:i], ", nrcpts=") {
 		return false
 	}
@@ -71,14 +71,12 @@ func cutSender(s string, rec *Record) bool {
 // message id before it is the client's text.
 func envelopeClient(s string, rec *Record) {
 	const key = "relay="
-	i := strings.LastIndex(s, relayKey)
-	client := s[i+1:]
-	switch {
-	case i >= 0:
-		client = s[i+len(relayKey):]
-	case strings.HasPrefix(s, key):
-		client = s[len(key):]
-	default:
+	i := lastRelayKey(s)
+	client, ok := strings.CutPrefix(s, key)
+	if i >= 0 {
+		client, ok = s[i+len(relayKey):], true
+	}
+	if !ok {
 		return
 	}
 	if isLocal(client) {

@@ -67,9 +67,14 @@ func isOwn(s string) bool {
 }
 
 // isDialogue says whether s is a command as logged at LogLevel 15, "<-- ...".
-// An address in angle brackets can begin like that, but closes them.
+// The echo of an address in angle brackets can begin like that, too.
 func isDialogue(s string) bool {
-	return strings.HasPrefix(s, "<-- ") && pathEnd(s) < 0
+	if !strings.HasPrefix(s, "<-- ") {
+		return false
+	}
+	end := pathEnd(s)
+	echo := end > 0 && strings.HasSuffix(s[:end], "...")
+	return !echo || !isSyntaxError(s) && !strings.HasSuffix(s, "... User unknown")
 }
 
 // isAboutNewID says whether s tells of a message that sendmail itself made:

@@ -219,7 +219,7 @@ func readPipelining(s string, rec *Record) bool {
 // 100 bytes. Only the last one counts, and only if it is complete to the end
 // of the line: everything before it may be the client's text.
 func lastRelay(s string) netip.Addr {
-	i := strings.LastIndex(s, relayKey)
+	i := lastRelayKey(s)
 	if i < 0 {
 		return noAddr
 	}
@@ -227,6 +227,17 @@ func lastRelay(s string) netip.Addr {
 }
 
 const relayKey = ", relay="
+
+// lastRelayKey is strings.LastIndex(s, relayKey), but quick: the client stands
+// at the end of most lines.
+func lastRelayKey(s string) int {
+	for i := len(s) - len(relayKey); i >= 0; i-- {
+		if s[i] == ',' && s[i+1:i+len(relayKey)] == relayKey[1:] {
+			return i
+		}
+	}
+	return -1
+}
 
 func readBogusCommand(s string, rec *Record) bool {
 	word, rest, ok := strings.Cut(s[1:], `" command from `)
@@ -399,7 +410,7 @@ func readAuth(s string, rec *Record) bool {
 		rec.User = authUser(s)
 		return offence(rec, LineAuthFailure, AuthFail)
 	case strings.HasPrefix(s, "AUTH decode64 error ["):
-		if i := strings.LastIndex(s, relayKey); i > 0 && strings.HasSuffix(s[:i], `"]`) {
+		if i := lastRelayKey(s); i > 0 && strings.HasSuffix(s[:i], `"]`) {
 			rec.Addr = lastRelay(s)
 		}
 		return offence(rec, LineAuthFailure, AuthDecode)
@@ -425,7 +436,7 @@ func authUser(s string) string {
 		return ""
 	}
 	s = s[i+len(key):]
-	if end := strings.LastIndex(s, relayKey); end >= 0 {
+	if end := lastRelayKey(s); end >= 0 {
 		return s[:end]
 	}
 	return s

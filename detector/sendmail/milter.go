@@ -13,16 +13,14 @@ func readMilter(s string, rec *Record) bool {
 	if rest, ok := strings.CutPrefix(s, "connect: host="); ok {
 		return milterConnect(rest, rec)
 	}
-	var what string
-	switch {
-	case strings.HasPrefix(s, "to="), strings.HasPrefix(s, "from="), strings.HasPrefix(s, "helo="):
-		_, arg, _ := strings.Cut(s, "=")
-		rec.NullSender = s[0] == 'f' && strings.HasPrefix(arg, "<>, ")
-		what = behindArgument(arg)
-	default:
-		_, what, _ = strings.Cut(s, ", ")
+	n := hostLength(s)
+	step, rest := s[:n], s[n:]
+	if arg, ok := strings.CutPrefix(rest, "="); ok {
+		rec.NullSender = step == "from" && strings.HasPrefix(arg, "<>, ")
+		milterAction(behindArgument(arg), rec)
+	} else if what, ok := strings.CutPrefix(rest, ", "); ok {
+		milterAction(what, rec)
 	}
-	milterAction(what, rec)
 	return true
 }
 

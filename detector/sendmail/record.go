@@ -11,33 +11,33 @@ import (
 type LineKind uint8
 
 const (
-	// LineInfo: known, and of no interest for judging clients.
+	// LineInfo is known, and of no interest for judging clients.
 	LineInfo LineKind = iota
-	// LineUnknown: begins like a line of sendmail's but is of no known form.
+	// LineUnknown is of no known form.
 	LineUnknown
-	// LinePart: a part of a split line, see Record.Part.
+	// LinePart is a part of a split line, see Record.Part.
 	LinePart
-	// LineReject: an offence that a ruleset, a milter or a user error refused.
+	// LineReject is an offence that a ruleset, a milter or a user error refused.
 	LineReject
-	// LineMisuse: an offence against the protocol.
+	// LineMisuse is an offence against the protocol.
 	LineMisuse
-	// LineAuthFailure: AUTH failed or was malformed.
+	// LineAuthFailure says that AUTH failed or was malformed.
 	LineAuthFailure
-	// LineTLSFailure: a TLS handshake failed.
+	// LineTLSFailure says that a TLS handshake failed.
 	LineTLSFailure
-	// LineMilter: a milter refused, discarded or quarantined.
+	// LineMilter says that a milter refused, discarded or quarantined.
 	LineMilter
-	// LineConnect: a client connected.
+	// LineConnect says that a client connected.
 	LineConnect
-	// LineDisconnect: a client left without mail, or was lost.
+	// LineDisconnect says that a client left without mail, or was lost.
 	LineDisconnect
-	// LineClient: names the client of a session and tells nothing else.
+	// LineClient names the client of a session and tells nothing else.
 	LineClient
-	// LineFrom: the envelope of a message.
+	// LineFrom is the envelope of a message.
 	LineFrom
-	// LineTo: the delivery of a message.
+	// LineTo is the delivery of a message.
 	LineTo
-	// LineAuth: AUTH succeeded.
+	// LineAuth says that AUTH succeeded.
 	LineAuth
 	numLineKinds
 )
@@ -216,16 +216,18 @@ const (
 // idLength returns the length of the queue id at the start of s and its process
 // id; 0 if there is none.
 func idLength(s string) (length int, pid uint32) {
-	n := 0
-	for head := s[:min(len(s), maxIDLen+1)]; n < len(head) && charClass[head[n]]&alnumChar != 0; {
-		n++
+	n := idEnd(s)
+	if n == 0 {
+		return 0, 0
 	}
 	digits := idChars
 	if n == oldIDLen {
 		digits = oldIDLen - 5
 	}
-	if n < minIDLen && n != oldIDLen || n > maxIDLen || n == len(s) || s[n] != ':' && s[n] != '[' {
-		return 0, 0
+	for i := range digits {
+		if charClass[s[i]]&alnumChar == 0 {
+			return 0, 0
+		}
 	}
 	for i := digits; i < n; i++ {
 		c := s[i]
@@ -238,6 +240,16 @@ func idLength(s string) (length int, pid uint32) {
 		return 0, 0
 	}
 	return n, pid
+}
+
+// idEnd returns where the queue id at the start of s ends if there is one.
+func idEnd(s string) int {
+	for _, n := range [...]int{oldIDLen, minIDLen, minIDLen + 1, minIDLen + 2, minIDLen + 3, maxIDLen} {
+		if n < len(s) && (s[n] == ':' || s[n] == '[') {
+			return n
+		}
+	}
+	return 0
 }
 
 // cutID takes "ID: ", "ID[n]: " or "[n]: " off s.

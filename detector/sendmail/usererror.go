@@ -11,7 +11,7 @@ var syntaxErrors = []string{
 	"Invalid route address", "Colon illegal in host name part", "Hostname required",
 	"Local part must not begin with a dot", "Local part must not end with a dot",
 	"Cannot mail directly to programs", "Cannot mail directly to files", "Cannot mail directly to :include:s",
-	"Invalid host name", "Invalid address", "Invalid sender address", "Address too long",
+	" bytes max)", "Invalid host name", "Invalid address", "Invalid sender address", "Address too long",
 	"Domain name required", "domain name required", "Missing recipient",
 	" parameter unrecognized", " requires a value", " parameter value", " out of range", " BY= missing ';'",
 	" to NOTIFY", " to RET", "Too many parameters", "Address required", "Parameter required", "Argument required",
