@@ -96,11 +96,6 @@ func (d *dialogue) read() string {
 	return ""
 }
 
-func (d *dialogue) say(command string) string {
-	d.write(command + "\r\n")
-	return d.read()
-}
-
 // expect reads a reply that must begin with code.
 func (d *dialogue) expect(code string) string {
 	reply := d.read()

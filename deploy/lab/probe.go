@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -61,7 +62,7 @@ func awaitReply(conn net.PacketConn, protocol int, want icmp.Type) (bool, error)
 	buffer := make([]byte, 1500)
 	for {
 		n, _, err := conn.ReadFrom(buffer)
-		if silence(err) == errSilence {
+		if errors.Is(silence(err), errSilence) {
 			return false, nil
 		}
 		if err != nil {
