@@ -4,7 +4,6 @@ import (
 	"math"
 	"math/bits"
 	"time"
-
 	"uppercut/detector/sendmail"
 )
 
@@ -88,7 +87,7 @@ func (d *Detector) refuses(h *host, s *source, key uint64, r sendmail.Reason, se
 	}
 	b := &h.breaker
 	surging := b.surge.add(r, key, second, b.open, d.judgement.breaker.Surge)
-	if s != nil && d.acceptedWithin(s, second) > 0 && d.harmless(s) {
+	if s != nil && d.accepted(s, second) > 0 && d.harmless(s) {
 		b.contact(key, second, func(c *contact) { c.refused = max(c.refused, second) })
 	}
 	switch {
@@ -173,8 +172,9 @@ func (d *Detector) trip(h *host, cause breakerCause, from uint32) {
 	d.hosts.everAside = true
 	h.counters.breakerOpened[cause].Inc()
 	h.counters.breakerOpen.Inc()
-	d.log.Warn("mail host refuses the innocent, its evidence is set aside",
-		"host", h.name, "sender", h.sender.name, "cause", cause.String(), "refusing", b.refusing, "of", b.heard)
+	n := h.notice(BreakerOpened)
+	n.Cause = cause.String()
+	d.notice(n)
 }
 
 // shut ends the open interval.
@@ -200,7 +200,7 @@ func (d *Detector) closeBreaker(h *host) {
 	h.breaker.refusing, h.breaker.heard = 0, 0
 	h.breaker.surge.reset()
 	h.counters.breakerOpen.Dec()
-	d.log.Info("mail host is trusted again", "host", h.name, "sender", h.sender.name)
+	d.notice(h.notice(BreakerClosed))
 }
 
 // surge knows how many distinct sources a host usually refuses for each reason

@@ -28,7 +28,6 @@ type hosts struct {
 // sender is who sends lines over the wire.
 type sender struct {
 	name       string
-	number     uint16
 	hosts      map[string]*host
 	last       *host
 	duplicates duplicates

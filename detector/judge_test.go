@@ -4,10 +4,9 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+	"uppercut/detector/sendmail"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"uppercut/detector/sendmail"
 )
 
 // noon is when most tests begin.

@@ -3,7 +3,6 @@ package detector
 import (
 	"testing"
 	"time"
-
 	"uppercut/detector/sendmail"
 )
 

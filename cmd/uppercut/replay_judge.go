@@ -18,6 +18,10 @@ type judge struct {
 	tick time.Time
 }
 
+// tickInterval is how often, in log time, the Detector tidies up. Live it does
+// so each second; what waits for the ceiling it looks at with each line anyway.
+const tickInterval = time.Minute
+
 // patience is how long a replay goes on behind the last line, so that verdicts
 // which wait for the ceiling of blocks a minute are given.
 const patience = time.Hour
@@ -51,7 +55,7 @@ func (j *judge) spare(exempt func(netip.Prefix) string) func(netip.Prefix) strin
 func (j *judge) observe(l *detector.Line) {
 	if l.Time.After(j.tick) {
 		j.report.block(j.detector.Tick(l.Time))
-		j.tick = l.Time.Add(time.Second)
+		j.tick = l.Time.Add(tickInterval)
 	}
 	j.report.block(j.detector.Observe(l))
 }
@@ -61,7 +65,7 @@ func (j *judge) finish() {
 	if j.tick.IsZero() {
 		return
 	}
-	for end := j.tick.Add(patience); j.tick.Before(end); j.tick = j.tick.Add(time.Minute) {
+	for end := j.tick.Add(patience); j.tick.Before(end); j.tick = j.tick.Add(tickInterval) {
 		j.report.block(j.detector.Tick(j.tick))
 	}
 }

@@ -109,6 +109,7 @@ Exit codes: 0 done, 1 it could not be done, 2 the command line is wrong,
 		newCheckCommand(env),
 		newReplayCommand(env),
 		newVersionCommand(env),
+		newManualCommand(),
 	)
 	return root
 }

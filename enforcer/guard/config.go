@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -83,34 +84,36 @@ func DefaultConfig() Config {
 	}
 }
 
-// Validate reports the first value that cannot be. The error begins with the
-// key, relative to guard's own section; that of an allow entry with "allow".
+// Validate reports every value that cannot be, joined (errors.Join). Each error
+// begins with the key, relative to guard's own section; that of an allow entry
+// with "allow".
 func (c Config) Validate() error {
+	var errs []error
 	for i, s := range c.Allow {
 		if _, err := ParseEntry(s); err != nil {
-			return fmt.Errorf("allow[%d]: %w", i, err)
+			errs = append(errs, fmt.Errorf("allow[%d]: %w", i, err))
 		}
 	}
 	for i, port := range c.SSHPorts {
 		if port < 1 || port > 65535 {
-			return fmt.Errorf("ssh_ports[%d]: %d is no port, 1 to 65535", i, port)
+			errs = append(errs, fmt.Errorf("ssh_ports[%d]: %d is no port, 1 to 65535", i, port))
 		}
 	}
 	for i, p := range c.Reserved {
 		if !p.IsValid() {
-			return fmt.Errorf("reserved[%d]: not a prefix", i)
+			errs = append(errs, fmt.Errorf("reserved[%d]: not a prefix", i))
 		}
 	}
 	if c.MinPrefix4 < 1 || c.MinPrefix4 > 32 {
-		return fmt.Errorf("min_prefix4: %d is not within 1 to 32 bits", c.MinPrefix4)
+		errs = append(errs, fmt.Errorf("min_prefix4: %d is not within 1 to 32 bits", c.MinPrefix4))
 	}
 	if c.MinPrefix6 < 1 || c.MinPrefix6 > 128 {
-		return fmt.Errorf("min_prefix6: %d is not within 1 to 128 bits", c.MinPrefix6)
+		errs = append(errs, fmt.Errorf("min_prefix6: %d is not within 1 to 128 bits", c.MinPrefix6))
 	}
-	return c.validateTimes()
+	return errors.Join(append(errs, c.validateTimes()...)...)
 }
 
-func (c Config) validateTimes() error {
+func (c Config) validateTimes() (errs []error) {
 	for _, d := range []struct {
 		key              string
 		value, low, high time.Duration
@@ -118,12 +121,15 @@ func (c Config) validateTimes() error {
 		{"refresh", c.Refresh, time.Second, time.Hour},
 		{"poll", c.Poll, 100 * time.Millisecond, time.Minute},
 		{"dns_min_refresh", c.DNSMinRefresh, time.Second, 24 * time.Hour},
-		{"dns_max_refresh", c.DNSMaxRefresh, c.DNSMinRefresh, 24 * time.Hour},
+		{"dns_max_refresh", c.DNSMaxRefresh, time.Second, 24 * time.Hour},
 		{"dns_timeout", c.DNSTimeout, 100 * time.Millisecond, time.Minute},
 	} {
 		if d.value < d.low || d.value > d.high {
-			return fmt.Errorf("%s: %v is not within %v to %v", d.key, d.value, d.low, d.high)
+			errs = append(errs, fmt.Errorf("%s: %v is not within %v to %v", d.key, d.value, d.low, d.high))
 		}
 	}
-	return nil
+	if c.DNSMaxRefresh < c.DNSMinRefresh {
+		errs = append(errs, fmt.Errorf("dns_max_refresh: %v is less than dns_min_refresh, %v", c.DNSMaxRefresh, c.DNSMinRefresh))
+	}
+	return errs
 }
