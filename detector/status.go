@@ -115,7 +115,16 @@ func (d *Detector) Source(addr netip.Addr, now time.Time) (SourceStatus, bool) {
 	if number == 0 {
 		return SourceStatus{Prefix: prefix, Pardoned: d.pardoned(prefix)}, false
 	}
-	s, end := d.sources.at(number), unixSecond(now)
+	return d.status(d.sources.at(number), now), true
+}
+
+// NotUnderstood returns up to 20 lines that look like sendmail's and were not
+// understood, masked, each of another shape, oldest first.
+func (d *Detector) NotUnderstood() []string { return d.memory.Unknown() }
+
+// status is what is known of s.
+func (d *Detector) status(s *source, now time.Time) SourceStatus {
+	end, prefix := unixSecond(now), s.prefix()
 	status := SourceStatus{
 		Prefix: prefix, LastSeen: fromSecond(s.seen), Offences: d.totals(s),
 		Blocks: int(s.blocks), Waiting: s.flags&waiting != 0, Exempt: s.flags&refused != 0,
@@ -129,7 +138,7 @@ func (d *Detector) Source(addr netip.Addr, now time.Time) (SourceStatus, bool) {
 	for i := range d.judgement.rules {
 		status.Rules = append(status.Rules, d.ruleScore(&d.judgement.rules[i], s, end))
 	}
-	return status, true
+	return status
 }
 
 func (d *Detector) ruleScore(r *rule, s *source, end uint32) RuleScore {

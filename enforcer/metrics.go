@@ -177,7 +177,7 @@ func histogramOpts(name, help string) prometheus.HistogramOpts {
 type collector struct {
 	e *Enforcer
 
-	active, firing, packets, bytes, elements, capacity, allowed, waiting *prometheus.Desc
+	active, firing, packets, bytes, elements, capacity, waiting *prometheus.Desc
 }
 
 func newCollector(e *Enforcer) *collector {
@@ -192,13 +192,12 @@ func newCollector(e *Enforcer) *collector {
 		bytes:    desc("firewall_dropped_bytes_total", "Bytes dropped by the block rules (nftables counters).", "family"),
 		elements: desc("firewall_set_elements", "Elements in the nftables set, as the kernel reports it.", "set"),
 		capacity: desc("firewall_set_capacity", "Size limit of the nftables set.", "set"),
-		allowed:  desc("allowlist_entries", "Entries in the allowlist.", "family"),
 		waiting:  desc("firewall_queue_length", "Blocks and commands waiting to be written to the firewall."),
 	}
 }
 
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.active, c.firing, c.packets, c.bytes, c.elements, c.capacity, c.allowed, c.waiting} {
+	for _, d := range []*prometheus.Desc{c.active, c.firing, c.packets, c.bytes, c.elements, c.capacity, c.waiting} {
 		ch <- d
 	}
 }
@@ -207,7 +206,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	active, allowed := c.e.counts()
+	active := c.e.counts()
 	enforcing := 0.0
 	if c.e.Enforcing() {
 		enforcing = 1
@@ -216,7 +215,6 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		for k, kind := range kinds {
 			gauge(c.active, float64(active[f][k]), family, kind)
 		}
-		gauge(c.allowed, float64(allowed[f]), family)
 		gauge(c.firing, enforcing, family)
 	}
 	gauge(c.waiting, float64(c.e.queue.len()))

@@ -611,10 +611,9 @@ func (e *Enforcer) drops() [2]nft.Drops {
 	return e.lastDrops
 }
 
-// counts are the numbers of blocks by family and kind, and of allow entries by
-// family.
-func (e *Enforcer) counts() (active [2][2]int, allowed [2]int) {
+// counts are the numbers of blocks by family and kind.
+func (e *Enforcer) counts() (active [2][2]int) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	return e.list.active, [2]int{e.exempt.Size4(), e.exempt.Size6()}
+	return e.list.active
 }

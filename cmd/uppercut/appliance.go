@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -32,7 +33,6 @@ type appliance struct {
 	logger   *slog.Logger
 	registry *prometheus.Registry
 	metrics  *applianceMetrics
-	mode     *metrics.Mode
 	reloads  *metrics.Reload
 	hosts    *hostLabels
 	recheck  chan struct{} // holds a token when blocks may have become exempt
@@ -53,11 +53,11 @@ type applianceMetrics struct {
 func newApplianceMetrics(reg prometheus.Registerer) *applianceMetrics {
 	m := &applianceMetrics{
 		lastSave: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "uppercut_state_last_save_timestamp_seconds",
+			Name: "uppercut_scores_last_save_timestamp_seconds",
 			Help: "Time of the last successful save of the scores.",
 		}),
 		saveFailures: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "uppercut_state_save_failures_total",
+			Name: "uppercut_scores_save_failures_total",
 			Help: "Failed saves of the scores.",
 		}),
 	}
@@ -103,6 +103,34 @@ func most(counts map[string]int) (key string) {
 	return key
 }
 
+// exempt says why the enforcer must not block p even with holes for who is
+// allowed inside it.
+func (a *appliance) exempt(p netip.Prefix) string {
+	_, cause := a.guard.Holes(p)
+	return cause
+}
+
+// notice logs what the detector has to say and shows it on open pages.
+func (a *appliance) notice(n detector.Notice) {
+	event := console.Event{Time: time.Now(), Host: a.hosts.label(n.Sender, n.Host)}
+	switch n.Kind {
+	case detector.ZoneLearned:
+		a.logger.Warn("time zone learned from log lines; configure it under detector.zones",
+			"sender", n.Sender, "host", n.Host, "offset", n.Offset)
+		return
+	case detector.BreakerOpened:
+		a.logger.Warn("breaker opened", "sender", n.Sender, "host", n.Host, "cause", n.Cause)
+		event.Kind, event.Text = console.EventBreaker, "opened: "+breakerWords(n.Cause)
+	case detector.BreakerClosed:
+		a.logger.Info("breaker closed", "sender", n.Sender, "host", n.Host)
+		event.Kind, event.Text = console.EventBreaker, "closed"
+	case detector.Exempted:
+		a.logger.Info("not blocked", "prefix", n.Prefix, "cause", n.Cause, "rule", n.Rule, "score", n.Score)
+		event.Kind, event.Prefix, event.Rule, event.Text = console.EventGuard, n.Prefix, n.Rule, n.Cause
+	}
+	a.console.Publish(event)
+}
+
 // blockedSeen tells the enforcer that a source which should be blocked has
 // reached a mail host all the same.
 func (a *appliance) blockedSeen(l *detector.Line, e *sendmail.Event, _ netip.Prefix, _ time.Time) {
@@ -131,9 +159,7 @@ func (a *appliance) watch(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-a.recheck:
-			if err := a.enforcer.Recheck(ctx); err != nil {
-				a.logger.Error("blocks that have become exempt are not lifted", "error", err)
-			}
+			a.liftExempt(ctx)
 		case <-hangup:
 			_ = a.reload(ctx) // it has said what was wrong
 		case now := <-watchdog.C:
@@ -141,6 +167,17 @@ func (a *appliance) watch(ctx context.Context) error {
 				a.notify("WATCHDOG=1")
 			}
 		}
+	}
+}
+
+// liftExempt lifts the blocks of who must no longer be blocked.
+func (a *appliance) liftExempt(ctx context.Context) {
+	lifted, err := a.enforcer.Recheck(ctx)
+	if err != nil && ctx.Err() == nil {
+		a.logger.Error("blocks that have become exempt are not lifted", "error", err)
+	}
+	for _, p := range lifted {
+		a.console.Publish(console.Event{Time: time.Now(), Kind: console.EventUnblock, Prefix: p, Text: a.guard.Exempt(p)})
 	}
 }
 
@@ -168,7 +205,18 @@ func (a *appliance) health() *metrics.Health {
 		}
 		return nil
 	})
-	h.Add("firewall", a.enforcer.Healthy)
+	h.Add("firewall", func() error {
+		if s := a.enforcer.Show(); !s.Enforcing && !s.Observe {
+			return errors.New("table, sets or rules are not in the kernel; uppercut firewall verify says more")
+		}
+		return nil
+	})
+	h.Add("ledger", func() error {
+		if !a.enforcer.Show().Saving {
+			return errors.New("blocks are enforced but not saved; the log says why")
+		}
+		return nil
+	})
 	return h
 }
 

@@ -123,6 +123,14 @@ func (c *Config) guardConfig() guard.Config {
 	return g
 }
 
+// enforcerConfig is what the enforcer needs to know: IPv6 sources are blocked
+// as they are counted.
+func (c *Config) enforcerConfig() enforcer.Config {
+	e := c.Enforcer.Config
+	e.IPv6PrefixLength = c.Detector.IPv6Prefix
+	return e
+}
+
 // unjoin takes errors.Join apart, also one inside another.
 func unjoin(err error) []error {
 	if err == nil {

@@ -42,15 +42,12 @@ func (a *appliance) tryReload(ctx context.Context) error {
 	if err := a.guard.Reload(c.guardConfig()); err != nil {
 		return fmt.Errorf("enforcer.guard: %w", err)
 	}
-	if err := a.receiver.Reload(c.Receiver); err != nil {
-		return errors.Join(fmt.Errorf("receiver.%w", err), a.guard.Reload(old.guardConfig()))
-	}
 	var refused error
 	if err := a.pipeline.ask(ctx, func(d *detector.Detector) { refused = d.Reconfigure(c.Detector) }); err != nil {
 		return err
 	}
 	if refused != nil {
-		return errors.Join(fmt.Errorf("detector.%w", refused), a.guard.Reload(old.guardConfig()), a.receiver.Reload(old.Receiver))
+		return errors.Join(fmt.Errorf("detector.%w", refused), a.guard.Reload(old.guardConfig()))
 	}
 	a.pipeline.parser.Store(parser)
 	a.config.Store(&c)
@@ -65,6 +62,7 @@ func needsRestart(old, now *Config) error {
 	}{
 		{"mode", old.Mode, now.Mode},
 		{"state_dir", old.StateDir, now.StateDir},
+		{"receiver", old.Receiver, now.Receiver},
 		{"enforcer", old.Enforcer.Config, now.Enforcer.Config},
 		{"web", old.Web, now.Web},
 	} {

@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
-	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
 	"uppercut/cmd/uppercut/console"
@@ -80,7 +77,6 @@ func (env *environment) serve(ctx context.Context, flags *serveFlags) error {
 		registry: registry,
 		logger:   slog.New(metrics.CountLogs(handler, registry)),
 		metrics:  newApplianceMetrics(registry),
-		mode:     metrics.NewMode(registry),
 		reloads:  metrics.NewReload(registry),
 		hosts:    newHostLabels(registry),
 		recheck:  make(chan struct{}, 1),
@@ -132,7 +128,6 @@ func (a *appliance) build(ctx context.Context) (err error) {
 // buildJudge makes what stands behind the receiver. When it returns, every
 // block that is still due is in the kernel.
 func (a *appliance) buildJudge(ctx context.Context, c *Config) error {
-	a.mode.Observe(c.Mode == modeObserve)
 	parser, err := sendmail.NewParser(c.Detector.Texts)
 	if err != nil {
 		return fmt.Errorf("detector.texts: %w", err)
@@ -144,9 +139,9 @@ func (a *appliance) buildJudge(ctx context.Context, c *Config) error {
 		return fmt.Errorf("enforcer.guard: %w", err)
 	}
 	d, err := detector.New(c.Detector, detector.Options{
-		Logger: a.logger, Registerer: a.registry,
-		HostLabel: a.hosts.label, Exempt: a.guard.Exempt, Holes: a.guard.Holes,
-		OnBlockedSeen: a.blockedSeen,
+		Registerer: a.registry, HostLabel: a.hosts.label,
+		Exempt: a.guard.Exempt, Holes: a.guard.Holes,
+		OnNotice: a.notice, OnBlockedSeen: a.blockedSeen,
 	})
 	if err != nil {
 		return fmt.Errorf("detector.%w", err)
@@ -154,12 +149,15 @@ func (a *appliance) buildJudge(ctx context.Context, c *Config) error {
 	if err := restoreScores(d, c.StateDir, a.started); err != nil {
 		a.logger.Error("scores of the last run are lost", "error", err)
 	}
-	a.enforcer, err = enforcer.New(ctx, c.Enforcer.Config, enforcer.Options{
+	a.enforcer, err = enforcer.New(ctx, c.enforcerConfig(), enforcer.Options{
 		Logger: a.logger, Registerer: a.registry, StateDir: c.StateDir,
-		Observe: c.Mode == modeObserve, Exempt: a.guard.Exempt, Holes: a.guard.Holes,
+		Observe: c.Mode == modeObserve, Exempt: a.exempt, Holes: a.guard.Allowed,
 	})
 	if err != nil {
 		return err
+	}
+	for e := range a.enforcer.Allowed() {
+		a.guard.Allow(e.Prefix, e.Until)
 	}
 	a.pipeline = newPipeline(parser, d, a.block, a.enforcer.Flushed)
 	return nil

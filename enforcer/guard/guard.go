@@ -2,6 +2,7 @@ package guard
 
 import (
 	"context"
+	"iter"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -294,5 +295,24 @@ func wake(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:
+	}
+}
+
+// Allowed yields every prefix of the allow list, that of the configuration,
+// its files and names included: what must stay reachable inside a blocked
+// network.
+func (g *Guard) Allowed() iter.Seq[netip.Prefix] {
+	return func(yield func(netip.Prefix) bool) {
+		s := g.current.Load()
+		for l, t := range s.layers {
+			if layer(l).cause() != CauseAllowlist {
+				continue
+			}
+			for p := range t.AllSorted() {
+				if !yield(p) {
+					return
+				}
+			}
+		}
 	}
 }
