@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 )
@@ -132,7 +133,7 @@ func (l *Lab) Attack(ctx context.Context, size Size) (*Report, error) {
 
 // Down ends every process and removes namespaces and files.
 func (l *Lab) Down() error {
-	for _, p := range l.processes {
+	for _, p := range slices.Backward(l.processes) { // uppercut last, so that it need not wait for senders
 		if p.name == "uppercut" {
 			p.stop(10 * time.Second)
 			continue
