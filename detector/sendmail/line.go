@@ -189,8 +189,8 @@ func readRejecting(s string, rec *Record) bool {
 		return offence(rec, LineMisuse, Pregreet)
 	}
 	const early = " due to traffic before response"
-	_, rest, ok := strings.Cut(s, " from ")
-	if !ok || !strings.HasSuffix(rest, early) {
+	command, rest, ok := strings.Cut(strings.TrimPrefix(s, "server "), " from ")
+	if !ok || hostLength(command) != len(command) || !strings.HasSuffix(rest, early) {
 		return false
 	}
 	if tail, ok := peer(rest, rec); ok && tail != early {
