@@ -11,6 +11,8 @@ const (
 	// A line without queue id may be this old when a queue id claims it, in
 	// seconds. Well below quarter.
 	maxAnonymous = 300
+	// No PID comes again within this time, in seconds.
+	soon = 5
 	// Two lines without queue id are of one process if they are this close, in
 	// seconds, and nothing speaks against it.
 	nearby = 60
@@ -68,7 +70,10 @@ func (m *Memory) continues(s *session, rec *Record, now int64) bool {
 // claims says whether a process that began at t, as its queue ids say, can have
 // written the lines without queue id that the session s consists of.
 func claims(t uint64, s *session, now int64) bool {
-	if now-s.first > maxAnonymous && !s.addr.IsValid() || now < s.first-maxAnonymous {
+	switch age := now - s.first; {
+	case age >= 0 && age <= soon:
+		return true // whatever the host's clock is
+	case age > maxAnonymous && !s.addr.IsValid(), age < -maxAnonymous:
 		return false
 	}
 	late := lateness(t, s.first)

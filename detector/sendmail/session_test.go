@@ -445,6 +445,20 @@ func TestClockJumps(t *testing.T) {
 	}
 }
 
+// A clock that is wrong all the time does not matter to lines that are close.
+func TestClockThatIsWrong(t *testing.T) {
+	d := newDialogue(t, MemoryOptions{})
+	id := idAt(d.now.Add(-7*time.Minute), "00", 100) + ": "
+	d.expect(100, "NOQUEUE: connect from "+client, "1 connected 198.51.100.7")
+	d.now = d.now.Add(5 * time.Second)
+	d.expect(100, id+"<n1@lab.example>... User unknown", "2 unknown_user 198.51.100.7")
+
+	d = newDialogue(t, MemoryOptions{})
+	d.expect(100, "NOQUEUE: connect from "+client, "1 connected 198.51.100.7")
+	d.now = d.now.Add(6 * time.Second)
+	d.expect(100, id+"<n1@lab.example>... User unknown")
+}
+
 func TestUnknownLines(t *testing.T) {
 	d := newDialogue(t, MemoryOptions{})
 	for i := range 1000 {
