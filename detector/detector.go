@@ -1,13 +1,15 @@
 package detector
 
 import (
-	"io"
+	"crypto/rand"
+	"fmt"
+	"math"
+	mathrand "math/rand/v2"
 	"net/netip"
 	"time"
+	"uppercut/detector/sendmail"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"uppercut/detector/sendmail"
 )
 
 // Line is one log line of a mail host, header taken off and text parsed.
@@ -70,40 +72,370 @@ type Verdict struct {
 	Evidence []Evidence
 }
 
-// Options are a Detector's collaborators.
+// Options are a Detector's collaborators. All functions are called by the
+// goroutine that owns the Detector and must answer from memory.
 type Options struct {
+	// OnNotice, if not nil, hears of zones learned, breakers and exempt sources.
+	OnNotice func(Notice)
 	// Registerer takes the metrics; nil keeps them unregistered.
 	Registerer prometheus.Registerer
+	// Local is the zone that a sender without a configured zone is first taken
+	// to write in, beside UTC; nil is time.Local.
+	Local *time.Location
+	// HostLabel returns the metric label of a mail host. It must have few
+	// values; nil gives "other" to all.
+	HostLabel func(sender, host string) string
 	// Exempt says why a prefix must not be blocked, "" if it may be. It is
-	// asked before each verdict and must answer from memory. nil exempts
-	// nobody.
+	// asked before each verdict. nil exempts nobody.
 	Exempt func(netip.Prefix) (cause string)
-	// OnEvent, if not nil, sees every event before it is judged (replay
-	// reports, per-host metrics).
+	// Holes says what a block of a whole network must leave out, or why it must
+	// not be blocked even so. nil asks Exempt.
+	Holes func(netip.Prefix) (holes []netip.Prefix, cause string)
+	// OnEvent, if not nil, sees every event before it is judged, those of
+	// duplicate lines included (replay reports, per-host metrics).
 	OnEvent func(*Line, *sendmail.Event)
+	// OnBlockedSeen, if not nil, hears of every event of a source that a
+	// verdict says is blocked at the event's time. Soon after the block that
+	// is normal (open sessions, lines on their way); later it means that the
+	// block does not work.
+	OnBlockedSeen func(l *Line, e *sendmail.Event, source netip.Prefix, until time.Time)
 }
 
 // Detector is the judge.
-type Detector struct{}
+type Detector struct {
+	options    Options
+	metrics    *metrics
+	judgement  *judgement
+	parser     *sendmail.Parser // of split lines
+	memory     *sendmail.Memory
+	hosts      *hosts
+	sources    *table
+	ring       *ring
+	ceiling    *ceiling
+	networks   map[netip.Prefix]*network
+	pardons    []pardon
+	duplicates map[uint64]struct{} // numbers of duplicate lines that may be held for their session
+	key        [16]byte            // of the hashes of user names
+	restarts   uint64              // sessions are numbered anew after each
+	now        time.Time           // the latest arrival
+	swept      uint32              // where the search for dead sources stands
+
+	events   []sendmail.Event
+	verdicts []Verdict
+	scratch  []mark
+}
 
 // New returns a Detector with the rules of c.
-func New(c Config, o Options) (*Detector, error) { return &Detector{}, nil }
+func New(c Config, o Options) (*Detector, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	d := &Detector{
+		options: o, metrics: newMetrics(o.Registerer),
+		ring: newRing(c.EvidenceBytes), ceiling: newCeiling(),
+		networks: map[netip.Prefix]*network{}, duplicates: map[uint64]struct{}{},
+		sources: newTable(c.MaxSources, [2]uint64{mathrand.Uint64(), mathrand.Uint64()}),
+		scratch: make([]mark, 0, maxMarks+1),
+	}
+	if _, err := rand.Read(d.key[:]); err != nil {
+		return nil, fmt.Errorf("make a key: %w", err)
+	}
+	d.memory = d.newMemory()
+	d.hosts = newHosts(o, d.metrics)
+	return d, d.Reconfigure(c)
+}
+
+func (d *Detector) newMemory() *sendmail.Memory {
+	return sendmail.NewMemory(sendmail.MemoryOptions{Key: d.key, Parser: d.parser})
+}
+
+// Reconfigure replaces rules and weights and keeps every score, or changes
+// nothing and says why. What is blocked stays blocked.
+func (d *Detector) Reconfigure(c Config) error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	parser, err := sendmail.NewParser(c.Texts)
+	if err != nil {
+		return fmt.Errorf("texts%w", err)
+	}
+	d.parser = parser
+	d.memory.UseParser(parser)
+	d.judgement = newJudgement(c)
+	d.hosts.configure(c.Zones)
+	d.metrics.configure(d.judgement)
+	d.sources.resize(c.MaxSources)
+	d.ring.resize(c.EvidenceBytes)
+	d.metrics.limit.Set(float64(c.MaxSources))
+	return nil
+}
 
 // Observe judges one line. The verdicts are valid until the next call.
-func (d *Detector) Observe(l *Line) []Verdict { return nil }
+func (d *Detector) Observe(l *Line) []Verdict {
+	d.metrics.judged.Inc()
+	d.begin(l.Received)
+	if !d.judgement.ours(l.Tag) {
+		d.metrics.foreign.Inc()
+		return d.verdicts
+	}
+	h := d.hosts.of(l.Sender, l.Host)
+	duplicate := h.sender.duplicates.seen(lineHash(l))
+	if duplicate {
+		d.metrics.duplicates.Inc()
+		d.noteDuplicate(l.Number)
+	}
+	d.events = d.memory.Observe(sendmail.Input{
+		Line: l.Number, Time: d.timeOf(l, h), Sender: l.Sender, Host: l.Host, PID: l.PID, Record: &l.Record,
+	}, d.events[:0])
+	for i := range d.events {
+		d.event(l, &d.events[i], h)
+	}
+	if duplicate && len(d.events) > 0 {
+		delete(d.duplicates, l.Number)
+	}
+	return d.verdicts
+}
+
+// maxHeldDuplicates is how many duplicate lines may wait for their session to
+// be known. A line that is forgotten scores again.
+const maxHeldDuplicates = 8192
+
+// noteDuplicate remembers that what a line proves, now or with its session,
+// does not score.
+func (d *Detector) noteDuplicate(number uint64) {
+	if len(d.duplicates) >= maxHeldDuplicates {
+		clear(d.duplicates)
+	}
+	d.duplicates[number] = struct{}{}
+}
+
+// begin forgets the last call's verdicts and moves on to a time of arrival.
+func (d *Detector) begin(now time.Time) {
+	d.verdicts = d.verdicts[:0]
+	if now.After(d.now) {
+		d.now = now
+	}
+	d.release(unixSecond(d.now))
+}
 
 // Tick does what is due by now without a line: waiting verdicts, breakers that
-// close. The verdicts are valid until the next call.
-func (d *Detector) Tick(now time.Time) []Verdict { return nil }
+// close. The verdicts are valid until the next call. It wants to be called
+// about once a second.
+func (d *Detector) Tick(now time.Time) []Verdict {
+	d.begin(now)
+	d.closeBreakers()
+	d.endPardons()
+	d.forgetNetworks(unixSecond(d.now))
+	d.sweep(tickSweep)
+	d.metrics.track(d.sources)
+	d.metrics.remember(d.memory.Stats())
+	return d.verdicts
+}
 
-// Pardon clears what is held against p and leaves it alone until until.
-func (d *Detector) Pardon(p netip.Prefix, until time.Time) {}
+// timeOf returns the time by which a line is judged, and counts what is wrong
+// with the one in its header.
+func (d *Detector) timeOf(l *Line, h *host) time.Time {
+	r := h.clock.read(l)
+	switch r.state {
+	case clockLate:
+		h.counters.late.Inc()
+	case clockAhead:
+		h.counters.ahead.Inc()
+	case clockAbsent:
+		d.metrics.undated.Inc()
+		return r.at
+	}
+	h.counters.lag.Set(r.lag.Seconds())
+	if r.learned {
+		h.counters.zone.Set(h.clock.offset.Seconds())
+		n := h.notice(ZoneLearned)
+		n.Offset = h.clock.offset
+		d.notice(n)
+	}
+	return r.at
+}
 
-// Reconfigure replaces rules and weights and keeps every score.
-func (d *Detector) Reconfigure(c Config) error { return nil }
+// event judges what one line has proven.
+func (d *Detector) event(l *Line, e *sendmail.Event, h *host) {
+	if d.options.OnEvent != nil {
+		d.options.OnEvent(l, e)
+	}
+	if len(d.duplicates) > 0 {
+		if _, duplicate := d.duplicates[e.Line]; duplicate {
+			delete(d.duplicates, e.Line)
+			return
+		}
+	}
+	h.count(e)
+	source := sourcePrefix(e.Addr, d.judgement.ipv6Prefix)
+	key, prefixBits := keyOf(source)
+	second := unixSecond(e.Time)
+	number := d.sources.find(&key, prefixBits)
+	if number != 0 && second < d.sources.at(number).until {
+		d.seenBlocked(l, e, source, d.sources.at(number).until)
+		return
+	}
+	switch e.Kind {
+	case sendmail.Offence:
+		d.offence(l, e, h, offender{source, key, prefixBits, number}, second)
+	case sendmail.Accepted:
+		number = d.inFavour(number, &key, prefixBits, second, acceptedMail)
+		d.accepts(h, d.sources.at(number), second)
+	case sendmail.Delivered:
+		d.inFavour(number, &key, prefixBits, second, deliveredMail)
+	}
+}
 
-// Snapshot writes scores, histories and duplicate memory to w.
-func (d *Detector) Snapshot(w io.Writer) error { return nil }
+// seenBlocked tells of a source that should not be able to reach anybody.
+func (d *Detector) seenBlocked(l *Line, e *sendmail.Event, source netip.Prefix, until uint32) {
+	end := time.Unix(int64(until), 0)
+	if d.options.OnBlockedSeen != nil && e.Kind != sendmail.Delivered && end.After(l.Received) {
+		d.options.OnBlockedSeen(l, e, source, end)
+	}
+}
 
-// Restore reads a snapshot; what has expired by now is left out.
-func (d *Detector) Restore(r io.Reader, now time.Time) error { return nil }
+// offender is who an offence is about; number is 0 if nothing is known of it.
+type offender struct {
+	prefix     netip.Prefix
+	key        [16]byte
+	prefixBits uint8
+	number     uint32
+}
+
+// offence judges an offence.
+func (d *Detector) offence(l *Line, e *sendmail.Event, h *host, o offender, second uint32) {
+	var known *source
+	if o.number != 0 {
+		known = d.sources.at(o.number)
+	}
+	d.refuses(h, known, d.sources.hash(&o.key), e.Reason, second)
+	weight := d.judgement.weight(e)
+	if weight == 0 || len(d.pardons) > 0 && d.pardoned(o.prefix) {
+		return
+	}
+	if known == nil {
+		o.number = d.add(&o.key, o.prefixBits)
+		known = d.sources.at(o.number)
+	}
+	d.keep(known, l, e, h)
+	scored := d.remember(known, d.mark(e, h, weight, second))
+	d.touch(o.number, second)
+	if scored {
+		d.decide(o.number, l, e, h, second)
+	}
+}
+
+// mark returns what is remembered of an offence.
+func (d *Detector) mark(e *sendmail.Event, h *host, weight points, second uint32) mark {
+	m := mark{
+		second: second, weight: uint16(min(weight, maxWeight)), session: d.sessionTag(e.Session),
+		extra: uint16(min(e.Count, maxExtra)), origin: origin(h.number, e.Reason),
+	}
+	if e.Reason == sendmail.AuthFail {
+		m.extra = userTag(e.User)
+	}
+	return m
+}
+
+// sessionTag returns 16 bits for a session, never severalSessions. Two
+// sessions of one source hardly ever share one; if they do, that is to the
+// source's advantage.
+func (d *Detector) sessionTag(session uint64) uint16 {
+	return uint16(1 + mix(session, d.restarts)%math.MaxUint16)
+}
+
+// weight returns the points of an offence, before what its session can earn at
+// most: none for a failure of ours and for bounces to unknown users.
+func (j *judgement) weight(e *sendmail.Event) points {
+	switch r := e.Reason; {
+	case ours.has(r), e.Temporary && !judged4xx.has(r), e.NullSender && r == sendmail.UnknownUser:
+		return 0
+	case r == sendmail.AuthFail:
+		return j.weights[r] // the same user name, however often
+	default:
+		return j.weights[r] * points(min(max(1, e.Count), maxWeight))
+	}
+}
+
+// inFavour remembers a message that speaks for a source.
+func (d *Detector) inFavour(number uint32, key *[16]byte, prefixBits uint8, second uint32, kind uint16) uint32 {
+	if number == 0 {
+		number = d.add(key, prefixBits)
+	}
+	d.favour(d.sources.at(number), second, kind)
+	d.touch(number, second)
+	return number
+}
+
+// touch notes that something was heard of a source.
+func (d *Detector) touch(number, second uint32) {
+	s := d.sources.at(number)
+	s.seen = max(s.seen, second)
+	d.sources.touch(number, d.sources.guilt(s))
+}
+
+// count counts an event for its host.
+func (h *host) count(e *sendmail.Event) {
+	switch e.Kind {
+	case sendmail.Offence:
+		n := float64(max(1, e.Count))
+		h.counters.rejections[e.Reason].Add(n)
+		if e.Reason == sendmail.AuthFail {
+			h.counters.authFailures.Add(n)
+		}
+	case sendmail.Accepted:
+		h.counters.accepted.Inc()
+	}
+}
+
+// add makes a source, and room for it.
+func (d *Detector) add(key *[16]byte, prefixBits uint8) uint32 {
+	d.sweep(addSweep)
+	for d.sources.count >= d.sources.limit {
+		d.evict(d.sources.least())
+	}
+	number := d.sources.add(key, prefixBits)
+	d.metrics.track(d.sources)
+	return number
+}
+
+func (d *Detector) evict(number uint32) {
+	d.sources.remove(number)
+	d.metrics.evicted.Inc()
+}
+
+// Sources that are looked at in search of dead ones, with each new source and
+// each Tick.
+const (
+	addSweep  = 2
+	tickSweep = 10_000
+)
+
+// sweep looks at the next n sources and forgets the dead.
+func (d *Detector) sweep(n int) {
+	now := unixSecond(d.now)
+	for range min(n, int(d.sources.bound)-1) {
+		d.swept++
+		if d.swept >= d.sources.bound {
+			d.swept = 1
+		}
+		if s := d.sources.at(d.swept); s.flags&inUse != 0 && d.dead(s, now) {
+			d.sources.remove(d.swept)
+		}
+	}
+}
+
+// markLimit is how many offences a source can have now: fewer when memory gets
+// short, so that the sources fit into it.
+func (d *Detector) markLimit() int {
+	switch used, all := len(d.sources.slab.pages), d.sources.slab.limit; {
+	case 4*used <= 3*all:
+		return maxMarks
+	case 8*used <= 7*all:
+		return maxMarks / 2
+	case used < all:
+		return maxMarks / 4
+	default:
+		return maxMarks / 8
+	}
+}

@@ -2,22 +2,30 @@ package enforcer
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"iter"
 	"log/slog"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"sync"
 	"time"
 
+	"github.com/gaissmai/bart"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"uppercut/enforcer/ledger"
+	"uppercut/enforcer/nft"
 )
 
-// Config says how to enforce.
-type Config struct {
-	// Allow lists addresses and networks that are never blocked.
-	Allow []netip.Prefix `mapstructure:"allow"`
-}
+// Manual is the rule of blocks by hand.
+const Manual = "manual"
 
-// DefaultConfig returns what runs without a file.
-func DefaultConfig() Config { return Config{} }
+// LedgerFile is the ledger's name in the state directory.
+const LedgerFile = "ledger.db"
 
 // Evidence is a log line that led to a block, secrets masked.
 type Evidence struct {
@@ -40,12 +48,17 @@ type Block struct {
 	// Received is when the deciding line came in, for the latency metric;
 	// zero for blocks by hand.
 	Received time.Time `json:"received,omitzero"`
-	// Rule is the rule that fired, "manual" for blocks by hand.
+	// Rule is the rule that fired, Manual for blocks by hand.
 	Rule     string     `json:"rule"`
 	Score    float64    `json:"score,omitzero"`
 	Note     string     `json:"note,omitempty"`
 	Author   string     `json:"author,omitempty"`
 	Evidence []Evidence `json:"evidence,omitempty"`
+	// Observed: decided in observe mode, never enforced.
+	Observed bool `json:"observed,omitempty"`
+	// Seen: the source still turned up in the logs after the grace period,
+	// so its packets come around the gateway.
+	Seen bool `json:"seen,omitempty"`
 }
 
 // Options are an Enforcer's collaborators.
@@ -53,42 +66,375 @@ type Options struct {
 	Logger *slog.Logger // nil discards
 	// Registerer takes the metrics; nil keeps them unregistered.
 	Registerer prometheus.Registerer
-	// StateDir is where the ledger lives.
+	// StateDir is where the ledger lives; it is made if it is not there.
 	StateDir string
 	// Observe: decide and record, but touch no firewall.
 	Observe bool
-	// Exempt says why a prefix must not be blocked, "" if it may be. nil
+	// NetNS is the file descriptor of the network namespace to enforce in; 0
+	// is the process's own.
+	NetNS int
+	// Exempt says why p must not be blocked, "" if it may be. It is asked
+	// for every block of an address, also by hand and after a restart. nil
 	// exempts nobody.
-	Exempt func(netip.Prefix) (cause string)
+	Exempt func(p netip.Prefix) (cause string)
+	// Holes says what a block of the network p must leave out, or why not
+	// even that helps. It is asked instead of Exempt for every block of more
+	// than an address. nil is Exempt without holes.
+	Holes func(p netip.Prefix) (holes []netip.Prefix, cause string)
 }
 
 // Enforcer owns the list. All methods are safe for concurrent use.
-type Enforcer struct{}
+type Enforcer struct {
+	config   Config
+	options  Options
+	logger   *slog.Logger
+	metrics  *metrics
+	queue    *queue
+	journal  *journal
+	firewall *nft.Firewall // nil in observe mode
+	kernel   kernelState   // of the goroutine in Run
+	room     room          // likewise
+
+	// mu guards what follows. Only New and the goroutine in Run write it.
+	mu        sync.RWMutex
+	list      *list
+	allowed   map[netip.Prefix]ledger.Allow
+	exempt    bart.Table[struct{}] // allowed
+	lastID    uint64
+	suspended bool
+	trouble   error // why the kernel does not enforce the list; nil if it does
+	lastDrops [2]nft.Drops
+	drift     []Drift
+}
 
 // New opens the ledger and builds the firewall objects; every block that is
 // still due is in the kernel when it returns.
-func New(ctx context.Context, c Config, o Options) (*Enforcer, error) { return &Enforcer{}, nil }
-
-// Run writes blocks to the kernel and the ledger until ctx is cancelled, then
-// writes what is still waiting and returns. The kernel's blocks stay.
-func (e *Enforcer) Run(ctx context.Context) error { <-ctx.Done(); return nil }
-
-// Block asks for a block. It never waits and never loses: what arrives faster
-// than the kernel takes it is merged by prefix.
-func (e *Enforcer) Block(b Block) {}
-
-// Flushed calls done, from any goroutine, once everything asked for before is
-// in the kernel and in the ledger (or is known not to be writable).
-func (e *Enforcer) Flushed(done func()) { done() }
-
-// Unblock removes the blocks of exactly these prefixes; it returns those that
-// were blocked, when they are gone from the kernel.
-func (e *Enforcer) Unblock(ctx context.Context, author, note string, ps ...netip.Prefix) ([]netip.Prefix, error) {
-	return nil, nil
+//
+// Without CAP_NET_ADMIN the error wraps fs.ErrPermission and says what to do.
+// A ledger that cannot be used is logged as an error and no reason to let
+// packets pass: what the kernel has stays there, and new blocks are enforced
+// but not saved.
+func New(ctx context.Context, c Config, o Options) (*Enforcer, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	m := newMetrics(o.Registerer)
+	e := &Enforcer{
+		config: c, options: o, logger: o.Logger, metrics: m,
+		queue:   newQueue(),
+		list:    newList(c.IPv6PrefixLength, time.Now()),
+		allowed: map[netip.Prefix]ledger.Allow{},
+	}
+	e.journal = newJournal(e.openLedger(), o.Logger, m)
+	if err := e.restore(ctx); err != nil {
+		return nil, errors.Join(err, e.journal.close())
+	}
+	if err := e.start(); err != nil {
+		return nil, errors.Join(err, e.journal.close())
+	}
+	if o.Registerer != nil {
+		if err := o.Registerer.Register(newCollector(e)); err != nil {
+			return nil, errors.Join(fmt.Errorf("register metrics: %w", err), e.Close())
+		}
+	}
+	return e, nil
 }
 
-// Lookup returns the block that covers a.
-func (e *Enforcer) Lookup(a netip.Addr) (Block, bool) { return Block{}, false }
+// openLedger returns nil for one that cannot be used.
+func (e *Enforcer) openLedger() *ledger.Ledger {
+	path := filepath.Join(e.options.StateDir, LedgerFile)
+	err := os.MkdirAll(e.options.StateDir, 0o750)
+	var l *ledger.Ledger
+	if err == nil {
+		l, err = ledger.Open(path, ledger.Options{History: uint64(e.config.History), Audit: uint64(e.config.Audit)})
+	}
+	if err != nil {
+		e.unsaved(err)
+		return nil
+	}
+	e.metrics.ledgerOK.Set(1)
+	return l
+}
 
-// Blocks yields every block in force, in no order; evidence is left out.
-func (e *Enforcer) Blocks() iter.Seq[Block] { return func(func(Block) bool) {} }
+// unsaved says that there is no ledger, and what to do about it.
+func (e *Enforcer) unsaved(err error) {
+	e.metrics.ledgerOK.Set(0)
+	e.logger.Error("ledger cannot be used: the kernel's blocks stay, new ones are enforced but not saved",
+		"err", err, "remedy", remedyOf(err))
+}
+
+func remedyOf(err error) string {
+	switch {
+	case errors.Is(err, ledger.ErrLocked):
+		return "stop the other uppercut that uses this state_dir, then restart"
+	case errors.Is(err, ledger.ErrNewer):
+		return "run the newer uppercut, or move the ledger away and restart"
+	case errors.Is(err, ledger.ErrDamaged):
+		return "move the ledger away, or put back a copy, and restart"
+	case errors.Is(err, fs.ErrPermission):
+		return "let the user who runs uppercut write to state_dir, then restart"
+	}
+	return "make state_dir writable and see to free space, then restart"
+}
+
+// restore reads the ledger into the list: what is still due and not exempt.
+func (e *Enforcer) restore(ctx context.Context) error {
+	if e.journal.ledger == nil {
+		return nil
+	}
+	err := errors.Join(e.restoreAllowed(), e.restoreBlocks(ctx))
+	if errors.Is(err, ledger.ErrDamaged) || errors.Is(err, ledger.ErrNewer) {
+		err = errors.Join(err, e.journal.ledger.Close())
+		e.journal.ledger = nil
+		e.unsaved(err)
+		return nil
+	}
+	return err
+}
+
+func (e *Enforcer) restoreAllowed() error {
+	list, err := e.journal.ledger.Allowed()
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	for _, a := range list {
+		if !a.Until.IsZero() && !a.Until.After(now) {
+			e.journal.setAllow(a.Prefix, nil)
+			continue
+		}
+		e.allowed[a.Prefix] = a
+		e.exempt.Insert(a.Prefix, struct{}{})
+		e.list.addHole(a.Prefix)
+	}
+	return nil
+}
+
+func (e *Enforcer) restoreBlocks(ctx context.Context) error {
+	now := time.Now()
+	last, err := e.journal.ledger.LastID()
+	if err != nil {
+		return err
+	}
+	e.lastID = last
+	var nets []netip.Prefix
+	err = e.journal.ledger.Blocks(func(r ledger.Block) error {
+		b := blockOf(r)
+		cause, holes := e.unwanted(&b, now)
+		if cause != "" {
+			e.metrics.unblocks.WithLabelValues(cause).Inc()
+			e.journal.delete(b.Prefix)
+			return ctx.Err()
+		}
+		e.addHoles(holes)
+		if entry := e.list.put(&b); entry.flags&flagNet != 0 {
+			nets = append(nets, b.Prefix)
+		}
+		return nil
+	})
+	for _, p := range nets {
+		e.list.recut(p)
+	}
+	return err
+}
+
+// unwanted says why a block of the ledger is not restored, and else what to
+// leave out of it.
+func (e *Enforcer) unwanted(b *Block, now time.Time) (cause string, holes []netip.Prefix) {
+	switch {
+	case !b.Until.After(now):
+		return causeExpired, nil
+	case b.Observed && !e.options.Observe:
+		return causeReplaced, nil // what was only observed is not enforced later
+	}
+	holes, cause = e.exemption(b.Prefix)
+	if cause != "" {
+		cause = causeAllowed
+	}
+	return cause, holes
+}
+
+// start makes the kernel agree with the list.
+func (e *Enforcer) start() error {
+	if e.options.Observe {
+		return nil
+	}
+	f, err := nft.Open(e.config.firewall(e.options.NetNS))
+	if err != nil {
+		return fmt.Errorf("firewall: %w", err)
+	}
+	e.firewall = f
+	if err := e.takeOver(); err != nil {
+		return errors.Join(explain(err), f.Close())
+	}
+	debug.FreeOSMemory() // a million elements in one message leave a large buffer
+	return nil
+}
+
+// ErrPrivilege says that the kernel does not let us write the firewall.
+var ErrPrivilege = fmt.Errorf("%w: writing nftables needs CAP_NET_ADMIN: grant it (as root, AmbientCapabilities=CAP_NET_ADMIN, or --cap-add NET_ADMIN), or set `mode: observe`", fs.ErrPermission)
+
+// explain says what can be done about err.
+func explain(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("firewall: %w", ErrPrivilege)
+	}
+	return fmt.Errorf("firewall: %w", err)
+}
+
+// Close closes ledger and sockets of an Enforcer whose Run was never called or
+// has returned. The kernel's blocks stay.
+func (e *Enforcer) Close() error {
+	e.queue.close()
+	err := e.journal.close()
+	if e.firewall != nil {
+		err = errors.Join(err, e.firewall.Close())
+	}
+	return err
+}
+
+// Run writes blocks to the kernel and the ledger until ctx is cancelled, then
+// writes what is still waiting, closes the ledger and returns. The kernel's
+// blocks stay. It is called once.
+func (e *Enforcer) Run(ctx context.Context) error {
+	saving, stopSaving := context.WithCancel(context.WithoutCancel(ctx))
+	var others sync.WaitGroup
+	others.Go(func() { e.journal.run(saving) })
+	changes, stopWatching := e.watch(&others)
+	e.loop(ctx, changes)
+	e.queue.close()
+	e.drain()
+	stopWatching()
+	stopSaving()
+	others.Wait()
+	return e.Close()
+}
+
+// sweepInterval is how often ended blocks are taken out of the list. The
+// kernel has let them go by itself.
+const sweepInterval = time.Second
+
+func (e *Enforcer) loop(ctx context.Context, changes <-chan nft.Change) {
+	sweep := time.NewTicker(sweepInterval)
+	defer sweep.Stop()
+	check := time.NewTicker(e.config.CheckInterval)
+	defer check.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-e.queue.wake:
+			e.drain()
+		case c := <-changes:
+			e.changed(c)
+		case <-check.C:
+			e.check()
+		case now := <-sweep.C:
+			e.expire(now)
+		}
+	}
+}
+
+// drain does what is in the queue.
+func (e *Enforcer) drain() {
+	for it := e.queue.take(); it != nil; it = e.queue.take() {
+		if it.command != nil {
+			it.command()
+		}
+		e.enforceAll(it.blocks)
+		e.journal.settle(func(error) { e.queue.settle(it) })
+	}
+}
+
+// Block asks for a block. It never waits and never loses: what arrives faster
+// than the kernel takes it is merged by prefix. A verdict never shortens a
+// block; by hand (rule Manual) it becomes what was said.
+func (e *Enforcer) Block(b Block) {
+	p, ok := canonical(b.Prefix)
+	if !ok || !e.queue.block(withPrefix(b, p)) {
+		e.metrics.suppressed.WithLabelValues(causeError).Inc()
+	}
+}
+
+func withPrefix(b Block, p netip.Prefix) Block {
+	b.Prefix = p
+	return b
+}
+
+// Flushed calls done, from any goroutine, once everything asked for before is
+// in the kernel and in the ledger (or is known not to be writable): at once,
+// if nothing is on its way.
+func (e *Enforcer) Flushed(done func()) { e.queue.flushed(done) }
+
+// Lookup returns the narrowest block that covers a, without evidence.
+func (e *Enforcer) Lookup(a netip.Addr) (Block, bool) {
+	if !a.IsValid() {
+		return Block{}, false
+	}
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	slot, ok := e.list.lookup(a, time.Now().UnixNano())
+	if !ok {
+		return Block{}, false
+	}
+	return e.list.block(slot), true
+}
+
+// Blocks yields every block in force, in no order; evidence is left out. It
+// holds no lock while yielding: blocks that come or go meanwhile may be in it
+// or not.
+func (e *Enforcer) Blocks() iter.Seq[Block] {
+	return func(yield func(Block) bool) {
+		page := make([]Block, 0, 1024)
+		for from, more := uint32(0), true; more; {
+			page, from, more = e.page(page[:0], from)
+			for _, b := range page {
+				if !yield(b) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// page fills page from the slots behind from.
+func (e *Enforcer) page(page []Block, from uint32) ([]Block, uint32, bool) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	now := time.Now().UnixNano()
+	for slot := range e.list.slots(from) {
+		if len(page) == cap(page) {
+			return page, slot, true
+		}
+		if e.list.at(slot).until > now {
+			page = append(page, e.list.block(slot))
+		}
+	}
+	return page, 0, false
+}
+
+// Healthy returns nil if blocks reach the kernel, or need not (observe mode),
+// else what stands in the way.
+func (e *Enforcer) Healthy() error {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	switch {
+	case e.firewall == nil:
+		return nil
+	case e.suspended:
+		return ErrSuspended
+	case e.trouble != nil:
+		return explain(e.trouble)
+	}
+	return nil
+}
+
+// Count is the number of blocks in force.
+func (e *Enforcer) Count() int {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.list.len()
+}

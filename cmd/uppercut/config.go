@@ -13,8 +13,10 @@ import (
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/spf13/viper"
 
+	"uppercut/cmd/uppercut/console"
 	"uppercut/detector"
 	"uppercut/enforcer"
+	"uppercut/enforcer/guard"
 	"uppercut/receiver"
 )
 
@@ -40,15 +42,40 @@ type Config struct {
 	// Detector holds rules and weights.
 	Detector detector.Config `mapstructure:"detector"`
 	// Enforcer says how to block, and whom never.
-	Enforcer enforcer.Config `mapstructure:"enforcer"`
+	Enforcer EnforcerConfig `mapstructure:"enforcer"`
 	// Web says where page and metrics are served.
-	Web WebConfig `mapstructure:"web"`
+	Web console.Config `mapstructure:"web"`
 }
 
-// WebConfig says where the status page, the metrics and health are served.
-type WebConfig struct {
-	// Listen is "host:port", or empty for none. Default: 127.0.0.1:9514.
-	Listen string `mapstructure:"listen"`
+// EnforcerConfig is how to block, and whom never.
+type EnforcerConfig struct {
+	enforcer.Config `mapstructure:",squash"`
+	// Allow lists who is never blocked: addresses, networks, ranges
+	// "192.0.2.10-192.0.2.19", files "file:/path" with one entry a line, and
+	// DNS names, all of whose addresses count. Default: nobody.
+	Allow []string `mapstructure:"allow"`
+	// Guard says who else is never blocked.
+	Guard guard.Config `mapstructure:"guard"`
+}
+
+// Validate returns the mistakes in c, each beginning with its key.
+func (c EnforcerConfig) Validate() error {
+	guarded := c.Guard
+	guarded.Allow = nil
+	mistakes := []error{c.Config.Validate(), c.validateAllow()}
+	for _, err := range unjoin(guarded.Validate()) {
+		mistakes = append(mistakes, fmt.Errorf("guard.%w", err))
+	}
+	return errors.Join(mistakes...)
+}
+
+func (c EnforcerConfig) validateAllow() error {
+	for i, entry := range c.Allow {
+		if _, err := guard.ParseEntry(entry); err != nil {
+			return fmt.Errorf("allow[%d]: %w", i, err)
+		}
+	}
+	return nil
 }
 
 // defaultConfig is what runs without a file.
@@ -58,8 +85,8 @@ func defaultConfig() Config {
 		StateDir: "/var/lib/uppercut",
 		Receiver: receiver.DefaultConfig(),
 		Detector: detector.DefaultConfig(),
-		Enforcer: enforcer.DefaultConfig(),
-		Web:      WebConfig{Listen: "127.0.0.1:9514"},
+		Enforcer: EnforcerConfig{Config: enforcer.DefaultConfig(), Guard: guard.DefaultConfig()},
+		Web:      console.DefaultConfig(),
 	}
 }
 
@@ -79,6 +106,7 @@ func (c *Config) validate() []error {
 		{"receiver", c.Receiver.Validate},
 		{"detector", c.Detector.Validate},
 		{"enforcer", c.Enforcer.Validate},
+		{"web", c.Web.Validate},
 	} {
 		for _, err := range unjoin(section.validate()) {
 			mistakes = append(mistakes, fmt.Errorf("%s.%w", section.key, err))
@@ -87,15 +115,36 @@ func (c *Config) validate() []error {
 	return mistakes
 }
 
-// unjoin takes errors.Join apart.
+// guardConfig is what the guard needs to know, allow list and senders included.
+func (c *Config) guardConfig() guard.Config {
+	g := c.Enforcer.Guard
+	g.Allow = c.Enforcer.Allow
+	g.Senders = c.Receiver.Senders
+	return g
+}
+
+// enforcerConfig is what the enforcer needs to know: IPv6 sources are blocked
+// as they are counted.
+func (c *Config) enforcerConfig() enforcer.Config {
+	e := c.Enforcer.Config
+	e.IPv6PrefixLength = c.Detector.IPv6Prefix
+	return e
+}
+
+// unjoin takes errors.Join apart, also one inside another.
 func unjoin(err error) []error {
 	if err == nil {
 		return nil
 	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // exactly this error, not one inside it
-		return joined.Unwrap()
+	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // exactly this error, not one inside it
+	if !ok {
+		return []error{err}
 	}
-	return []error{err}
+	var all []error
+	for _, inner := range joined.Unwrap() {
+		all = append(all, unjoin(inner)...)
+	}
+	return all
 }
 
 // loadConfig reads file (the default file may be missing, one that is named may
@@ -158,6 +207,7 @@ func cmpOr(a, b string) string {
 // decode fills a Config from what v holds. A mistake begins with its key.
 func decode(v *viper.Viper) (Config, []error) {
 	c := defaultConfig()
+	forgetLists(v, reflect.ValueOf(&c).Elem(), "")
 	var meta mapstructure.Metadata
 	err := v.Unmarshal(&c, func(d *mapstructure.DecoderConfig) {
 		d.Metadata = &meta
@@ -168,6 +218,24 @@ func decode(v *viper.Viper) (Config, []error) {
 		mistakes = append(mistakes, fmt.Errorf("%s: no such key", key))
 	}
 	return c, append(mistakes, decodeMistakes(err)...)
+}
+
+// forgetLists empties every list of c that v sets. Otherwise the first of two
+// rules in a file would inherit what it leaves out from the first default rule.
+func forgetLists(v *viper.Viper, c reflect.Value, prefix string) {
+	for field, value := range c.Fields() {
+		name, options, _ := strings.Cut(field.Tag.Get("mapstructure"), ",")
+		switch {
+		case options == "squash":
+			forgetLists(v, value, prefix)
+		case name == "" || name == "-":
+			continue
+		case isSection(field.Type):
+			forgetLists(v, value, prefix+name+".")
+		case field.Type.Kind() == reflect.Slice && v.IsSet(prefix+name):
+			value.SetZero()
+		}
+	}
 }
 
 // decodeMistakes turns mapstructure's tree of errors into a list.
@@ -236,7 +304,7 @@ func configKeys(t reflect.Type, prefix string) []string {
 		switch {
 		case options == "squash":
 			keys = append(keys, configKeys(field.Type, prefix)...)
-		case name == "":
+		case name == "" || name == "-":
 			continue
 		case isSection(field.Type):
 			keys = append(keys, configKeys(field.Type, prefix+name+".")...)

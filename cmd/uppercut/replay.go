@@ -12,6 +12,7 @@ import (
 // replayFlags are the flags of uppercut replay.
 type replayFlags struct {
 	events  bool
+	explain bool
 	format  string
 	compare string
 	zone    string
@@ -32,7 +33,7 @@ order of time; - is standard input. Traditional, ISO, "YYYY-MM-DD HH:MM:SS" and
 RFC 5424 lines are told apart by themselves.`,
 		Example: `  uppercut replay /var/log/maillog*
   uppercut replay --format json maillog.1.gz | jq '.blocks[].prefix'
-  grep 198.51.100.7 maillog | uppercut replay --events -
+  grep 6AN8JH66002409 maillog | uppercut replay --explain -
   uppercut replay --compare stricter.yaml maillog`,
 		Args: atLeastOne("a FILE, or - for standard input"),
 		RunE: func(cmd *cobra.Command, paths []string) error {
@@ -41,10 +42,12 @@ RFC 5424 lines are told apart by themselves.`,
 	}
 	f := command.Flags()
 	f.BoolVar(&flags.events, "events", false, "print a JSON object for each offence instead of a report")
+	f.BoolVar(&flags.explain, "explain", false, "say of each line which rule of the grammar gave or refused the address")
 	f.StringVar(&flags.format, "format", "text", "text or json")
 	f.StringVar(&flags.compare, "compare", "", "say what configuration `FILE` would have done otherwise")
 	f.StringVar(&flags.zone, "zone", "Local", "time zone of lines that do not name theirs, such as Europe/Berlin")
 	f.IntVar(&flags.top, "top", 10, "how many sources and blocks a text report lists; 0 lists all")
+	command.MarkFlagsMutuallyExclusive("events", "explain", "compare")
 	return command
 }
 
@@ -61,30 +64,46 @@ func (env *environment) replay(ctx context.Context, flags replayFlags, paths []s
 		return err
 	}
 	in := &input{paths: paths, stdin: env.stdin, zone: zone}
-	if flags.events {
+	switch {
+	case flags.events:
 		return replayEvents(ctx, in, config, env.stdout)
+	case flags.explain:
+		return replayExplain(ctx, in, config, env.stdout)
+	case flags.compare != "":
+		return env.replayCompare(ctx, in, config, flags)
 	}
 	return env.replayReport(ctx, in, config, flags)
 }
 
-// replayReport judges every line and prints what came of it. What could be read
-// is reported even when a file could not be read to its end.
+// replayReport prints what came of the logs, also when a file could not be read
+// to its end.
 func (env *environment) replayReport(ctx context.Context, in *input, c Config, flags replayFlags) error {
-	r := newReport()
-	judge, err := newJudge(c, r)
-	if err != nil {
-		return err
+	r, readErr := env.judgeAll(ctx, in, c)
+	if r == nil {
+		return readErr
 	}
-	stop := showProgress(env.stderr, &in.progress)
-	begin := time.Now()
-	readErr := in.each(ctx, c.Detector, judge.observe)
-	judge.finish()
-	r.finish(in.totals(), time.Since(begin))
-	stop()
+	var err error
 	if flags.format == "json" {
 		err = r.writeJSON(env.stdout)
 	} else {
 		err = r.writeText(env.stdout, flags.top, in.zone)
 	}
 	return errors.Join(readErr, err)
+}
+
+// judgeAll judges every line and returns what came of it. The report is nil if
+// there was no way to begin; otherwise the error is of reading.
+func (env *environment) judgeAll(ctx context.Context, in *input, c Config) (*report, error) {
+	r := newReport()
+	judge, err := newJudge(c, r)
+	if err != nil {
+		return nil, err
+	}
+	stop := showProgress(env.stderr, &in.progress)
+	defer stop()
+	begin := time.Now()
+	err = in.each(ctx, c.Detector, judge.observe)
+	judge.finish()
+	r.finish(in.totals(), time.Since(begin))
+	return r, err
 }

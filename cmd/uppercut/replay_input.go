@@ -70,12 +70,12 @@ func lineOf(number uint64) uint64 { return number & (1<<lineBits - 1) }
 // The line is valid until handle returns. An error of one file does not keep
 // the others from being read; all are returned.
 func (in *input) each(ctx context.Context, c detector.Config, handle func(*detector.Line)) error {
-	parser, err := sendmail.NewParser(nil)
+	parser, err := sendmail.NewParser(c.Texts)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	p := &parsers{work: make(chan *chunk), parser: parser, zone: in.zone}
+	p := &parsers{work: make(chan *chunk), parser: parser, tags: c.Tags, zone: in.zone}
 	p.start(ctx, runtime.GOMAXPROCS(0))
 	defer p.wait()
 	defer cancel()
@@ -194,9 +194,9 @@ type source struct {
 	line *detector.Line
 	last time.Time
 
-	// lines counts what has been read, unread what has no syslog header, other
-	// the lines of other programs.
-	lines, unread, other uint64
+	// lines counts what has been read, unread what has no syslog header,
+	// foreign the lines of other programs.
+	lines, unread, foreign uint64
 	// begin and end are the oldest and the newest time.
 	begin, end time.Time
 	// samples holds the first lines without a header.
@@ -210,23 +210,26 @@ type sample struct {
 	Text string
 }
 
-// peek finds out when a regular file begins, and its size.
+// peek finds out when a regular file begins, and its size; false if it has none.
 func (s *source) peek(in *input) (size int64, ok bool) {
-	if s.name == "-" {
-		return 0, false
-	}
-	info, err := os.Stat(s.name)
-	if err != nil {
-		s.err = err
-		return 0, true
-	}
-	if !info.Mode().IsRegular() {
-		return 0, false
-	}
-	if len(in.paths) > 1 {
+	size, regular := fileSize(s.name)
+	if regular && len(in.paths) > 1 {
 		s.first, s.err = firstTime(s.name, in.zone)
 	}
-	return info.Size(), true
+	return size, regular
+}
+
+// fileSize returns the size of a regular file; false for what can be read only
+// once. A file that is not there has no size; opening it will tell.
+func fileSize(path string) (size int64, regular bool) {
+	if path == "-" {
+		return 0, false
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, true
+	}
+	return info.Size(), info.Mode().IsRegular()
 }
 
 // firstTime returns the time of the first line that has one.
@@ -338,6 +341,7 @@ func (s *source) nextChunk() bool {
 		}
 	}
 	s.unread += b.unread
+	s.foreign += b.foreign
 	s.progress.lines.Add(int64(b.count))
 	s.chunk, s.next = b, 0
 	return true

@@ -1,12 +1,13 @@
 package main
 
 import (
+	"context"
 	"net/netip"
-	"slices"
 	"time"
 
 	"uppercut/detector"
 	"uppercut/detector/sendmail"
+	"uppercut/enforcer/guard"
 )
 
 // judge runs a Detector on log time and tells a report what came of it.
@@ -15,7 +16,18 @@ type judge struct {
 	report   *report
 	// tick is when the Detector is due to look at what waits.
 	tick time.Time
+	// split is when a part of a split line was last seen, info counts lines
+	// that were not worth the Detector's time.
+	split time.Time
+	info  uint64
 }
+
+// splitAge is how long, in log time, the parts of a split line may lie apart.
+const splitAge = 10 * time.Minute
+
+// tickInterval is how often, in log time, the Detector tidies up. Live it does
+// so each second; what waits for the ceiling it looks at with each line anyway.
+const tickInterval = time.Minute
 
 // patience is how long a replay goes on behind the last line, so that verdicts
 // which wait for the ceiling of blocks a minute are given.
@@ -23,9 +35,14 @@ const patience = time.Hour
 
 func newJudge(c Config, r *report) (*judge, error) {
 	j := &judge{report: r}
+	// Static: these may be the logs of another machine's hosts.
+	exempt, err := guard.New(context.Background(), c.guardConfig(), guard.Options{Static: true})
+	if err != nil {
+		return nil, err
+	}
 	d, err := detector.New(c.Detector, detector.Options{
-		Exempt:  j.spare(exemptByConfig(c)),
-		OnEvent: func(l *detector.Line, e *sendmail.Event) { r.event(l, e) },
+		Exempt:  j.spare(exempt.Exempt),
+		OnEvent: r.event, OnBlockedSeen: r.blockedSeen,
 	})
 	j.detector = d
 	return j, err
@@ -42,35 +59,39 @@ func (j *judge) spare(exempt func(netip.Prefix) string) func(netip.Prefix) strin
 	}
 }
 
-// exemptByConfig is the part of the guards that needs no gateway: the allow
-// list, and the ranges that are nobody's on the Internet.
-func exemptByConfig(c Config) func(netip.Prefix) (cause string) {
-	return func(p netip.Prefix) string {
-		a := p.Addr()
-		switch {
-		case slices.ContainsFunc(c.Enforcer.Allow, p.Overlaps):
-			return "allow list"
-		case a.IsPrivate(), a.IsLoopback(), a.IsLinkLocalUnicast(), a.IsMulticast(), a.IsUnspecified():
-			return "private range"
-		}
-		return ""
-	}
-}
-
 func (j *judge) observe(l *detector.Line) {
+	if j.idle(l) {
+		j.info++
+		return
+	}
 	if l.Time.After(j.tick) {
 		j.report.block(j.detector.Tick(l.Time))
-		j.tick = l.Time.Add(time.Second)
+		j.tick = l.Time.Add(tickInterval)
 	}
 	j.report.block(j.detector.Observe(l))
 }
 
+// idle reports whether a line says nothing of a client. Such a line matters only
+// while its process may be writing the parts of a split line: it ends them. One
+// line in four is idle.
+func (j *judge) idle(l *detector.Line) bool {
+	switch l.Record.Kind {
+	case sendmail.LinePart:
+		j.split = l.Time
+	case sendmail.LineInfo:
+		return l.Time.Sub(j.split) > splitAge
+	}
+	return false
+}
+
 // finish lets the time behind the last line pass.
 func (j *judge) finish() {
+	j.report.reading, j.report.unknown = j.detector.Reading(), j.detector.Unknown()
+	j.report.reading.Lines[sendmail.LineInfo] += j.info
 	if j.tick.IsZero() {
 		return
 	}
-	for end := j.tick.Add(patience); j.tick.Before(end); j.tick = j.tick.Add(time.Minute) {
+	for end := j.tick.Add(patience); j.tick.Before(end); j.tick = j.tick.Add(tickInterval) {
 		j.report.block(j.detector.Tick(j.tick))
 	}
 }

@@ -70,6 +70,7 @@ func (g *Guard) refreshNames(ctx context.Context) time.Duration {
 		}
 	}
 	wg.Wait()
+	g.settle(sourceNamesFile, g.rememberNames())
 	return g.nextName(time.Now().Add(config.DNSMaxRefresh))
 }
 
@@ -133,14 +134,17 @@ func notFound(err error) bool {
 // lookup asks the system's resolvers as Go's resolver does (resolv.conf, hosts
 // file, retries, TCP where the answer is long) and reads the TTL, which Go
 // throws away, off the answers as they pass; 0 if none did, as for a name in
-// the hosts file. Search domains are not used.
+// the hosts file. Search domains are not used. ctx must end soon after.
 func (g *Guard) lookup(ctx context.Context, network, name string) ([]netip.Addr, time.Duration, error) {
 	var seen ttlMinimum
-	r := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+	r := net.Resolver{PreferGo: true, Dial: func(_ context.Context, network, address string) (net.Conn, error) {
 		conn, err := g.dial(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}
+		// Go's resolver goes on asking when its caller has given up; without
+		// a connection it stops.
+		context.AfterFunc(ctx, func() { conn.Close() })
 		return seen.watch(conn), nil
 	}}
 	addrs, err := r.LookupNetIP(ctx, network, name+".")

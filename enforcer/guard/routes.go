@@ -35,7 +35,10 @@ func readRouting(ctx context.Context, netns int) (r routing, err error) {
 		{"next hops", unix.RTM_GETNEXTHOP, make([]byte, sizeofNextHopMessage)},
 	} {
 		err := conn.dump(ctx, dump.kind, dump.request, r.take)
-		if err != nil && !(dump.kind == unix.RTM_GETNEXTHOP && errors.Is(err, unix.EOPNOTSUPP)) { // before Linux 5.3
+		if dump.kind == unix.RTM_GETNEXTHOP && errors.Is(err, unix.EOPNOTSUPP) {
+			err = nil // before Linux 5.3 there are none
+		}
+		if err != nil {
 			return r, fmt.Errorf("read %s: %w", dump.what, err)
 		}
 	}
@@ -84,18 +87,20 @@ func (r *routing) takeAddress(b []byte) {
 
 // takeRoute reads struct rtmsg and its attributes: the gateways, and where the
 // route is of type local what it makes our own, which may be more than the
-// addresses of interfaces.
+// addresses of interfaces. Only the table local counts: transparent proxies
+// have tables in which everything is local.
 func (r *routing) takeRoute(b []byte) {
 	if len(b) < unix.SizeofRtMsg {
 		return
 	}
-	family, bits, local := b[0], int(b[1]), b[7] == unix.RTN_LOCAL
+	family, bits := b[0], int(b[1])
+	local := b[7] == unix.RTN_LOCAL && b[4] == unix.RT_TABLE_LOCAL
 	if family != unix.AF_INET && family != unix.AF_INET6 {
 		return // multicast routing has families of its own
 	}
 	eachAttribute(b[unix.SizeofRtMsg:], func(kind uint16, data []byte) {
 		if kind == unix.RTA_DST && local {
-			if p, err := addrOf(data).Prefix(bits); err == nil {
+			if p, err := addrOf(data).Prefix(bits); err == nil && p.IsValid() {
 				r.own = append(r.own, p)
 			}
 		}
@@ -213,9 +218,11 @@ func (g *Guard) watchEvents(ctx context.Context) error {
 		return err
 	}
 	// A gateway with a million routes spends at most a tenth of its time here.
-	until := max(g.configuration().Refresh, 9*time.Since(began))
-	ctx, cancel := context.WithTimeout(ctx, until)
+	wait := max(g.configuration().Refresh, 9*time.Since(began))
+	// Not a deadline: with one the socket would not notice that ctx ends.
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer time.AfterFunc(wait, cancel).Stop()
 	return g.takeEvents(ctx, conn)
 }
 

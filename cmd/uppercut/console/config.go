@@ -13,14 +13,14 @@ const SocketName = "control.sock"
 // Config says where the web listener is and under which names it is known.
 type Config struct {
 	// Listen is the address "host:port" of metrics and status page; "" has
-	// none. Default 127.0.0.1:9514.
+	// none. Default: 127.0.0.1:9514.
 	Listen string `mapstructure:"listen"`
 	// ConfigFile is a web configuration file of the Prometheus
 	// exporter-toolkit, with TLS and users; "" has neither, and then the page
-	// shows counts only. Default "".
+	// shows counts only. Default: none.
 	ConfigFile string `mapstructure:"config_file"`
 	// Hosts lists the names under which browsers reach the page, besides
-	// addresses, localhost and the machine's own name. Default none.
+	// addresses, localhost and the machine's own name. Default: none.
 	Hosts []string `mapstructure:"hosts"`
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -59,6 +60,8 @@ type Console struct {
 	history   *history
 	feed      *feed
 	metrics   *consoleMetrics
+
+	liveCount atomic.Int64 // pages that follow what happens
 
 	socket, page net.Listener
 	closing      chan struct{} // closed when Run ends: live pages hang up
@@ -125,6 +128,14 @@ func (c *Console) Addr() net.Addr {
 		return nil
 	}
 	return c.page.Addr()
+}
+
+// Close gives the listeners back when Run will not be called.
+func (c *Console) Close() error {
+	if c.page == nil {
+		return c.socket.Close()
+	}
+	return errors.Join(c.socket.Close(), c.page.Close())
 }
 
 // Run serves until ctx is cancelled, then lets requests in flight finish for up

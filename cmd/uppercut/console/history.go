@@ -121,9 +121,9 @@ func (s *slot) add(m measure, name string, n uint64) {
 
 // trend is one name's counts over the history, oldest first.
 type trend struct {
-	name   string
+	Name   string
+	Total  uint64
 	counts []uint64
-	total  uint64
 }
 
 // trends returns the counts of m by name in the slots up to now, the largest
@@ -142,11 +142,11 @@ func (h *history) trends(m measure, now time.Time) []trend {
 		for name, n := range s.counts[m] {
 			t := byName[name]
 			if t == nil {
-				t = &trend{name: name, counts: make([]uint64, slots)}
+				t = &trend{Name: name, counts: make([]uint64, slots)}
 				byName[name] = t
 			}
 			t.counts[i] += n
-			t.total += n
+			t.Total += n
 		}
 	}
 	return slices.SortedFunc(func(yield func(trend) bool) {
@@ -155,7 +155,7 @@ func (h *history) trends(m measure, now time.Time) []trend {
 				return
 			}
 		}
-	}, func(a, b trend) int { return cmp.Or(cmp.Compare(b.total, a.total), cmp.Compare(a.name, b.name)) })
+	}, func(a, b trend) int { return cmp.Or(cmp.Compare(b.Total, a.Total), cmp.Compare(a.Name, b.Name)) })
 }
 
 func (h *history) top(m measure, limit int) []TopItem {
@@ -164,7 +164,7 @@ func (h *history) top(m measure, limit int) []TopItem {
 		if len(items) == limit {
 			break
 		}
-		items = append(items, TopItem{Name: t.name, Count: t.total})
+		items = append(items, TopItem{Name: t.Name, Count: t.Total})
 	}
 	return items
 }

@@ -24,6 +24,10 @@ func invalid(format string, args ...any) error {
 	return fmt.Errorf("%w: "+format, append([]any{ErrInvalid}, args...)...)
 }
 
+func refused(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{ErrRefused}, args...)...)
+}
+
 // decode reads a JSON body strictly. The content type matters: a form of
 // another origin cannot send it without asking first.
 func decode(r *http.Request, into any) error {
@@ -118,8 +122,13 @@ type (
 
 // listOf wraps a list so that an empty one is [] and fields can be added later.
 func listOf[T any](items []T) listAnswer[T] {
+	return listAnswer[T]{orEmpty(items)}
+}
+
+// orEmpty makes a list that is written as [], not null.
+func orEmpty[T any](items []T) []T {
 	if items == nil {
-		items = []T{}
+		return []T{}
 	}
-	return listAnswer[T]{items}
+	return items
 }

@@ -1,5 +1,203 @@
 package console
 
-import "net/http"
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"time"
+)
 
-func (c *Console) addPages(mux *http.ServeMux) {}
+//go:embed assets
+var assetFiles embed.FS
+
+// page is one entry of the status page: what it needs and who draws it.
+type page struct {
+	path  string
+	needs access
+	draw  func(*Console, http.ResponseWriter, *http.Request) error
+}
+
+func pages() []page {
+	return []page{
+		{"GET /{$}", counts, (*Console).drawOverview},
+		{"GET /live", counts, (*Console).serveLive},
+		{"GET /blocks", evidence, (*Console).drawBlocks},
+		{"GET /address", evidence, (*Console).drawAddress},
+		{"GET /senders", evidence, (*Console).drawSenders},
+		{"GET /samples", evidence, (*Console).drawSamples},
+		{"GET /guards", evidence, (*Console).drawGuards},
+		{"GET /config", evidence, (*Console).drawConfig},
+		{"GET /confirm", action, (*Console).drawConfirm},
+		{"POST /act", action, (*Console).act},
+	}
+}
+
+func (c *Console) addPages(mux *http.ServeMux) {
+	for _, p := range pages() {
+		mux.HandleFunc(p.path, func(w http.ResponseWriter, r *http.Request) { c.servePage(w, r, p) })
+	}
+	assets, err := fs.Sub(assetFiles, "assets")
+	if err != nil {
+		panic(err) // the directory is part of the binary
+	}
+	mux.Handle("GET /assets/", http.StripPrefix("/assets/", http.FileServerFS(assets)))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		c.show(w, r, http.StatusNotFound, "message", "Not found", "There is no such page.")
+	})
+}
+
+func (c *Console) servePage(w http.ResponseWriter, r *http.Request, p page) {
+	if p.needs > counts && !callerOf(r).trusted {
+		c.metrics.denied.WithLabelValues(deniedAuth).Inc()
+		c.show(w, r, http.StatusForbidden, "message", "Not shown", "This is shown "+untrustedReason(r)+".")
+		return
+	}
+	if err := p.draw(c, w, r); err != nil {
+		c.showError(w, r, err)
+	}
+}
+
+func (c *Console) showError(w http.ResponseWriter, r *http.Request, err error) {
+	status := statusOf(err)
+	if status == http.StatusInternalServerError {
+		c.logger.Error("page failed", "path", r.URL.Path, "error", err)
+	}
+	c.show(w, r, status, "message", "That did not work", err.Error())
+}
+
+// blocksView is the list of blocks.
+type blocksView struct {
+	Search Search
+	BlockPage
+	NextURL string
+	// Reasons and Hosts are suggestions for the search.
+	Reasons, Hosts []string
+}
+
+func (c *Console) drawBlocks(w http.ResponseWriter, r *http.Request) error {
+	s, err := searchOf(r)
+	if err != nil {
+		return err
+	}
+	found, err := find(c.appliance.Blocks(r.Context()), s)
+	if err != nil {
+		return err
+	}
+	v := blocksView{Search: s, BlockPage: found}
+	now := time.Now()
+	v.Reasons = namesOf(c.history.trends(blocksByReason, now))
+	v.Hosts = namesOf(c.history.trends(blocksByHost, now))
+	if found.Next != "" {
+		q := r.URL.Query()
+		q.Set("after", found.Next)
+		v.NextURL = "/blocks?" + q.Encode()
+	}
+	c.show(w, r, http.StatusOK, "blocks", "Blocks", v)
+	return nil
+}
+
+func namesOf(ts []trend) (names []string) {
+	for _, t := range ts {
+		names = append(names, t.Name)
+	}
+	return names
+}
+
+// addressView is all that is known of an address.
+type addressView struct {
+	Why
+	Sentence string
+	Charts   []scoreChart
+	// Target is what an action on this page is about: the block if there is
+	// one, which may be wider than the address.
+	Target netip.Prefix
+	Did    string
+}
+
+func (c *Console) drawAddress(w http.ResponseWriter, r *http.Request) error {
+	a, err := addrOf(r)
+	if err != nil {
+		return err
+	}
+	why, err := c.appliance.Why(r.Context(), a)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	v := addressView{Why: why, Sentence: why.Sentence(now), Target: why.Source, Did: r.URL.Query().Get("did")}
+	if why.Block != nil {
+		v.Target = why.Block.Prefix
+	}
+	for _, rule := range why.Rules {
+		v.Charts = append(v.Charts, newScoreChart(rule, why.Points, now))
+	}
+	c.show(w, r, http.StatusOK, "address", a.String(), v)
+	return nil
+}
+
+// addressURL is the page of a prefix's first address.
+func addressURL(p netip.Prefix) string {
+	return "/address?" + url.Values{"addr": {p.Addr().String()}}.Encode()
+}
+
+func (c *Console) drawSenders(w http.ResponseWriter, r *http.Request) error {
+	senders, err := c.appliance.Senders(r.Context())
+	if err != nil {
+		return err
+	}
+	c.show(w, r, http.StatusOK, "senders", "Mail hosts", senders)
+	return nil
+}
+
+func (c *Console) drawSamples(w http.ResponseWriter, r *http.Request) error {
+	samples, err := c.appliance.Samples(r.Context())
+	if err != nil {
+		return err
+	}
+	c.show(w, r, http.StatusOK, "samples", "Not understood", samples)
+	return nil
+}
+
+// guardsView is what keeps somebody from being blocked.
+type guardsView struct {
+	Breakers []Breaker
+	Allowed  []Allowance
+	Firewall Firewall
+	Did      string
+}
+
+func (c *Console) drawGuards(w http.ResponseWriter, r *http.Request) error {
+	var v guardsView
+	var errs [3]error
+	v.Breakers, errs[0] = c.appliance.Breakers(r.Context())
+	v.Allowed, errs[1] = c.appliance.Allowed(r.Context())
+	v.Firewall, errs[2] = c.appliance.Firewall(r.Context())
+	if err := errors.Join(errs[:]...); err != nil {
+		return err
+	}
+	v.Did = r.URL.Query().Get("did")
+	slices.SortStableFunc(v.Breakers, func(a, b Breaker) int {
+		if a.Open == b.Open {
+			return 0
+		} else if a.Open {
+			return -1
+		}
+		return 1
+	})
+	c.show(w, r, http.StatusOK, "guards", "Guards", v)
+	return nil
+}
+
+func (c *Console) drawConfig(w http.ResponseWriter, r *http.Request) error {
+	text, err := c.appliance.Configuration(r.Context())
+	if err != nil {
+		return fmt.Errorf("read the configuration in force: %w", err)
+	}
+	c.show(w, r, http.StatusOK, "config", "Configuration", text)
+	return nil
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"uppercut/cmd/uppercut/console"
+)
+
+// dial finds the running appliance by the state directory of the
+// configuration.
+func (e *environment) dial() (*console.Client, error) {
+	c, err := e.config()
+	if err != nil {
+		return nil, err
+	}
+	return console.Dial(filepath.Join(c.StateDir, console.SocketName))
+}
+
+// answerFlags are common to the commands that ask the running appliance.
+type answerFlags struct {
+	json bool
+}
+
+func (f *answerFlags) register(command *cobra.Command) {
+	command.Flags().BoolVar(&f.json, "json", false, "print JSON")
+}
+
+// asking makes a command that asks the running appliance one question and
+// prints the answer, as JSON or by print.
+func asking[T any](env *environment, command *cobra.Command,
+	ask func(context.Context, *console.Client, []string) (T, error),
+	show func(*printer, T) error,
+) *cobra.Command {
+	var flags answerFlags
+	flags.register(command)
+	command.RunE = func(cmd *cobra.Command, args []string) error {
+		client, err := env.dial()
+		if err != nil {
+			return err
+		}
+		defer client.Close()
+		answer, err := ask(cmd.Context(), client, args)
+		if err != nil {
+			return err
+		}
+		if flags.json {
+			return printJSON(env.stdout, answer)
+		}
+		p := newPrinter(env)
+		return errors.Join(show(p, answer), p.Flush())
+	}
+	return command
+}
+
+func printJSON(w io.Writer, v any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(v)
+}
+
+// printer writes aligned columns for people. Text that came from outside goes
+// through console.Visible: a log line must not move the cursor.
+type printer struct {
+	*tabwriter.Writer
+	now time.Time
+}
+
+func newPrinter(env *environment) *printer {
+	return &printer{tabwriter.NewWriter(env.stdout, 0, 8, 2, ' ', 0), time.Now()}
+}
+
+// row writes one line of columns.
+func (p *printer) row(columns ...any) {
+	for i, column := range columns {
+		if i > 0 {
+			fmt.Fprint(p, "\t")
+		}
+		fmt.Fprint(p, console.Visible(fmt.Sprint(column)))
+	}
+	fmt.Fprintln(p)
+}
+
+// left says how long it is until t.
+func (p *printer) left(t time.Time) string {
+	if t.IsZero() {
+		return "for ever"
+	}
+	return roundDuration(t.Sub(p.now))
+}
+
+// ago says how long t is past.
+func (p *printer) ago(t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
+	return roundDuration(p.now.Sub(t)) + " ago"
+}
+
+// roundDuration writes a duration with the precision that people care for.
+func roundDuration(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "0s"
+	case d < time.Minute:
+		return d.Round(100 * time.Millisecond).String()
+	case d < 48*time.Hour:
+		return shortDuration(d.Round(time.Second))
+	}
+	return fmt.Sprintf("%dd%dh", d/(24*time.Hour), d%(24*time.Hour)/time.Hour)
+}
+
+// readPrefixes takes prefixes from the command line; "-" reads a list from
+// standard input, one a line, # begins a comment.
+func (e *environment) readPrefixes(args []string) ([]netip.Prefix, error) {
+	var prefixes []netip.Prefix
+	for _, arg := range args {
+		if arg == "-" {
+			more, err := prefixList(e.stdin)
+			if err != nil {
+				return nil, exitCode{exitUsage, err}
+			}
+			prefixes = append(prefixes, more...)
+			continue
+		}
+		p, err := parsePrefix(arg)
+		if err != nil {
+			return nil, exitCode{exitUsage, err}
+		}
+		prefixes = append(prefixes, p)
+	}
+	return prefixes, nil
+}
+
+func prefixList(r io.Reader) ([]netip.Prefix, error) {
+	var prefixes []netip.Prefix
+	lines := bufio.NewScanner(r)
+	for n := 1; lines.Scan(); n++ {
+		text, _, _ := strings.Cut(lines.Text(), "#")
+		if text = strings.TrimSpace(text); text == "" {
+			continue
+		}
+		p, err := parsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("standard input:%d: %w", n, err)
+		}
+		prefixes = append(prefixes, p)
+	}
+	return prefixes, lines.Err()
+}

@@ -1,0 +1,317 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"uppercut/cmd/uppercut/console"
+)
+
+func newStatusCommand(env *environment) *cobra.Command {
+	return asking(env, &cobra.Command{
+		Use:   "status",
+		Short: "Say in one screen how the appliance is",
+		Args:  noArgs,
+	}, func(ctx context.Context, c *console.Client, _ []string) (console.Status, error) {
+		return c.Status(ctx)
+	}, printStatus)
+}
+
+func printStatus(p *printer, s console.Status) error {
+	p.row("version", s.Version, "running for "+roundDuration(s.Now.Sub(s.Started)))
+	p.row("mode", s.Mode, enforcingWords(s))
+	p.row("blocks", s.Blocks.Total(), fmt.Sprintf("IPv4 %d addresses %d networks, IPv6 %d addresses %d networks",
+		s.Blocks.Addresses4, s.Blocks.Networks4, s.Blocks.Addresses6, s.Blocks.Networks6))
+	p.row("dropped", s.Totals.DroppedPackets, fmt.Sprintf("packets (%d bytes) since the table was made", s.Totals.DroppedBytes))
+	p.row("messages", s.Totals.Received, fmt.Sprintf("received, %d judged, %d lost, %d not understood",
+		s.Totals.Judged, s.Totals.Lost, s.Totals.NotUnderstood))
+	p.row("mail", s.Totals.Rejections, fmt.Sprintf("rejections, %d messages accepted", s.Totals.MailAccepted))
+	p.row("sources", s.TrackedSources, fmt.Sprintf("watched, of %d at most", s.TrackedLimit))
+	p.row("hosts", s.HostsSeen, fmt.Sprintf("log, %d silent, %d breakers open", s.HostsSilent, s.BreakersOpen))
+	p.row("latency", s.BlockLatencyP50, fmt.Sprintf("median from line to block, %s for 99 of 100", s.BlockLatencyP99))
+	if s.Reload.Error != "" {
+		p.row("reload", "failed", s.Reload.Error)
+	}
+	return printChecks(p, s.Checks)
+}
+
+func enforcingWords(s console.Status) string {
+	switch {
+	case s.Suspended:
+		return "SUSPENDED by flush: nobody is blocked until uppercut resume"
+	case s.Mode == modeObserve:
+		return "nobody is blocked; what would be is recorded"
+	case s.Enforcing.IPv4 && s.Enforcing.IPv6:
+		return "table, sets and rules found in the kernel"
+	}
+	return "NOT ENFORCED: table, sets or rules are missing; see uppercut firewall verify"
+}
+
+func printChecks(p *printer, checks []console.Check) error {
+	for _, c := range checks {
+		if c.OK {
+			p.row("check", c.Name, "ok")
+		} else {
+			p.row("check", c.Name, "NOT OK: "+c.Problem)
+		}
+	}
+	return nil
+}
+
+func newHealthCommand(env *environment) *cobra.Command {
+	return asking(env, &cobra.Command{
+		Use:   "health",
+		Short: "Exit 0 if the appliance does its work, 3 if not (for health checks)",
+		Args:  noArgs,
+	}, func(ctx context.Context, c *console.Client, _ []string) (console.Health, error) {
+		return c.Health(ctx)
+	}, func(p *printer, h console.Health) error {
+		if err := printChecks(p, h.Checks); err != nil || h.Ready {
+			return err
+		}
+		return exitCode{code: exitNo}
+	})
+}
+
+func newBlocksCommand(env *environment) *cobra.Command {
+	var search console.Search
+	command := &cobra.Command{
+		Use:   "blocks [flags] [PREFIX]",
+		Short: "List who is blocked now, newest first",
+		Long: `blocks lists the blocks in force that overlap PREFIX (an address, a network, or
+the beginning of an address such as 203.0.), all without it.`,
+		Args: cobra.MaximumNArgs(1),
+	}
+	f := command.Flags()
+	f.StringVar(&search.Reason, "reason", "", "only blocks for this `class` of offence")
+	f.StringVar(&search.Host, "host", "", "only blocks that this mail `host` reported")
+	f.StringVar(&search.Rule, "rule", "", "only blocks by this `rule`, or manual")
+	f.IntVar(&search.Limit, "limit", 100, "how many to list; 0 lists all")
+	return asking(env, command, func(ctx context.Context, c *console.Client, args []string) (console.BlockPage, error) {
+		search.Text = strings.Join(args, "")
+		return allPages(ctx, c, search)
+	}, printBlocks)
+}
+
+// allPages asks until Limit blocks are there, for all of them if it is 0.
+func allPages(ctx context.Context, c *console.Client, s console.Search) (console.BlockPage, error) {
+	const page = 1000
+	wanted := s.Limit
+	all := console.BlockPage{Blocks: []console.Block{}}
+	for {
+		s.Limit = page
+		if wanted > 0 {
+			s.Limit = min(page, wanted-len(all.Blocks))
+		}
+		next, err := c.Blocks(ctx, s)
+		if err != nil {
+			return all, err
+		}
+		all.Blocks = append(all.Blocks, next.Blocks...)
+		all.Matching, all.Next, s.After = next.Matching, next.Next, next.Next
+		if next.Next == "" || len(all.Blocks) == wanted {
+			return all, nil
+		}
+	}
+}
+
+func printBlocks(p *printer, page console.BlockPage) error {
+	if len(page.Blocks) == 0 {
+		p.row("nobody is blocked")
+		return nil
+	}
+	p.row("PREFIX", "LEFT", "SINCE", "RULE", "SCORE", "REASON", "HOSTS", "NOTE")
+	for _, b := range page.Blocks {
+		p.row(b.Prefix, p.left(b.Until), p.ago(b.At), b.Rule, b.Score, b.Reason, strings.Join(b.Hosts, ","), b.Note)
+	}
+	if more := page.Matching - len(page.Blocks); more > 0 {
+		p.row(fmt.Sprintf("and %d more; --limit 0 lists all", more))
+	}
+	return nil
+}
+
+func newWhyCommand(env *environment) *cobra.Command {
+	return asking(env, &cobra.Command{
+		Use:     "why ADDR",
+		Short:   "Say all that is known of an address: is it blocked, why, since when, by which lines",
+		Long:    "why answers in one screen why an address is or is not blocked. Exit code 3 if it is not.",
+		Example: "  uppercut why 203.0.113.9",
+		Args:    cobra.ExactArgs(1),
+	}, func(ctx context.Context, c *console.Client, args []string) (console.Why, error) {
+		addr, err := netip.ParseAddr(args[0])
+		if err != nil {
+			return console.Why{}, exitCode{exitUsage, fmt.Errorf("%q is no address", args[0])}
+		}
+		return c.Why(ctx, addr)
+	}, printWhy)
+}
+
+func printWhy(p *printer, w console.Why) error {
+	printVerdict(p, w)
+	for _, r := range w.Rules {
+		p.row("rule "+r.Rule, fmt.Sprintf("%.4g of %.4g points within %s", r.Score, r.Limit, shortDuration(time.Duration(r.Window))))
+	}
+	if w.Accepted.Messages+w.Accepted.Delivered > 0 {
+		p.row("in favour", fmt.Sprintf("%d messages accepted, %d delivered to it, last %s",
+			w.Accepted.Messages, w.Accepted.Delivered, p.ago(w.Accepted.Last)))
+	}
+	for _, b := range w.History {
+		p.row("before", fmt.Sprintf("blocked %s by %s, %s", p.ago(b.At), b.Rule, b.Cause))
+	}
+	for _, e := range w.Evidence {
+		p.row(e.Reason, fmt.Sprintf("%s %s via %s (%s): %s",
+			e.Time.Local().Format(time.DateTime), e.Host, e.Sender, e.Transport, e.Text))
+	}
+	if w.Block == nil {
+		return exitCode{code: exitNo}
+	}
+	return nil
+}
+
+// printVerdict says whether the address is blocked, and what the kernel says.
+func printVerdict(p *printer, w console.Why) {
+	if w.Block == nil {
+		p.row(w.Addr, "not blocked")
+	} else {
+		p.row(w.Addr, fmt.Sprintf("blocked as %s since %s, for another %s, by %s", w.Block.Prefix,
+			w.Block.At.Local().Format(time.DateTime), p.left(w.Block.Until), w.Block.Rule))
+		if w.Block.Author+w.Block.Note != "" {
+			p.row("by hand", w.Block.Author+": "+w.Block.Note)
+		}
+	}
+	p.row("kernel", kernelWords(w.Kernel))
+	if w.Allowed != nil {
+		p.row("allowed", fmt.Sprintf("%s (%s) %s", w.Allowed.Prefix, allowanceEnd(p, *w.Allowed), w.Allowed.Note))
+	}
+	if w.Exempt != "" {
+		p.row("never blocked", w.Exempt)
+	}
+	if !w.LeftAloneUntil.IsZero() {
+		p.row("unblocked", "counts again in "+p.left(w.LeftAloneUntil))
+	}
+}
+
+func kernelWords(k console.KernelState) string {
+	switch {
+	case k.Problem != "":
+		return k.Problem
+	case k.Blocked:
+		return fmt.Sprintf("drops it (set %s, %s left)", k.Set, roundDuration(time.Duration(k.Left)))
+	}
+	return "lets it pass"
+}
+
+func newSendersCommand(env *environment) *cobra.Command {
+	return asking(env, &cobra.Command{
+		Use:   "senders",
+		Short: "List the mail hosts that log, and those that should",
+		Args:  noArgs,
+	}, func(ctx context.Context, c *console.Client, _ []string) ([]console.Sender, error) {
+		return c.Senders(ctx)
+	}, func(p *printer, list []console.Sender) error {
+		p.row("HOST", "SENDER", "BY", "LAST", "MESSAGES", "REJECTIONS", "ACCEPTED", "SKEW", "")
+		for _, s := range list {
+			p.row(s.Host, s.Sender, s.Transport, p.ago(s.Last), s.Messages, s.Rejections, s.Accepted, s.Skew, senderState(s))
+		}
+		return nil
+	})
+}
+
+func senderState(s console.Sender) string {
+	switch {
+	case s.Silent && s.Last.IsZero():
+		return "NEVER SEEN"
+	case s.Silent:
+		return "SILENT"
+	case s.BreakerOpen:
+		return "breaker open"
+	}
+	return ""
+}
+
+func newTopCommand(env *environment) *cobra.Command {
+	var limit int
+	command := &cobra.Command{
+		Use:       "top [source|reason|host]",
+		Short:     "List the most: sources next to a block, reasons, hosts",
+		ValidArgs: []string{"source", "reason", "host"},
+		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
+	}
+	command.Flags().IntVar(&limit, "limit", 20, "how many to list")
+	return asking(env, command, func(ctx context.Context, c *console.Client, args []string) (console.Top, error) {
+		by := "source"
+		if len(args) > 0 {
+			by = args[0]
+		}
+		return c.Top(ctx, by, limit)
+	}, func(p *printer, top console.Top) error {
+		p.row(strings.ToUpper(top.By), "OFFENCES", "OF A BLOCK", "LAST")
+		for _, item := range top.Items {
+			share := ""
+			if item.Score > 0 {
+				share = fmt.Sprintf("%.0f %%", 100*item.Score)
+			}
+			p.row(item.Name, item.Count, share, p.ago(item.Last))
+		}
+		return nil
+	})
+}
+
+func newFirewallCommand(env *environment) *cobra.Command {
+	command := &cobra.Command{
+		Use:   "firewall",
+		Short: "Show, verify or repair what is in the kernel",
+	}
+	var flags orderFlags
+	repair := &cobra.Command{Use: "repair", Short: "Make the kernel agree with the list", Args: noArgs}
+	flags.registerNote(repair)
+	command.AddCommand(
+		asking(env, &cobra.Command{Use: "show", Short: "Say what is known without asking for every element", Args: noArgs},
+			func(ctx context.Context, c *console.Client, _ []string) (console.Firewall, error) {
+				return c.Firewall(ctx)
+			},
+			printFirewall),
+		asking(env, &cobra.Command{Use: "verify", Short: "Compare the kernel with the list; exit code 3 if they differ", Args: noArgs},
+			func(ctx context.Context, c *console.Client, _ []string) (console.Firewall, error) {
+				return c.VerifyFirewall(ctx)
+			},
+			printVerified),
+		asking(env, repair,
+			func(ctx context.Context, c *console.Client, _ []string) (console.Firewall, error) {
+				return c.RepairFirewall(ctx, flags.note)
+			},
+			printFirewall),
+	)
+	return command
+}
+
+func printFirewall(p *printer, f console.Firewall) error {
+	p.row("table", f.Table, "compared "+p.ago(f.Verified))
+	for _, s := range f.Sets {
+		p.row("set", s.Name, fmt.Sprintf("%d elements of %d", s.Elements, s.Capacity))
+	}
+	p.row("dropped", fmt.Sprintf("%d IPv4 packets, %d IPv6 packets", f.DroppedPackets4, f.DroppedPackets6))
+	for _, problem := range f.Problems {
+		p.row("problem", problem)
+	}
+	if f.Missing+f.Unexpected > 0 {
+		p.row("differs", fmt.Sprintf("%d elements missing, %d unexpected", f.Missing, f.Unexpected))
+	}
+	return nil
+}
+
+func printVerified(p *printer, f console.Firewall) error {
+	if err := printFirewall(p, f); err != nil {
+		return err
+	}
+	if len(f.Problems) > 0 || f.Missing+f.Unexpected > 0 {
+		return exitCode{code: exitNo}
+	}
+	p.row("verified", "the kernel agrees with the list")
+	return nil
+}

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"uppercut/cmd/uppercut/console"
+)
+
+// durationFlag is a flag that takes days as the configuration does.
+type durationFlag time.Duration
+
+func (d *durationFlag) String() string { return shortDuration(time.Duration(*d)) }
+func (d *durationFlag) Type() string   { return "duration" }
+
+func (d *durationFlag) Set(text string) error {
+	v, err := parseDuration(text)
+	if err == nil && v <= 0 {
+		err = fmt.Errorf("%q is not a time to come", text)
+	}
+	*d = durationFlag(v)
+	return err
+}
+
+// orderFlags are common to the commands that change something.
+type orderFlags struct {
+	lasts durationFlag
+	note  string
+}
+
+func (f *orderFlags) registerNote(command *cobra.Command) {
+	command.Flags().StringVar(&f.note, "note", "", "`text` for the audit log and for who asks why")
+}
+
+func newBlockCommand(env *environment) *cobra.Command {
+	var flags orderFlags
+	command := &cobra.Command{
+		Use:   "block [--for D] [--note TEXT] PREFIX... | -",
+		Short: "Block addresses or networks by hand",
+		Long: `block drops everything from the given addresses or networks at the gateway for a
+while (--for, 1 hour if not given). - reads a list from standard input, one a
+line. What must never be blocked is refused; exit code 3 if any was.`,
+		Example: "  uppercut block --for 2h --note 'ticket 4711' 203.0.113.9 198.51.100.0/24",
+		Args:    atLeastOne("an address or a network, or - for standard input"),
+	}
+	command.Flags().Var(&flags.lasts, "for", "how long, such as 90m or 7d (default 1h)")
+	flags.registerNote(command)
+	return asking(env, command, func(ctx context.Context, c *console.Client, args []string) (console.BlockResult, error) {
+		prefixes, err := env.readPrefixes(args)
+		if err != nil {
+			return console.BlockResult{}, err
+		}
+		return c.Block(ctx, time.Duration(flags.lasts), flags.note, prefixes...)
+	}, func(p *printer, result console.BlockResult) error {
+		for _, b := range result.Blocked {
+			p.row("blocked", b.Prefix, "for "+p.left(b.Until))
+		}
+		for _, r := range result.Refused {
+			p.row("refused", r.Prefix, r.Cause)
+		}
+		if len(result.Refused) > 0 {
+			return exitCode{code: exitNo}
+		}
+		return nil
+	})
+}
+
+func newUnblockCommand(env *environment) *cobra.Command {
+	var flags orderFlags
+	command := &cobra.Command{
+		Use:   "unblock [--note TEXT] PREFIX... | -",
+		Short: "Lift blocks, clear the scores, and leave the sources alone for a while",
+		Long: `unblock lifts the blocks of the given addresses or networks. When it returns they
+are gone from the kernel. Their scores are cleared, and what they do counts
+again only after a while. Exit code 3 if none of them was blocked.`,
+		Example: "  uppercut unblock --note 'customer called' 203.0.113.9",
+		Args:    atLeastOne("an address or a network, or - for standard input"),
+	}
+	flags.registerNote(command)
+	return asking(env, command, func(ctx context.Context, c *console.Client, args []string) (console.UnblockResult, error) {
+		prefixes, err := env.readPrefixes(args)
+		if err != nil {
+			return console.UnblockResult{}, err
+		}
+		return c.Unblock(ctx, flags.note, prefixes...)
+	}, func(p *printer, result console.UnblockResult) error {
+		for _, prefix := range result.Unblocked {
+			p.row("unblocked", prefix, "left alone for "+p.left(result.LeftAloneUntil))
+		}
+		for _, prefix := range result.NotBlocked {
+			p.row("not blocked", prefix, "scores cleared")
+		}
+		if len(result.Unblocked) == 0 {
+			return exitCode{code: exitNo}
+		}
+		return nil
+	})
+}
+
+func newAllowCommand(env *environment) *cobra.Command {
+	var (
+		flags  orderFlags
+		remove bool
+	)
+	command := &cobra.Command{
+		Use:   "allow [--for D] [--note TEXT] [--remove] [PREFIX... | -]",
+		Short: "Never block addresses or networks, from now on or for a while",
+		Long: `allow puts addresses or networks on the allow list, for ever or for a while
+(--for), and lifts their blocks in the same second. --remove takes them off
+again. Without arguments it prints the list, that of the configuration included.`,
+		Example: "  uppercut allow --for 7d --note 'migration of example.net' 198.51.100.0/24",
+	}
+	command.Flags().Var(&flags.lasts, "for", "how long, such as 90m or 7d (default for ever)")
+	command.Flags().BoolVar(&remove, "remove", false, "take off the list")
+	flags.registerNote(command)
+	return asking(env, command, func(ctx context.Context, c *console.Client, args []string) ([]console.Allowance, error) {
+		prefixes, err := env.readPrefixes(args)
+		switch {
+		case err != nil:
+			return nil, err
+		case len(prefixes) == 0 && len(args) == 0 && !remove:
+			return c.Allowed(ctx)
+		case remove:
+			return c.Disallow(ctx, flags.note, prefixes...)
+		}
+		return c.Allow(ctx, time.Duration(flags.lasts), flags.note, prefixes...)
+	}, func(p *printer, list []console.Allowance) error {
+		verb := "allowed"
+		if remove {
+			verb = "removed"
+		}
+		for _, a := range list {
+			p.row(verb, a.Prefix, allowanceEnd(p, a), a.Author, a.Note)
+		}
+		if remove && len(list) == 0 {
+			return exitCode{code: exitNo}
+		}
+		return nil
+	})
+}
+
+func allowanceEnd(p *printer, a console.Allowance) string {
+	if a.Configured {
+		return "by configuration"
+	}
+	if a.Until.IsZero() {
+		return "for ever"
+	}
+	return "for " + p.left(a.Until)
+}
+
+// ordering makes a command that orders one thing without an answer worth
+// printing.
+func ordering(env *environment, command *cobra.Command, said string, order func(context.Context, *console.Client, []string) error) *cobra.Command {
+	return asking(env, command, func(ctx context.Context, c *console.Client, args []string) (map[string]string, error) {
+		return map[string]string{"done": said}, order(ctx, c, args)
+	}, func(p *printer, _ map[string]string) error {
+		p.row(said)
+		return nil
+	})
+}
+
+func newFlushCommand(env *environment) *cobra.Command {
+	var (
+		flags  orderFlags
+		forget bool
+	)
+	command := &cobra.Command{
+		Use:   "flush [--forget] [--note TEXT]",
+		Short: "Lift every block and stop blocking until resume",
+		Long: `flush removes the table "inet uppercut" with every block in it, and nothing else.
+A running appliance goes on judging but blocks nobody until "uppercut resume" or
+a restart; the list of blocks is kept and comes back then, unless --forget.
+Without a running appliance flush removes the table itself.`,
+		Args: noArgs,
+	}
+	command.Flags().BoolVar(&forget, "forget", false, "empty the ledger, too: no block comes back")
+	flags.registerNote(command)
+	return ordering(env, command, "flushed; nobody is blocked until resume", func(ctx context.Context, c *console.Client, _ []string) error {
+		return c.Flush(ctx, forget, flags.note)
+	})
+}
+
+func newResumeCommand(env *environment) *cobra.Command {
+	var flags orderFlags
+	command := &cobra.Command{
+		Use:   "resume [--note TEXT]",
+		Short: "Block again after flush",
+		Args:  noArgs,
+	}
+	flags.registerNote(command)
+	return ordering(env, command, "blocking again", func(ctx context.Context, c *console.Client, _ []string) error {
+		return c.Resume(ctx, flags.note)
+	})
+}
+
+func newBreakersCommand(env *environment) *cobra.Command {
+	command := asking(env, &cobra.Command{
+		Use:   "breakers",
+		Short: "Show whose evidence is set aside because the host itself seems at fault",
+		Args:  noArgs,
+	}, func(ctx context.Context, c *console.Client, _ []string) ([]console.Breaker, error) {
+		return c.Breakers(ctx)
+	}, func(p *printer, list []console.Breaker) error {
+		p.row("HOST", "BREAKER", "SINCE", "SET ASIDE", "WHY")
+		for _, b := range list {
+			state := "closed"
+			if b.Open {
+				state = "OPEN"
+			}
+			p.row(b.Host, state, p.ago(b.Since), b.SetAside, b.Reason)
+		}
+		return nil
+	})
+	var flags orderFlags
+	closing := &cobra.Command{
+		Use:   "close HOST",
+		Short: "Count a host's evidence in full again",
+		Args:  atLeastOne("a host"),
+	}
+	flags.registerNote(closing)
+	command.AddCommand(ordering(env, closing, "closed", func(ctx context.Context, c *console.Client, args []string) error {
+		return c.CloseBreaker(ctx, strings.Join(args, " "), flags.note)
+	}))
+	return command
+}

@@ -1,0 +1,167 @@
+package console
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// deed is something that a person can order on the page. The confirmation asks
+// for what it needs, and the same form is posted.
+type deed struct {
+	Name string
+	// Verb stands on buttons; Sentence says what will happen.
+	Verb, Sentence string
+	// Prefix and Time say whether it is about a prefix, and for how long.
+	Prefix, Time bool
+	// Did is what is said when it is done.
+	Did string
+
+	do func(context.Context, Operator, Order, string) error
+}
+
+// deeds are all of them, by name.
+var deeds = map[string]deed{
+	"block": {
+		Name: "block", Verb: "Block", Prefix: true, Time: true, Did: "Blocked.",
+		Sentence: "Every packet from it will be dropped.",
+		do: func(ctx context.Context, op Operator, o Order, _ string) error {
+			res, err := op.Block(ctx, o)
+			return refusalOr(res, err)
+		},
+	},
+	"unblock": {
+		Name: "unblock", Verb: "Unblock", Prefix: true, Did: "Unblocked; its scores are cleared and it is left alone for a while.",
+		Sentence: "Its packets will pass again, its scores are cleared, and it is left alone for a while.",
+		do: func(ctx context.Context, op Operator, o Order, _ string) error {
+			_, err := op.Unblock(ctx, o)
+			return err
+		},
+	},
+	"allow": {
+		Name: "allow", Verb: "Never block", Prefix: true, Time: true, Did: "Put on the allow list.",
+		Sentence: "It goes on the allow list: a block is lifted at once, and none will follow.",
+		do: func(ctx context.Context, op Operator, o Order, _ string) error {
+			_, err := op.Allow(ctx, o)
+			return err
+		},
+	},
+	"disallow": {
+		Name: "disallow", Verb: "Remove from the allow list", Prefix: true, Did: "Removed from the allow list.",
+		Sentence: "It can be blocked again.",
+		do: func(ctx context.Context, op Operator, o Order, _ string) error {
+			_, err := op.Disallow(ctx, o)
+			return err
+		},
+	},
+	"close_breaker": {
+		Name: "close_breaker", Verb: "Close the breaker", Did: "The breaker is closed.",
+		Sentence: "What this host reports counts in full again.",
+		do: func(ctx context.Context, op Operator, o Order, host string) error {
+			return op.CloseBreaker(ctx, o.By, host)
+		},
+	},
+}
+
+// refusalOr makes an error of the first refusal, since a form names one prefix.
+func refusalOr(res BlockResult, err error) error {
+	if err == nil && len(res.Refused) > 0 {
+		return refused("%s: %s", res.Refused[0].Prefix, res.Refused[0].Cause)
+	}
+	return err
+}
+
+// confirmView asks whether somebody means it.
+type confirmView struct {
+	Deed   deed
+	Whom   string // as people write it
+	Prefix string
+	Addr   string // of the prefix, where Cancel leads
+	Host   string
+	Token  string
+}
+
+func (c *Console) drawConfirm(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	d, ok := deeds[q.Get("do")]
+	if !ok {
+		return invalid("do: there is no action %q", q.Get("do"))
+	}
+	v := confirmView{Deed: d, Whom: clip(q.Get("host")), Host: q.Get("host"), Token: c.tokens.of(callerOf(r).name)}
+	if d.Prefix {
+		p, err := ParsePrefix(strings.TrimSpace(q.Get("prefix")))
+		if err != nil {
+			return err
+		}
+		v.Whom, v.Prefix, v.Addr = who(p), p.String(), p.Addr().String()
+	}
+	c.show(w, r, http.StatusOK, "confirm", d.Verb, v)
+	return nil
+}
+
+// act carries out what a confirmed form orders.
+func (c *Console) act(w http.ResponseWriter, r *http.Request) error {
+	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+	if err := r.ParseForm(); err != nil {
+		return invalid("the form cannot be read: %s", err)
+	}
+	form := r.PostForm
+	if !c.tokens.valid(callerOf(r).name, form.Get("token")) {
+		c.deny(w, r, deniedToken, "This form is not ours or has grown old. Go back, load the page again and repeat.")
+		return nil
+	}
+	d, ok := deeds[form.Get("do")]
+	if !ok {
+		return invalid("do: there is no action %q", form.Get("do"))
+	}
+	o, err := d.order(callerOf(r).name, form)
+	if err != nil {
+		return err
+	}
+	host := form.Get("host")
+	err = d.do(r.Context(), c.appliance, o, host)
+	c.audit(r, d.Name, o, err, "host", Visible(host))
+	if err != nil {
+		return err
+	}
+	http.Redirect(w, r, d.next(o), http.StatusSeeOther)
+	return nil
+}
+
+func (d deed) order(author string, form url.Values) (Order, error) {
+	req := orderRequest{Note: form.Get("note")}
+	if text := form.Get("for"); d.Time && text != "" {
+		if err := req.For.UnmarshalText([]byte(text)); err != nil {
+			return Order{}, invalid("for: %q is not a time such as 90m or 24h", text)
+		}
+	}
+	if !d.Prefix {
+		return Order{By: By{author, req.Note}}, checkNote(req.Note)
+	}
+	req.Prefixes = []string{form.Get("prefix")}
+	return req.order(author)
+}
+
+// next is the page that shows what has become of it.
+func (d deed) next(o Order) string {
+	if len(o.Prefixes) == 0 {
+		return "/guards?did=" + d.Name
+	}
+	return addressURL(o.Prefixes[0]) + "&did=" + d.Name
+}
+
+// didText is what the page says after an action; "" for none.
+func didText(name string) string { return deeds[name].Did }
+
+// forChoices are the times that a form offers.
+var forChoices = []struct {
+	Value time.Duration
+	Label string
+}{
+	{time.Hour, "an hour"},
+	{24 * time.Hour, "a day"},
+	{7 * 24 * time.Hour, "a week"},
+	{30 * 24 * time.Hour, "30 days"},
+}

@@ -1,0 +1,181 @@
+package console
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// A chart is drawn in a box of chartWidth by chartHeight units, which the page
+// stretches to whatever room there is; words stand outside of it.
+const (
+	chartHeight = 120
+	maxBands    = 6 // names drawn apart; the rest is one band more
+)
+
+// chart is a picture of counts over time, stacked by name.
+type chart struct {
+	ID, Title string
+	// Choices are what the picture can be broken down by.
+	Choices []choice
+	Width   int
+	Height  int
+	Bands   []band
+	Slots   []slotNote
+	// Top is what the upper edge means, in counts a minute.
+	Top   string
+	Hours []string
+	Total uint64
+}
+
+type choice struct {
+	By      string
+	Current bool
+}
+
+// band is one name's part of the stack.
+type band struct {
+	Name  string
+	Class string // of its colour
+	Path  string // an SVG path
+	Total uint64
+}
+
+// slotNote is what a column says when it is pointed at.
+type slotNote struct {
+	X    int
+	Text string
+}
+
+// newChart stacks trends. Slots are columns of width 1.
+func newChart(title string, trends []trend, now time.Time) chart {
+	bands := foldTrends(trends)
+	peak := uint64(1)
+	sums := make([]uint64, slots)
+	for _, t := range bands {
+		for i, n := range t.counts {
+			sums[i] += n
+			peak = max(peak, sums[i])
+		}
+	}
+	top := niceTop(peak)
+	c := chart{
+		Title: title, Width: slots, Height: chartHeight,
+		Top:   perMinute(top),
+		Hours: hourLabels(now),
+	}
+	floor := make([]uint64, slots)
+	for i, t := range bands {
+		c.Bands = append(c.Bands, band{t.Name, fmt.Sprintf("band%d", i), stackPath(floor, t.counts, top), t.Total})
+		c.Total += t.Total
+	}
+	for i, n := range sums {
+		if n > 0 {
+			c.Slots = append(c.Slots, slotNote{i, fmt.Sprintf("%s: %s", slotTime(now, i).Format("15:04"), count(n))})
+		}
+	}
+	return c
+}
+
+// foldTrends keeps the largest and makes one of the rest.
+func foldTrends(ts []trend) []trend {
+	if len(ts) <= maxBands+1 {
+		return ts
+	}
+	rest := trend{Name: fmt.Sprintf("%d others", len(ts)-maxBands), counts: make([]uint64, slots)}
+	for _, t := range ts[maxBands:] {
+		rest.Total += t.Total
+		for i, n := range t.counts {
+			rest.counts[i] += n
+		}
+	}
+	return append(ts[:maxBands:maxBands], rest)
+}
+
+// stackPath draws columns of counts upon floor, and raises floor by them.
+func stackPath(floor, counts []uint64, top uint64) string {
+	var p strings.Builder
+	y := func(n uint64) float64 { return chartHeight * (1 - float64(n)/float64(top)) }
+	for i, n := range counts {
+		if n > 0 {
+			fmt.Fprintf(&p, "M%d %.5gV%.5gh1V%.5gz", i, y(floor[i]), y(floor[i]+n), y(floor[i]))
+			floor[i] += n
+		}
+	}
+	return p.String()
+}
+
+// niceTop returns the least of 1, 2 or 5 times a power of ten that is not below
+// n, times the minutes of a slot, so that the axis says a round number a minute.
+func niceTop(n uint64) uint64 {
+	perSlot := uint64(slotWidth / time.Minute)
+	for unit := uint64(1); ; unit *= 10 {
+		for _, step := range []uint64{1, 2, 5} {
+			if step*unit*perSlot >= n {
+				return step * unit * perSlot
+			}
+		}
+	}
+}
+
+func perMinute(n uint64) string { return count(n/uint64(slotWidth/time.Minute)) + "/min" }
+
+func slotTime(now time.Time, i int) time.Time {
+	return now.Truncate(slotWidth).Add(-time.Duration(slots-1-i) * slotWidth).Local()
+}
+
+// hourLabels are seven times evenly along the axis.
+func hourLabels(now time.Time) []string {
+	labels := make([]string, 0, 7)
+	for i := range 6 {
+		labels = append(labels, slotTime(now, i*slots/6).Format("15:04"))
+	}
+	return append(labels, "now")
+}
+
+// scoreChart is a source's score against one rule over the rule's window.
+type scoreChart struct {
+	RuleScore
+	Width, Height int
+	Line, Area    string  // SVG paths
+	LimitY        float64 // where the rule fires
+	From, To      time.Time
+}
+
+const scoreWidth = 600
+
+// newScoreChart adds up the points within the window that ends now.
+func newScoreChart(r RuleScore, points []Point, now time.Time) scoreChart {
+	const height = chartHeight
+	from := now.Add(-time.Duration(r.Window))
+	c := scoreChart{RuleScore: r, Width: scoreWidth, Height: height, From: from, To: now}
+	top := max(r.Limit, r.Score) * 1.15
+	if top <= 0 {
+		return c
+	}
+	y := func(score float64) float64 { return height * (1 - min(score/top, 1)) }
+	var line strings.Builder
+	fmt.Fprintf(&line, "M0 %d", height)
+	sum := 0.0
+	for _, p := range points {
+		if !p.Time.After(from) || p.Time.After(now) {
+			continue
+		}
+		sum += p.Weight
+		x := scoreWidth * float64(p.Time.Sub(from)) / float64(r.Window)
+		fmt.Fprintf(&line, "H%.5gV%.5g", x, y(sum))
+	}
+	fmt.Fprintf(&line, "H%d", scoreWidth)
+	c.Line = line.String()
+	c.Area = fmt.Sprintf("%sV%dH0z", c.Line, height)
+	c.LimitY = y(r.Limit)
+	return c
+}
+
+// Percent is the score's share of the limit, at most 100.
+func (c scoreChart) Percent() int {
+	if c.Limit <= 0 {
+		return 0
+	}
+	return int(min(100, 100*c.Score/c.Limit))
+}

@@ -1,0 +1,138 @@
+package console
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// overview is the first page: counts for anybody, the last events for who may
+// see them.
+type overview struct {
+	Status   Status
+	Trusted  bool
+	Now      time.Time
+	Problems []problem
+	Charts   []chart
+	Reasons  []trend
+	Hosts    []trend
+	Events   []Event
+	// Query keeps what the reader chose when the live part asks again.
+	Query string
+}
+
+// shownEvents and shownTop bound the lists of the overview.
+const (
+	shownEvents = 15
+	shownTop    = 8
+)
+
+func (c *Console) drawOverview(w http.ResponseWriter, r *http.Request) error {
+	v, err := c.overview(r.Context(), callerOf(r).trusted, choicesOf(r))
+	if err != nil {
+		return err
+	}
+	c.show(w, r, http.StatusOK, "overview", "Overview", v)
+	return nil
+}
+
+// choices are what the two pictures are broken down by.
+type choices struct{ rejections, blocks string }
+
+func choicesOf(r *http.Request) choices {
+	q := r.URL.Query()
+	return choices{q.Get("rejections"), q.Get("blocks")}
+}
+
+var rejectionMeasures = map[string]measure{"reason": rejectionsByReason, "host": rejectionsByHost}
+
+var blockMeasures = map[string]measure{"rule": blocksByRule, "reason": blocksByReason, "host": blocksByHost}
+
+func (c *Console) overview(ctx context.Context, trusted bool, by choices) (overview, error) {
+	status, err := c.currentStatus(ctx)
+	if err != nil {
+		return overview{}, err
+	}
+	if _, ok := rejectionMeasures[by.rejections]; !ok {
+		by.rejections = "reason"
+	}
+	if _, ok := blockMeasures[by.blocks]; !ok {
+		by.blocks = "rule"
+	}
+	now := time.Now()
+	v := overview{
+		Status: status, Trusted: trusted, Now: now, Problems: status.problems(),
+		Reasons: firstTrends(c.history.trends(rejectionsByReason, now)),
+		Hosts:   firstTrends(c.history.trends(rejectionsByHost, now)),
+		Query:   "rejections=" + by.rejections + "&blocks=" + by.blocks,
+	}
+	rejections := newChart("Rejections", c.history.trends(rejectionMeasures[by.rejections], now), now)
+	rejections.ID, rejections.Choices = "rejections", choose(by.rejections, "reason", "host")
+	blocks := newChart("Blocks", c.history.trends(blockMeasures[by.blocks], now), now)
+	blocks.ID, blocks.Choices = "blocks", choose(by.blocks, "rule", "reason", "host")
+	v.Charts = []chart{rejections, blocks}
+	if trusted {
+		v.Events = c.feed.latest(shownEvents)
+	}
+	return v, nil
+}
+
+func choose(current string, all ...string) (cs []choice) {
+	for _, by := range all {
+		cs = append(cs, choice{by, by == current})
+	}
+	return cs
+}
+
+func firstTrends(ts []trend) []trend { return ts[:min(len(ts), shownTop)] }
+
+// problem is a sentence about what is wrong, Grave if blocks are not real.
+type problem struct {
+	Text  string
+	Grave bool
+}
+
+// problems says what keeps the appliance from doing its work, or will.
+func (s Status) problems() (found []problem) {
+	add := func(when, grave bool, text string) {
+		if when {
+			found = append(found, problem{text, grave})
+		}
+	}
+	enforcing := s.Mode == "enforce" && !s.Suspended
+	const missing = " blocks are not enforced: table, set or rule is missing. `uppercut firewall verify` says which."
+	add(s.Suspended, true, "Blocking is suspended: somebody has flushed the table. `uppercut resume` ends that.")
+	add(enforcing && !s.Enforcing.IPv4, true, "IPv4"+missing)
+	add(enforcing && !s.Enforcing.IPv6, true, "IPv6"+missing)
+	for _, check := range s.Checks {
+		add(!check.OK, true, "Not ready: "+check.Name+": "+check.Problem)
+	}
+	add(s.Reload.Error != "", false, "The configuration on disk was refused, the old one is in force. `uppercut check` says why.")
+	add(s.HostsSilent > 0, false, countOf(s.HostsSilent, "mail host is", "mail hosts are")+" silent.")
+	add(s.BreakersOpen > 0, false, countOf(s.BreakersOpen, "breaker is", "breakers are")+" open.")
+	return found
+}
+
+func countOf(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return count(n) + " " + many
+}
+
+// state is the appliance in a word, and a class for its colour.
+func (s Status) state() (word, class string) {
+	switch {
+	case s.Suspended:
+		return "suspended", "bad"
+	case s.Mode == "":
+		return "unknown", "bad"
+	case s.Mode != "enforce":
+		return "observing", "mild"
+	case !s.Enforcing.IPv4 || !s.Enforcing.IPv6:
+		return "not enforcing", "bad"
+	case !s.Ready:
+		return "not ready", "bad"
+	}
+	return "enforcing", "good"
+}

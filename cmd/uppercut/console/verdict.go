@@ -1,0 +1,53 @@
+package console
+
+import (
+	"fmt"
+	"time"
+)
+
+// Sentence answers in one sentence whether the address is blocked, and why.
+func (w Why) Sentence(now time.Time) string {
+	switch {
+	case w.Block != nil && w.Kernel.Problem == "" && !w.Kernel.Blocked:
+		return fmt.Sprintf("%s should be blocked until %s, but the kernel does not block it; `uppercut firewall repair` puts that right.",
+			w.Addr, clock(now, w.Block.Until))
+	case w.Block != nil:
+		return fmt.Sprintf("%s is blocked until %s, for another %s: %s.",
+			w.Addr, clock(now, w.Block.Until), span(w.Block.Until.Sub(now)), w.Block.cause())
+	case w.Kernel.Blocked:
+		return fmt.Sprintf("%s is blocked by the kernel for another %s, but is not on the list; `uppercut firewall repair` puts that right.",
+			w.Addr, span(time.Duration(w.Kernel.Left)))
+	case w.Allowed != nil:
+		return fmt.Sprintf("%s is not blocked and will not be: %s is on the allow list.", w.Addr, w.Allowed.Prefix)
+	case w.Exempt != "":
+		return fmt.Sprintf("%s is not blocked and will not be: %s.", w.Addr, w.Exempt)
+	case w.LeftAloneUntil.After(now):
+		return fmt.Sprintf("%s is not blocked and is left alone until %s.", w.Addr, clock(now, w.LeftAloneUntil))
+	}
+	return fmt.Sprintf("%s is not blocked; %s.", w.Addr, w.nearest())
+}
+
+func (b *Block) cause() string {
+	if b.Rule == "manual" {
+		return fmt.Sprintf("by hand, by %s", b.Author)
+	}
+	s := fmt.Sprintf("rule %s fired at a score of %.4g", b.Rule, b.Score)
+	if b.Reason != "" {
+		s += ", mostly for " + b.Reason
+	}
+	return s
+}
+
+// nearest says how far the source is from the rule that it is nearest to.
+func (w Why) nearest() string {
+	var near *RuleScore
+	for i, r := range w.Rules {
+		if r.Limit > 0 && r.Score > 0 && (near == nil || r.Score/r.Limit > near.Score/near.Limit) {
+			near = &w.Rules[i]
+		}
+	}
+	if near == nil {
+		return "nothing is held against it"
+	}
+	return fmt.Sprintf("its score is %.4g of the %.4g at which rule %s fires", near.Score, near.Limit, near.Rule)
+}

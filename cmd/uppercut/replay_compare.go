@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"time"
+
+	"uppercut/detector"
+)
+
+// sentence is what became of a prefix under one configuration.
+type sentence struct {
+	Blocks int       `json:"blocks"`
+	First  time.Time `json:"first,omitzero"`
+	Rule   string    `json:"rule,omitempty"`
+	// Blocked is the sum of all blocks, Seconds the same for JSON.
+	Blocked time.Duration `json:"-"`
+	Seconds float64       `json:"seconds"`
+}
+
+// difference is a prefix that two configurations treat differently.
+type difference struct {
+	Prefix netip.Prefix `json:"prefix"`
+	Base   sentence     `json:"base"`
+	Other  sentence     `json:"other"`
+}
+
+// longer is by how much the other configuration blocks longer.
+func (d difference) longer() time.Duration { return d.Other.Blocked - d.Base.Blocked }
+
+// comparison is the outcome of two configurations on the same logs.
+type comparison struct {
+	names        [2]string
+	reports      [2]*report
+	more, less   []difference
+	equalBlocked int
+}
+
+// replayCompare judges the logs twice, since configurations may also differ in
+// how lines are read.
+func (env *environment) replayCompare(ctx context.Context, in *input, c Config, flags replayFlags) error {
+	if err := in.needFiles(); err != nil {
+		return exitCode{exitUsage, fmt.Errorf("--compare: %w", err)}
+	}
+	other, err := loadConfig(flags.compare, env.stateDir, env.environ)
+	if err != nil {
+		return err
+	}
+	base, errBase := env.judgeAll(ctx, in, c)
+	again := &input{paths: in.paths, zone: in.zone}
+	changed, errOther := env.judgeAll(ctx, again, other)
+	if base == nil || changed == nil {
+		return errors.Join(errBase, errOther)
+	}
+	result := compare(cmpOr(env.configFile, "the configuration in force"), base, flags.compare, changed)
+	if flags.format == "json" {
+		err = result.writeJSON(env.stdout)
+	} else {
+		err = result.writeText(env.stdout, flags.top, in.zone)
+	}
+	return errors.Join(errBase, err) // the second pass fails as the first did
+}
+
+// needFiles returns an error if something cannot be read twice.
+func (in *input) needFiles() error {
+	for _, path := range in.paths {
+		if _, regular := fileSize(path); !regular {
+			return fmt.Errorf("%s cannot be read twice", path)
+		}
+	}
+	return nil
+}
+
+func compare(baseName string, base *report, otherName string, other *report) *comparison {
+	c := &comparison{names: [2]string{baseName, otherName}, reports: [2]*report{base, other}}
+	before, after := sentences(base.verdicts), sentences(other.verdicts)
+	for prefix := range after {
+		if _, ok := before[prefix]; !ok {
+			before[prefix] = sentence{}
+		}
+	}
+	for prefix, s := range before {
+		d := difference{prefix, s, after[prefix]}
+		switch longer := d.longer(); {
+		case longer > 0:
+			c.more = append(c.more, d)
+		case longer < 0:
+			c.less = append(c.less, d)
+		default:
+			c.equalBlocked++
+		}
+	}
+	slices.SortFunc(c.more, func(a, b difference) int {
+		return cmp.Or(cmp.Compare(b.longer(), a.longer()), a.Prefix.Compare(b.Prefix))
+	})
+	slices.SortFunc(c.less, func(a, b difference) int {
+		return cmp.Or(cmp.Compare(a.longer(), b.longer()), a.Prefix.Compare(b.Prefix))
+	})
+	return c
+}
+
+// sentences sums the verdicts up by prefix.
+func sentences(verdicts []detector.Verdict) map[netip.Prefix]sentence {
+	all := map[netip.Prefix]sentence{}
+	for _, v := range verdicts {
+		s := all[v.Prefix]
+		if s.Blocks == 0 {
+			s.First, s.Rule = v.At, v.Rule
+		}
+		s.Blocks++
+		s.Blocked += v.Until.Sub(v.At)
+		s.Seconds = s.Blocked.Seconds()
+		all[v.Prefix] = s
+	}
+	return all
+}
+
+// writeText prints up to top prefixes of each kind, all for 0.
+func (c *comparison) writeText(w io.Writer, top int, zone *time.Location) error {
+	out := bufio.NewWriter(w)
+	fmt.Fprintf(out, "%s, %s\n\n", plural(c.reports[0].totals.lines, "line"), plural(c.reports[0].offences, "offence"))
+	for i, name := range c.names {
+		r := c.reports[i]
+		fmt.Fprintf(out, "%s of %s by %s\n", plural(uint64(len(r.verdicts)), "block"), plural(uint64(len(sentences(r.verdicts))), "network"), name)
+	}
+	fmt.Fprintf(out, "%s treated alike\n", grouped(uint64(c.equalBlocked)))
+	for _, part := range []struct {
+		title string
+		list  []difference
+	}{{"Blocked more", c.more}, {"Blocked less", c.less}} {
+		if len(part.list) == 0 {
+			continue
+		}
+		fmt.Fprintf(out, "\n%s by %s%s\n", part.title, c.names[1], ofAll(top, len(part.list)))
+		for _, d := range first(part.list, top) {
+			fmt.Fprintf(out, "  %-25s %s, instead of %s\n", prefixText(d.Prefix), d.Other.text(zone), d.Base.text(zone))
+		}
+	}
+	return out.Flush()
+}
+
+func (s sentence) text(zone *time.Location) string {
+	switch s.Blocks {
+	case 0:
+		return "not at all"
+	case 1:
+		return fmt.Sprintf("%s from %s by %s", spanText(s.Blocked), s.First.In(zone).Format(timeLayout), s.Rule)
+	}
+	return fmt.Sprintf("%s in %d blocks from %s by %s", spanText(s.Blocked), s.Blocks, s.First.In(zone).Format(timeLayout), s.Rule)
+}
+
+// comparisonJSON is replay --compare --format json.
+type comparisonJSON struct {
+	Base  reportJSON   `json:"base"`
+	Other reportJSON   `json:"other"`
+	More  []difference `json:"more"`
+	Less  []difference `json:"less"`
+}
+
+func (c *comparison) writeJSON(w io.Writer) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(comparisonJSON{
+		c.reports[0].json(), c.reports[1].json(),
+		append([]difference{}, c.more...), append([]difference{}, c.less...),
+	})
+}

@@ -1,0 +1,299 @@
+package detector
+
+import (
+	"math"
+	"math/bits"
+	"time"
+	"uppercut/detector/sendmail"
+)
+
+// A breaker judges the judge's source: a mail host that refuses those whom the
+// fleet accepts, or everybody at once for one reason, has more likely gone
+// wrong than seen the light. While its breaker is open, what a relay can be
+// made to do and the weak classes do not count if this host reports them.
+type breaker struct {
+	contacts  map[uint64]contact // of sources with accepted mail, by hash
+	refused   int                // contacts whose last word was a refusal, however old
+	checked   uint32             // second of the last look at contacts
+	surge     surge
+	latest    uint32 // newest second of the host's own lines
+	intervals []interval
+	open      bool
+	cause     breakerCause
+	lastBad   time.Time // arrival
+	refusing  int       // within the window, at the last look
+	heard     int
+}
+
+type breakerCause uint8
+
+const (
+	breakerPartners breakerCause = iota // refuses whom the fleet accepts
+	breakerSurge                        // refuses everybody for one reason
+)
+
+func (c breakerCause) String() string { return [...]string{"partners", "surge"}[c] }
+
+// contact is when a source was last accepted and refused by a host.
+type contact struct{ accepted, refused uint32 }
+
+// interval is a time whose evidence is set aside. A zero end is open.
+type interval struct {
+	from, to uint32
+	cause    breakerCause
+}
+
+const (
+	breakerWindow   = 300  // seconds
+	maxContacts     = 4096 // of a host; further sources are not looked at
+	manyContacts    = 256
+	maxIntervals    = 8
+	leastSurge      = 100 // distinct sources, however few are usual
+	surgeShare      = 0.9 // of the host's offences
+	leastSurgeSteps = 12  // windows that teach what is usual
+)
+
+// aside tells whether an offence does not count because its host's breaker was
+// open. What the client itself does counts, unless it is a partner whom a host
+// refuses that refuses partners.
+func (h *hosts) aside(m *mark, partner bool) bool {
+	if !h.everAside {
+		return false
+	}
+	r := m.reason()
+	if attackerOnly.has(r) {
+		return false
+	}
+	for _, i := range h.byNumber[m.host()].breaker.intervals {
+		if m.second < i.from || i.to != 0 && m.second > i.to {
+			continue
+		}
+		if !clientsOwn.has(r) || partner && i.cause == breakerPartners {
+			return true
+		}
+	}
+	return false
+}
+
+// accepts tells the breaker of a host that it took mail.
+func (d *Detector) accepts(h *host, s *source, second uint32) {
+	b := &h.breaker
+	b.contact(d.sources.hash(&s.key), second, func(c *contact) { c.accepted = max(c.accepted, second) })
+}
+
+// refuses tells the breaker of a host about an offence of a source, which may
+// be nil if nothing is known of it.
+func (d *Detector) refuses(h *host, s *source, key uint64, r sendmail.Reason, second uint32) {
+	if !d.judgement.breaker.Enabled || attackerOnly.has(r) || contextOnly.has(r) {
+		return
+	}
+	b := &h.breaker
+	surging := b.surge.add(r, key, second, b.open, d.judgement.breaker.Surge)
+	if s != nil && d.accepted(s, second) > 0 && d.harmless(s) {
+		b.contact(key, second, func(c *contact) { c.refused = max(c.refused, second) })
+	}
+	switch {
+	case d.refusesPartners(b):
+		d.trip(h, breakerPartners, b.latest-min(b.latest, breakerWindow))
+	case surging:
+		d.trip(h, breakerSurge, b.surge.start)
+	}
+}
+
+// harmless tells that a source has done nothing that only an attacker does.
+func (d *Detector) harmless(s *source) bool {
+	for _, m := range d.sources.offences(s) {
+		if attackerOnly.has(m.reason()) {
+			return false
+		}
+	}
+	return true
+}
+
+func (b *breaker) contact(key uint64, second uint32, change func(*contact)) {
+	b.latest = max(b.latest, second)
+	c, known := b.contacts[key]
+	if !known && len(b.contacts) >= maxContacts {
+		b.prune()
+		if len(b.contacts) >= maxContacts {
+			return
+		}
+	}
+	if b.contacts == nil {
+		b.contacts = map[uint64]contact{}
+	}
+	b.refused -= c.refusals()
+	change(&c)
+	b.refused += c.refusals()
+	b.contacts[key] = c
+}
+
+// refusals is 1 if the last word was a refusal, else 0.
+func (c contact) refusals() int {
+	if c.refused > c.accepted {
+		return 1
+	}
+	return 0
+}
+
+// prune forgets contacts that are older than the window.
+func (b *breaker) prune() {
+	for key, c := range b.contacts {
+		if b.latest-max(c.accepted, c.refused) >= breakerWindow {
+			b.refused -= c.refusals()
+			delete(b.contacts, key)
+		}
+	}
+}
+
+// refusesPartners looks at the contacts, unless it is plain that too few of them
+// were refused: a look costs as much as thousands of offences.
+func (d *Detector) refusesPartners(b *breaker) bool {
+	c := d.judgement.breaker
+	if b.refused < c.Sources {
+		b.refusing, b.heard = b.refused, len(b.contacts)
+		return false
+	}
+	if b.checked != b.latest || len(b.contacts) < manyContacts {
+		b.checked = b.latest
+		b.prune()
+		b.refusing, b.heard = b.refused, len(b.contacts)
+	}
+	return b.refusing >= c.Sources && float64(b.refusing) >= c.Share*float64(b.heard)
+}
+
+// trip opens a breaker, or notes that it is still needed.
+func (d *Detector) trip(h *host, cause breakerCause, from uint32) {
+	b := &h.breaker
+	b.lastBad = d.now
+	if b.open && (b.cause == breakerPartners || cause == breakerSurge) {
+		return
+	}
+	b.shut()
+	b.open, b.cause = true, cause
+	b.intervals = append(b.intervals, interval{from: from, cause: cause})
+	b.intervals = b.intervals[max(0, len(b.intervals)-maxIntervals):]
+	d.hosts.everAside = true
+	h.counters.breakerOpened[cause].Inc()
+	h.counters.breakerOpen.Inc()
+	n := h.notice(BreakerOpened)
+	n.Cause = cause.String()
+	d.notice(n)
+}
+
+// shut ends the open interval.
+func (b *breaker) shut() {
+	if b.open {
+		b.intervals[len(b.intervals)-1].to = max(b.latest, b.surge.latest)
+	}
+	b.open = false
+}
+
+// closeBreakers closes those that were normal for long enough.
+func (d *Detector) closeBreakers() {
+	for _, h := range d.hosts.byNumber {
+		if h.breaker.open && d.now.Sub(h.breaker.lastBad) >= d.judgement.breaker.Close {
+			d.closeBreaker(h)
+		}
+	}
+}
+
+func (d *Detector) closeBreaker(h *host) {
+	h.breaker.shut()
+	h.breaker.contacts, h.breaker.refused = nil, 0
+	h.breaker.refusing, h.breaker.heard = 0, 0
+	h.breaker.surge.reset()
+	h.counters.breakerOpen.Dec()
+	d.notice(h.notice(BreakerClosed))
+}
+
+// surge knows how many distinct sources a host usually refuses for each reason
+// within a window, and sees when there are far more.
+type surge struct {
+	start    uint32 // of the present window, log time
+	latest   uint32
+	total    int
+	counts   [64]int
+	distinct [64]*sketch
+	usual    [64]float64
+	steps    int // windows that went into usual
+}
+
+// add counts an offence and tells whether there is a surge of its reason.
+func (s *surge) add(r sendmail.Reason, key uint64, second uint32, open bool, factor float64) bool {
+	if second < s.start {
+		return false // a late line: its window is over
+	}
+	s.latest = max(s.latest, second)
+	if second-s.start >= breakerWindow {
+		s.roll(second, open)
+	}
+	s.total++
+	s.counts[r]++
+	if s.distinct[r] == nil {
+		s.distinct[r] = &sketch{}
+	}
+	if !s.distinct[r].add(key) && !open {
+		return false // nothing has changed
+	}
+	if s.steps < leastSurgeSteps || float64(s.counts[r]) < surgeShare*float64(s.total) {
+		return false
+	}
+	return s.distinct[r].estimate() >= max(leastSurge, factor*s.usual[r])
+}
+
+// roll begins a new window. What was seen while the breaker was open is not
+// usual.
+func (s *surge) roll(second uint32, open bool) {
+	if s.start != 0 && !open {
+		for r := range s.usual {
+			seen := 0.0
+			if s.distinct[r] != nil {
+				seen = s.distinct[r].estimate()
+			}
+			weight := 1 / float64(min(s.steps, usualSteps)+1)
+			s.usual[r] += weight * (seen - s.usual[r])
+		}
+		s.steps++
+	}
+	s.start = second - second%breakerWindow
+	s.reset()
+}
+
+// usualSteps is how many windows what is usual looks back: a day.
+const usualSteps = 288
+
+func (s *surge) reset() {
+	s.total = 0
+	s.counts = [64]int{}
+	s.distinct = [64]*sketch{}
+}
+
+// sketch estimates how many distinct hashes it was given, within some 13 %
+// (HyperLogLog with 64 registers; Flajolet et al. 2007).
+type sketch [64]uint8
+
+// add returns false if the hash changes nothing.
+func (s *sketch) add(hash uint64) bool {
+	register, rank := hash>>58, uint8(bits.LeadingZeros64(hash<<6|1<<5)+1)
+	if rank <= s[register] {
+		return false
+	}
+	s[register] = rank
+	return true
+}
+
+func (s *sketch) estimate() float64 {
+	const n = float64(len(sketch{}))
+	total, empty := 0.0, 0
+	for _, rank := range s {
+		total += math.Ldexp(1, -int(rank))
+		if rank == 0 {
+			empty++
+		}
+	}
+	if raw := 0.709 * n * n / total; raw > 2.5*n || empty == 0 {
+		return raw
+	}
+	return n * math.Log(n/float64(empty))
+}

@@ -1,0 +1,161 @@
+package detector
+
+import (
+	"encoding/binary"
+	"slices"
+	"time"
+	"uppercut/detector/sendmail"
+)
+
+// maxEvidence is the number of lines that go with a verdict.
+const maxEvidence = 20
+
+// maxEvidenceText limits the text of one line that is kept, in bytes.
+const maxEvidenceText = 2048
+
+// ring keeps the lines of suspected sources in a buffer of fixed size: the
+// newest overwrites the oldest. The lines of one source are chained backwards.
+// Positions count units of evidenceUnit bytes since the beginning.
+type ring struct {
+	buffer []byte
+	head   uint64 // where the next line goes
+}
+
+const evidenceUnit = 16
+
+// evidenceHeader is what stands before a line's text.
+type evidenceHeader struct {
+	previous  uint32 // position of the source's line before, 0 for none
+	check     uint32 // of the source, against positions that went round
+	second    int64
+	nanos     uint32
+	received  int64
+	receivedN uint32
+	host      uint16
+	transport transport
+	reason    sendmail.Reason
+	length    uint16
+}
+
+const evidenceHeaderSize = 4 + 4 + 8 + 4 + 8 + 4 + 2 + 1 + 1 + 2
+
+func newRing(size int) *ring {
+	return &ring{buffer: make([]byte, size/evidenceUnit*evidenceUnit), head: 1}
+}
+
+// resize replaces the ring if it is to have another size; its lines are lost.
+func (r *ring) resize(size int) {
+	if size/evidenceUnit*evidenceUnit != len(r.buffer) {
+		*r = *newRing(size)
+	}
+}
+
+// transport is a Line.Transport as a number.
+type transport uint8
+
+var transports = [...]string{"", "udp", "tcp", "tls", "relp", "unix", "file"}
+
+func transportOf(name string) transport {
+	for i, known := range transports {
+		if name == known {
+			return transport(i)
+		}
+	}
+	return 0
+}
+
+// add keeps a line and returns its position.
+func (r *ring) add(h evidenceHeader, text string) uint32 {
+	text = text[:min(len(text), maxEvidenceText)]
+	h.length = uint16(len(text))
+	size := evidenceHeaderSize + len(text)
+	units := uint64((size + evidenceUnit - 1) / evidenceUnit)
+	capacity := uint64(len(r.buffer) / evidenceUnit)
+	if r.head%capacity+units > capacity { // does not fit before the end
+		r.head += capacity - r.head%capacity
+	}
+	if uint32(r.head) == 0 {
+		r.head++ // 0 means nowhere
+	}
+	position := r.head
+	b := r.buffer[position%capacity*evidenceUnit:]
+	h.write(b)
+	copy(b[evidenceHeaderSize:], text)
+	r.head += units
+	return uint32(position)
+}
+
+func (h *evidenceHeader) write(b []byte) {
+	le := binary.LittleEndian
+	le.PutUint32(b, h.previous)
+	le.PutUint32(b[4:], h.check)
+	le.PutUint64(b[8:], uint64(h.second))
+	le.PutUint32(b[16:], h.nanos)
+	le.PutUint64(b[20:], uint64(h.received))
+	le.PutUint32(b[28:], h.receivedN)
+	le.PutUint16(b[32:], h.host)
+	b[34], b[35] = byte(h.transport), byte(h.reason)
+	le.PutUint16(b[36:], h.length)
+}
+
+func (h *evidenceHeader) read(b []byte) {
+	le := binary.LittleEndian
+	h.previous, h.check = le.Uint32(b), le.Uint32(b[4:])
+	h.second, h.nanos = int64(le.Uint64(b[8:])), le.Uint32(b[16:])
+	h.received, h.receivedN = int64(le.Uint64(b[20:])), le.Uint32(b[28:])
+	h.host = le.Uint16(b[32:])
+	h.transport, h.reason = transport(b[34]), sendmail.Reason(b[35])
+	h.length = le.Uint16(b[36:])
+}
+
+// at returns the line at a position; ok is false if it has been overwritten or
+// belongs to another source.
+func (r *ring) at(position, check uint32) (h evidenceHeader, text string, ok bool) {
+	age := uint64(uint32(r.head) - position)
+	capacity := uint64(len(r.buffer) / evidenceUnit)
+	if position == 0 || age == 0 || age > capacity || age > r.head {
+		return h, "", false
+	}
+	at := (r.head - age) % capacity * evidenceUnit
+	if int(at)+evidenceHeaderSize > len(r.buffer) {
+		return h, "", false
+	}
+	b := r.buffer[at:]
+	h.read(b)
+	if h.check != check || evidenceHeaderSize+int(h.length) > len(b) {
+		return h, "", false
+	}
+	return h, string(b[evidenceHeaderSize : evidenceHeaderSize+int(h.length)]), true
+}
+
+// evidence returns a source's last lines, oldest first.
+func (d *Detector) evidence(s *source) []Evidence {
+	check := uint32(d.sources.hash(&s.key))
+	var lines []Evidence
+	for position := s.evidence; len(lines) < maxEvidence; {
+		h, text, ok := d.ring.at(position, check)
+		if !ok {
+			break
+		}
+		host := d.hosts.byNumber[h.host]
+		lines = append(lines, Evidence{
+			Time:     time.Unix(h.second, int64(h.nanos)).UTC(),
+			Received: time.Unix(h.received, int64(h.receivedN)).UTC(),
+			Sender:   host.sender.name, Host: host.name, Transport: transports[h.transport],
+			Reason: h.reason, Text: text,
+		})
+		position = h.previous
+	}
+	slices.Reverse(lines)
+	return lines
+}
+
+// keep puts an event's line into the ring.
+func (d *Detector) keep(s *source, l *Line, e *sendmail.Event, h *host) {
+	s.evidence = d.ring.add(evidenceHeader{
+		previous: s.evidence, check: uint32(d.sources.hash(&s.key)),
+		second: e.Time.Unix(), nanos: uint32(e.Time.Nanosecond()),
+		received: l.Received.Unix(), receivedN: uint32(l.Received.Nanosecond()),
+		host: h.number, transport: transportOf(l.Transport), reason: e.Reason,
+	}, e.Text)
+}

@@ -1,0 +1,105 @@
+package detector
+
+import (
+	"slices"
+	"uppercut/detector/sendmail"
+)
+
+// What speaks for a source is kept as marks whose weight is a number of
+// messages and whose origin says what they were.
+const (
+	acceptedMail = iota
+	deliveredMail
+)
+
+// favour remembers messages in favour of a source.
+func (d *Detector) favour(s *source, second uint32, kind uint16) {
+	list := append(d.scratch[:0], d.sources.favours(s)...)
+	list = insert(list, mark{second: second, weight: 1, origin: kind})
+	list = forget(list, seconds(longestWindow))
+	for limit := d.markLimit(); len(list) > limit; {
+		list = mergeFavours(list)
+	}
+	d.sources.setFavours(s, list)
+	d.scratch = list
+}
+
+// mergeFavours makes room in a full list: two marks of a kind become one with
+// the time of the newer, so that favour lasts rather too long.
+func mergeFavours(list []mark) []mark {
+	i, j, ok := closest(list, func(a, b *mark) bool { return a.origin == b.origin })
+	if !ok {
+		return slices.Delete(list, 0, 1)
+	}
+	list[j].merge(&list[i])
+	return slices.Delete(list, i, i+1)
+}
+
+// favourWithin returns what the source's mail is worth in the rule's window,
+// and whether the source is a partner.
+func (d *Detector) favourWithin(r *rule, s *source, end uint32) (credit points, partner bool) {
+	accepted := 0
+	favours := d.sources.favours(s)
+	for i := range favours {
+		m := &favours[i]
+		if m.second > end || end-m.second >= seconds(longestWindow) {
+			continue
+		}
+		if m.origin == acceptedMail {
+			accepted += int(m.weight)
+		}
+		if end-m.second < r.window {
+			credit += points(m.weight) * d.judgement.credit[m.origin]
+		}
+	}
+	return credit, accepted >= d.judgement.partner
+}
+
+// accepted counts the messages accepted from a source in the 7 days before the
+// second end.
+func (d *Detector) accepted(s *source, end uint32) int {
+	n, _ := d.mail(s, end)
+	return n
+}
+
+// mail counts the messages from and to a source in the 7 days before end.
+func (d *Detector) mail(s *source, end uint32) (accepted, delivered int) {
+	favours := d.sources.favours(s)
+	for i := range favours {
+		switch m := &favours[i]; {
+		case m.second > end || end-m.second >= seconds(longestWindow):
+		case m.origin == acceptedMail:
+			accepted += int(m.weight)
+		default:
+			delivered += int(m.weight)
+		}
+	}
+	return accepted, delivered
+}
+
+// capped returns what an offence adds, given what its session has earned.
+func (j *judgement) capped(list []mark, m mark) uint16 {
+	reason := m.reason()
+	most := points(maxWeight)
+	if limit := j.caps[reason]; limit > 0 {
+		most = limit - min(limit, earned(list, m.session, reasons(reason)))
+	}
+	if inTotal := allReasons &^ attackerOnly &^ outsideTotal; j.sessionTotal > 0 && inTotal.has(reason) {
+		most = min(most, j.sessionTotal-min(j.sessionTotal, earned(list, m.session, inTotal)))
+	}
+	return uint16(min(points(m.weight), most))
+}
+
+// outsideTotal: a trap is as good as proof by itself, so that the total of a
+// session leaves it out.
+var outsideTotal = reasons(sendmail.RcptTrap)
+
+// earned adds up what a session has scored by some reasons.
+func earned(list []mark, session uint16, of reasonSet) (p points) {
+	for i := range list {
+		if list[i].session == session && of.has(list[i].reason()) {
+			p += points(list[i].weight)
+		}
+	}
+	return p
+}

@@ -1,0 +1,190 @@
+package detector
+
+import (
+	"errors"
+	"uppercut/detector/sendmail"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics are the detector's own. They are written by the goroutine that owns
+// the Detector and read by any.
+type metrics struct {
+	registerer prometheus.Registerer
+
+	rejections    *prometheus.CounterVec
+	accepted      *prometheus.CounterVec
+	authFailures  *prometheus.CounterVec
+	late          *prometheus.CounterVec
+	ahead         *prometheus.CounterVec
+	lag           *prometheus.GaugeVec
+	zone          *prometheus.GaugeVec
+	breakerOpen   *prometheus.GaugeVec
+	breakerOpened *prometheus.CounterVec
+
+	judged, foreign, duplicates, undated prometheus.Counter
+	tracked4, tracked6, limit            prometheus.Gauge
+	evicted, merged                      prometheus.Counter
+	ranOut, heldBack                     prometheus.Counter
+	waiting                              prometheus.Gauge
+	verdictsVec, suppressedVec           *prometheus.CounterVec
+	verdicts, suppressed                 map[string]prometheus.Counter
+
+	lines            map[sendmail.LineKind]prometheus.Counter
+	sessions, held   prometheus.Gauge
+	orphans, clashes prometheus.Counter
+	stats            sendmail.Stats // at the last export
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	m := &metrics{registerer: r, verdicts: map[string]prometheus.Counter{}, suppressed: map[string]prometheus.Counter{}}
+	m.perHost()
+	m.sources()
+	m.decisions()
+	m.memory()
+	return m
+}
+
+func (m *metrics) perHost() {
+	m.rejections = m.counters("uppercut_rejections_total", "SMTP rejections per sending host and classified reason.", "host", "reason")
+	m.accepted = m.counters("uppercut_mail_accepted_total", "Messages accepted for delivery (sendmail from= lines).", "host")
+	m.authFailures = m.counters("uppercut_auth_failures_total", "Failed SMTP AUTH attempts.", "host")
+	m.late = m.counters("uppercut_late_lines_total", "Lines that arrived more than 2 minutes after their time: a backlog, judged on its own time.", "host")
+	m.ahead = m.counters("uppercut_clock_ahead_lines_total", "Lines dated more than 2 minutes after their arrival: a wrong clock, judged on arrival.", "host")
+	m.lag = m.gauges("uppercut_host_clock_skew_seconds", "Receive time minus message timestamp of the newest message that carried a timestamp; negative when the host clock is ahead.", "host")
+	m.zone = m.gauges("uppercut_host_zone_offset_seconds", "Time zone east of UTC that was learned for a host whose timestamps have none; 0 until then.", "host")
+	m.breakerOpen = m.gauges("uppercut_breaker_open", "Mail hosts whose evidence is set aside because they refuse the innocent.", "host")
+	m.breakerOpened = m.counters("uppercut_breaker_opened_total", "Times that a host's evidence was set aside; cause is partners or surge.", "host", "cause")
+}
+
+func (m *metrics) sources() {
+	tracked := m.gauges("uppercut_tracked_sources", "Source addresses with a live score.", "family")
+	m.tracked4, m.tracked6 = tracked.WithLabelValues("ipv4"), tracked.WithLabelValues("ipv6")
+	m.limit = m.gauge("uppercut_tracked_sources_limit", "Maximum number of tracked source addresses.")
+	m.evicted = m.counter("uppercut_tracked_sources_evicted_total", "Scores discarded early because the limit was reached.")
+	m.merged = m.counter("uppercut_scores_merged_total", "Times that the oldest offences of a source were merged because it had too many.")
+	m.judged = m.counter("uppercut_messages_judged_total", "Messages that have left the detector, whatever it said of them.")
+	m.foreign = m.counter("uppercut_foreign_lines_total", "Lines whose tag is none of sendmail's.")
+	m.duplicates = m.counter("uppercut_duplicate_lines_total", "Lines that a sender sent again; they score once.")
+	m.undated = m.counter("uppercut_undated_lines_total", "Lines without a time that makes sense, judged on arrival.")
+}
+
+func (m *metrics) decisions() {
+	m.verdictsVec = m.counters("uppercut_verdicts_total", "Decisions to block, by the rule that fired.", "rule")
+	m.suppressedVec = m.counters("uppercut_verdicts_suppressed_total", "Sources that would have been blocked if they were not exempt, by cause: whom did we almost block?", "cause")
+	m.ranOut = m.counter("uppercut_verdicts_ran_out_total", "Blocks that were due and had run out when their line arrived.")
+	m.heldBack = m.counter("uppercut_verdicts_held_back_total", "Blocks that had to wait for the ceiling of blocks a minute.")
+	m.waiting = m.gauge("uppercut_verdicts_waiting", "Blocks that wait for the ceiling of blocks a minute.")
+}
+
+func (m *metrics) memory() {
+	lines := m.counters("uppercut_sendmail_lines_total", "Sendmail log lines by kind.", "class")
+	m.lines = map[sendmail.LineKind]prometheus.Counter{}
+	for _, kind := range sendmail.LineKinds() {
+		m.lines[kind] = lines.WithLabelValues(kind.String())
+	}
+	m.sessions = m.gauge("uppercut_smtp_sessions", "SMTP sessions whose lines are being joined.")
+	m.held = m.gauge("uppercut_smtp_session_lines_held", "Offences that wait for a line of their session that tells the client.")
+	m.orphans = m.counter("uppercut_orphaned_offences_total", "Offences given up because no line of their session told the client.")
+	m.clashes = m.counter("uppercut_session_conflicts_total", "Lines that named another client than their session; they prove nothing.")
+}
+
+// remember exports what the session memory has counted since the last time.
+func (m *metrics) remember(s sendmail.Stats) {
+	for _, kind := range sendmail.LineKinds() {
+		m.lines[kind].Add(float64(s.Lines[kind] - m.stats.Lines[kind]))
+	}
+	m.sessions.Set(float64(s.Sessions))
+	m.held.Set(float64(s.Held))
+	m.orphans.Add(float64(s.Orphans - m.stats.Orphans))
+	m.clashes.Add(float64(s.Conflicts - m.stats.Conflicts))
+	m.stats = s
+}
+
+// exemptions are the causes that start at 0.
+var exemptions = []string{"allowlist", "own_address", "next_hop", "resolver", "sender", "ssh_peer", "reserved", "too_wide"}
+
+// configure makes the counters of the rules and causes.
+func (m *metrics) configure(j *judgement) {
+	for i := range j.rules {
+		name := j.rules[i].name
+		m.verdicts[name] = m.verdictsVec.WithLabelValues(name)
+	}
+	m.verdicts[neighbourhoodRule] = m.verdictsVec.WithLabelValues(neighbourhoodRule)
+	for _, cause := range exemptions {
+		m.suppressed[cause] = m.suppressedVec.WithLabelValues(cause)
+	}
+}
+
+// suppress counts a block that an exemption has prevented.
+func (m *metrics) suppress(cause string) {
+	c := m.suppressed[cause]
+	if c == nil {
+		c = m.suppressedVec.WithLabelValues(cause)
+		m.suppressed[cause] = c
+	}
+	c.Inc()
+}
+
+// track sets the number of sources.
+func (m *metrics) track(t *table) {
+	m.tracked4.Set(float64(t.ipv4))
+	m.tracked6.Set(float64(t.count - t.ipv4))
+}
+
+// hostCounters are the counters of one host label.
+type hostCounters struct {
+	rejections                          [64]prometheus.Counter
+	accepted, authFailures, late, ahead prometheus.Counter
+	lag, zone, breakerOpen              prometheus.Gauge
+	breakerOpened                       [2]prometheus.Counter
+}
+
+func (m *metrics) forHost(label string) (c hostCounters) {
+	for _, r := range sendmail.Reasons() {
+		c.rejections[r] = m.rejections.WithLabelValues(label, r.String())
+	}
+	c.accepted = m.accepted.WithLabelValues(label)
+	c.authFailures = m.authFailures.WithLabelValues(label)
+	c.late = m.late.WithLabelValues(label)
+	c.ahead = m.ahead.WithLabelValues(label)
+	c.lag = m.lag.WithLabelValues(label)
+	c.zone = m.zone.WithLabelValues(label)
+	c.breakerOpen = m.breakerOpen.WithLabelValues(label)
+	for cause := range c.breakerOpened {
+		c.breakerOpened[cause] = m.breakerOpened.WithLabelValues(label, breakerCause(cause).String())
+	}
+	return c
+}
+
+func (m *metrics) counter(name, help string) prometheus.Counter {
+	return register(m.registerer, prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help}))
+}
+
+func (m *metrics) gauge(name, help string) prometheus.Gauge {
+	return register(m.registerer, prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help}))
+}
+
+func (m *metrics) counters(name, help string, labels ...string) *prometheus.CounterVec {
+	return register(m.registerer, prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels))
+}
+
+func (m *metrics) gauges(name, help string, labels ...string) *prometheus.GaugeVec {
+	return register(m.registerer, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels))
+}
+
+// register registers c, or returns what stands there under its name already: a
+// Detector that replaces another goes on with its counters.
+func register[C prometheus.Collector](r prometheus.Registerer, c C) C {
+	if r == nil {
+		return c
+	}
+	err := r.Register(c)
+	if already, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
+		return already.ExistingCollector.(C)
+	}
+	if err != nil {
+		panic(err) // two metrics of one name: a mistake in the program
+	}
+	return c
+}

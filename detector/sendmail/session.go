@@ -1,0 +1,164 @@
+package sendmail
+
+import "time"
+
+const (
+	// The queue ids of a process carry the second in which it began. Its first
+	// line, "connect from" or check_relay, comes within beginSlack seconds of
+	// it; no other can be older by more than clockSlack.
+	beginSlack = 30
+	clockSlack = 2
+	// A line without queue id may be this old when a queue id claims it, in
+	// seconds. Well below quarter.
+	maxAnonymous = 300
+	// Zones differ by multiples of a quarter of an hour.
+	quarter = 900
+)
+
+// session returns the session that the line belongs to, a new one if the
+// process of an old one has been replaced.
+func (m *Memory) session(in Input, pid uint32) *session {
+	rec := in.Record
+	key, now := m.key(in, pid), in.Time.Unix()
+	m.expire(in, now)
+	s := m.sessions[key]
+	if s == nil {
+		s = m.add(key, in)
+	} else if !m.continues(s, rec, now) {
+		m.stats.Reused++
+		m.reset(s)
+		s.first = now
+	}
+	if t := idTime(rec.QID); t != 0 {
+		s.began = t
+	}
+	s.begun = s.begun || rec.Begins
+	s.last = now
+	m.touch(s)
+	return s
+}
+
+// continues says whether the line can be of the session s. Queue ids name their
+// process beyond doubt. Lines without one do only while nothing speaks against
+// it, for PIDs come again.
+func (m *Memory) continues(s *session, rec *Record, now int64) bool {
+	t := idTime(rec.QID)
+	silent := now - s.last
+	switch {
+	case t != 0 && s.began != 0:
+		return t == s.began
+	case t != 0:
+		return claims(t, s, now)
+	case s.ended, silent > int64(m.o.MaxAge/time.Second), silent < -maxAnonymous:
+		return false
+	case rec.Begins && s.began == 0:
+		return rec.Addr.IsValid() && s.addr == rec.Addr && now-s.first <= beginSlack
+	case rec.Begins:
+		return false
+	case rec.Addr.IsValid() && s.addr.IsValid():
+		return rec.Addr == s.addr
+	}
+	return silent <= maxAnonymous || s.began != 0
+}
+
+// claims says whether a process that began at t, as its queue ids say, can have
+// written the lines without queue id that the session s consists of.
+func claims(t uint64, s *session, now int64) bool {
+	if now-s.first > maxAnonymous && !s.addr.IsValid() || now < s.first-maxAnonymous {
+		return false
+	}
+	began, ok := idSecond(t)
+	if !ok {
+		return false
+	}
+	slack := int64(clockSlack)
+	if s.begun {
+		slack = beginSlack
+	}
+	late := ((s.first-began)%quarter + quarter) % quarter
+	return late <= quarter-maxAnonymous || late >= quarter-slack
+}
+
+// idSecond returns the minute and second of a queue id's time, in seconds.
+func idSecond(t uint64) (int64, bool) {
+	minute, second := idDigit(byte(t>>32)), idDigit(byte(t>>40))
+	return int64(minute*60 + second), minute >= 0 && second >= 0
+}
+
+// idDigit is the value of a character of a queue id, -1 if it is none.
+func idDigit(c byte) int {
+	switch {
+	case c >= '0' && c <= '9':
+		return int(c - '0')
+	case c >= 'A' && c <= 'Z':
+		return int(c-'A') + 10
+	case c >= 'a' && c <= 'x':
+		return int(c-'a') + 36
+	}
+	return -1
+}
+
+func (m *Memory) add(key uint64, in Input) *session {
+	if len(m.sessions) >= m.o.MaxSessions {
+		m.stats.Evicted++
+		m.remove(m.oldest)
+	}
+	m.number++
+	s := &session{key: key, host: m.hostKey(in), number: m.number, first: in.Time.Unix()}
+	m.sessions[key] = s
+	m.append(s)
+	return s
+}
+
+// reset makes the session one of a new process.
+func (m *Memory) reset(s *session) {
+	m.giveUp(s)
+	m.number++
+	*s = session{key: s.key, host: s.host, number: m.number, prev: s.prev, next: s.next}
+}
+
+// expire removes the oldest session if it is too old by the clock of the host
+// that now speaks.
+func (m *Memory) expire(in Input, now int64) {
+	for s := m.oldest; s != nil && now-s.last > int64(m.o.MaxAge/time.Second) && s.host == m.hostKey(in); s = m.oldest {
+		m.stats.Expired++
+		m.remove(s)
+	}
+}
+
+func (m *Memory) remove(s *session) {
+	m.giveUp(s)
+	m.unlink(s)
+	delete(m.sessions, s.key)
+}
+
+func (m *Memory) touch(s *session) {
+	if m.newest != s {
+		m.unlink(s)
+		m.append(s)
+	}
+}
+
+func (m *Memory) append(s *session) {
+	s.prev, s.next = m.newest, nil
+	if m.newest == nil {
+		m.oldest = s
+	} else {
+		m.newest.next = s
+	}
+	m.newest = s
+}
+
+func (m *Memory) unlink(s *session) {
+	if s.prev == nil {
+		m.oldest = s.next
+	} else {
+		s.prev.next = s.next
+	}
+	if s.next == nil {
+		m.newest = s.prev
+	} else {
+		s.next.prev = s.prev
+	}
+	s.prev, s.next = nil, nil
+}

@@ -1,0 +1,152 @@
+package detector
+
+import (
+	"math"
+	"math/bits"
+	"time"
+	"uppercut/detector/sendmail"
+)
+
+// decide looks whether a source is to be blocked after an offence at a second.
+func (d *Detector) decide(number uint32, l *Line, e *sendmail.Event, h *host, second uint32) {
+	s := d.sources.at(number)
+	f, fired := d.fires(s, second)
+	if !fired {
+		return
+	}
+	partner := d.accepted(s, f.end) >= d.judgement.partner
+	p := &pending{
+		prefix: s.prefix(), rule: f.rule, end: f.end, at: fromSecond(f.end),
+		received: l.Received, score: f.score, host: h, attacker: f.attacker,
+		hosts: d.reportingHosts(f.rule, d.sources.offences(s), f.end, partner),
+	}
+	if f.end == second {
+		p.at = e.Time
+	}
+	now := unixSecond(d.now)
+	if p.until(d.duration(s, p)) <= now {
+		s.until = p.until(d.duration(s, p))
+		d.metrics.ranOut.Inc()
+		return
+	}
+	if d.exempt(s, p) {
+		return
+	}
+	if !p.attacker && !d.admit(h, now) {
+		d.wait(s, p)
+		return
+	}
+	d.ceiling.drop(p.prefix)
+	d.block(number, p)
+}
+
+// wait puts a decision behind the ceiling.
+func (d *Detector) wait(s *source, p *pending) {
+	if s.flags&waiting == 0 {
+		d.metrics.heldBack.Inc()
+	}
+	s.flags |= waiting
+	d.ceiling.put(p)
+	d.metrics.waiting.Set(float64(len(d.ceiling.waiting)))
+}
+
+// sentence carries out a decision that has waited.
+func (d *Detector) sentence(p *pending, now uint32) {
+	key, prefixBits := keyOf(p.prefix)
+	number := d.sources.find(&key, prefixBits)
+	if number == 0 {
+		number = d.add(&key, prefixBits)
+	}
+	s := d.sources.at(number)
+	s.flags &^= waiting
+	if p.until(d.duration(s, p)) <= now {
+		d.metrics.ranOut.Inc()
+		return
+	}
+	if !d.exempt(s, p) && d.admit(p.host, now) {
+		d.block(number, p)
+	}
+}
+
+// until returns when a block of so many seconds ends: it counts from the
+// offence, and a clock that is ahead does not make it longer.
+func (p *pending) until(duration uint32) uint32 {
+	return min(p.end, unixSecond(p.received)) + duration
+}
+
+// duration returns for how long a decision blocks its source: longer each
+// time, up to a limit, unless it was clean for long enough.
+func (d *Detector) duration(s *source, p *pending) uint32 {
+	if s.blocks == 0 || d.forgiven(s, p.end) {
+		return p.rule.block
+	}
+	grown := float64(p.rule.block) * math.Pow(d.judgement.repeat.Factor, float64(s.blocks))
+	return max(p.rule.block, uint32(min(grown, float64(seconds(d.judgement.repeat.Max)))))
+}
+
+// forgiven tells that a source was clean for so long that its blocks do not
+// count any more.
+func (d *Detector) forgiven(s *source, now uint32) bool {
+	return now >= s.until && now-s.until >= seconds(d.judgement.repeat.Forget)
+}
+
+// exempt asks whether a decision may not be carried out. Each source counts
+// once for as long as it stays so.
+func (d *Detector) exempt(s *source, p *pending) bool {
+	cause := ""
+	if d.options.Exempt != nil {
+		cause = d.options.Exempt(p.prefix)
+	}
+	if cause == "" {
+		s.flags &^= refused
+		return false
+	}
+	if s.flags&refused == 0 {
+		s.flags |= refused
+		d.metrics.suppress(cause)
+		n := p.host.notice(Exempted)
+		n.Prefix, n.Cause, n.Rule, n.Score = p.prefix, cause, p.rule.name, p.score.float()
+		d.notice(n)
+	}
+	return true
+}
+
+// block makes a decision a verdict.
+func (d *Detector) block(number uint32, p *pending) {
+	s := d.sources.at(number)
+	until := p.until(d.duration(s, p))
+	if d.forgiven(s, p.end) {
+		s.blocks = 0
+	}
+	s.until = until
+	s.blocks += uint8(1 - s.blocks/math.MaxUint8)
+	s.flags &^= waiting
+	d.sources.touch(number, d.sources.guilt(s))
+	d.verdicts = append(d.verdicts, Verdict{
+		Prefix: p.prefix, At: p.at, Received: p.received, Until: fromSecond(until),
+		Rule: p.rule.name, Score: p.score.float(), Hosts: p.hosts, Evidence: d.evidence(s),
+	})
+	d.metrics.verdicts[p.rule.name].Inc()
+	d.neighbours(p, until)
+}
+
+// guilt returns the level of a source: what it would cost to forget it. Mail in
+// favour of a source weighs like offences, because without it an honest relay
+// could be blocked.
+func (t *table) guilt(s *source) uint8 {
+	level := bits.Len32(uint32(sum(t.offences(s))))
+	if messages := sum(t.favours(s)); messages > 0 {
+		level = max(level, bits.Len32(uint32(messages))+favourLevel)
+	}
+	if s.blocks > 0 || s.flags&waiting != 0 {
+		level = max(level, blockedLevel)
+	}
+	return uint8(min(level, levels-1))
+}
+
+const (
+	favourLevel  = 4  // one message is worth half a point to a point
+	blockedLevel = 12 // a block is worth a hundred points
+)
+
+func unixSecond(t time.Time) uint32 { return uint32(max(0, min(t.Unix(), math.MaxUint32))) }

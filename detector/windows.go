@@ -1,0 +1,354 @@
+package detector
+
+import (
+	"math/bits"
+	"slices"
+	"time"
+	"uppercut/detector/sendmail"
+)
+
+// rule is a Rule made ready.
+type rule struct {
+	name     string
+	window   uint32 // seconds
+	score    points
+	block    uint32 // seconds
+	reasons  reasonSet
+	hosts    []string // names of mail hosts; empty: all
+	minHosts int
+}
+
+func newRule(r Rule) rule {
+	compiled := rule{
+		name: r.Name, window: seconds(r.Window), score: toPoints(r.Score), block: seconds(r.Block),
+		reasons: allReasons, hosts: r.Hosts, minHosts: r.MinHosts,
+	}
+	if len(r.Reasons) > 0 {
+		compiled.reasons = 0
+	}
+	for _, name := range r.Reasons {
+		reason, _ := sendmail.ParseReason(name) // Validate has seen it
+		compiled.reasons |= reasons(reason)
+	}
+	return compiled
+}
+
+func seconds(d time.Duration) uint32 { return uint32(d / time.Second) }
+
+// Unknown users count only from here on: fewer are typing errors.
+const (
+	leastUnknownUsers = 3 // in at least two sessions
+)
+
+// tally is what a source has done within one window.
+type tally struct {
+	attacker points // what only the client itself can do
+	relayed  points // what favour can cancel
+	context  points // what counts only beside the others
+	credit   points // what favour takes off relayed
+
+	unknown         points // unknown users, not yet in relayed
+	unknowns        int
+	unknownSessions sessions
+	sessions        sessions // of everything in relayed
+}
+
+// sessions counts distinct sessions, up to "several".
+type sessions struct {
+	first   uint16
+	several bool
+}
+
+func (s *sessions) add(tag uint16) {
+	switch {
+	case tag == severalSessions, s.first != 0 && s.first != tag:
+		s.several = true
+	default:
+		s.first = tag
+	}
+}
+
+// add counts one mark.
+func (t *tally) add(m *mark) {
+	r := m.reason()
+	switch p := points(m.weight); {
+	case attackerOnly.has(r):
+		t.attacker += p
+	case contextOnly.has(r):
+		t.context += p
+	case r == sendmail.UnknownUser:
+		t.unknown += p
+		t.unknowns += int(m.extra)
+		t.unknownSessions.add(m.session)
+	default:
+		t.relayed += p
+		t.sessions.add(m.session)
+	}
+}
+
+// addUnknownUsers counts the unknown users if they are enough to mean
+// something.
+func (t *tally) addUnknownUsers() {
+	if t.unknowns < leastUnknownUsers || !t.unknownSessions.several {
+		return
+	}
+	t.relayed += t.unknown
+	t.sessions.several = true
+}
+
+// score adds up: favour cancels what a relay can be made to do, and context
+// counts for no more than everything else.
+func (t *tally) score(partner bool) points {
+	relayed := t.relayed - min(t.relayed, t.credit)
+	if partner && !t.sessions.several {
+		relayed = 0
+	}
+	rest := t.attacker + relayed
+	return rest + min(rest, t.context)
+}
+
+// tally adds up the offences that count for a rule in the window that ends
+// with the second end: those less than the window older than it, and it.
+func (d *Detector) tally(r *rule, offences []mark, end uint32, partner bool) (t tally) {
+	for i := len(offences) - 1; i >= 0; i-- {
+		m := &offences[i]
+		if m.second > end {
+			continue
+		}
+		if end-m.second >= r.window {
+			break
+		}
+		if d.counts(r, m, partner) {
+			t.add(m)
+		}
+	}
+	t.addUnknownUsers()
+	return t
+}
+
+// counts tells whether a rule takes notice of an offence.
+func (d *Detector) counts(r *rule, m *mark, partner bool) bool {
+	if !r.reasons.has(m.reason()) {
+		return false
+	}
+	if len(r.hosts) > 0 && !slices.Contains(r.hosts, d.hosts.name(m.host())) {
+		return false
+	}
+	return !d.hosts.aside(m, partner)
+}
+
+// reportingHosts counts the distinct mail hosts in a rule's window.
+func (d *Detector) reportingHosts(r *rule, offences []mark, end uint32, partner bool) (n int) {
+	var seen [(maxHosts + 1) / 64]uint64
+	for i := range offences {
+		m := &offences[i]
+		if m.second > end || end-m.second >= r.window || !d.counts(r, m, partner) {
+			continue
+		}
+		seen[m.host()/64] |= 1 << (m.host() % 64)
+	}
+	for _, word := range seen {
+		n += bits.OnesCount64(word)
+	}
+	return n
+}
+
+// firing is a rule whose score is reached.
+type firing struct {
+	rule     *rule
+	end      uint32 // second of the deciding offence
+	score    points
+	attacker bool // by what only an attacker does
+}
+
+// fires returns the rule that gives the longest block after an offence at the
+// second at; ok is false if none fires. After a late offence every window that
+// holds it is looked at, and of those that fire the last one counts.
+func (d *Detector) fires(s *source, at uint32) (best firing, ok bool) {
+	offences := d.sources.offences(s)
+	if sum(offences) < d.judgement.leastScore {
+		return best, false
+	}
+	for i := range d.judgement.rules {
+		r := &d.judgement.rules[i]
+		f, fired := d.ruleFires(r, s, offences, at)
+		if fired && (!ok || f.end+r.block > best.end+best.rule.block) {
+			best, ok = f, true
+		}
+	}
+	return best, ok
+}
+
+func (d *Detector) ruleFires(r *rule, s *source, offences []mark, at uint32) (firing, bool) {
+	for i := len(offences) - 1; i >= 0 && offences[i].second >= at; i-- {
+		end := offences[i].second
+		if end-at >= r.window || i+1 < len(offences) && offences[i+1].second == end {
+			continue
+		}
+		credit, partner := d.favourWithin(r, s, end)
+		t := d.tally(r, offences, end, partner)
+		t.credit = credit
+		score := t.score(partner)
+		if score < r.score || r.minHosts > 1 && d.reportingHosts(r, offences, end, partner) < r.minHosts {
+			continue
+		}
+		return firing{rule: r, end: end, score: score, attacker: t.attacker >= r.score}, true
+	}
+	return firing{}, false
+}
+
+// sum adds up all marks, whatever they are.
+func sum(list []mark) (p points) {
+	for i := range list {
+		p += points(list[i].weight)
+	}
+	return p
+}
+
+// remember adds an offence of the second at to a source and returns false if
+// it adds nothing: a user name that was tried before, a session that has
+// earned all it can.
+func (d *Detector) remember(s *source, m mark) bool {
+	list := append(d.scratch[:0], d.sources.offences(s)...)
+	var scored bool
+	if m.reason() == sendmail.AuthFail {
+		list, scored = addUser(list, m)
+	} else if m.weight = d.judgement.capped(list, m); m.weight > 0 {
+		list, scored = insert(list, m), true
+	}
+	list = forget(list, d.judgement.longestWindow)
+	for limit := d.markLimit(); len(list) > limit; {
+		list = mergeOldest(list)
+		d.metrics.merged.Inc()
+	}
+	d.sources.setOffences(s, list)
+	d.scratch = list
+	return scored
+}
+
+// insert adds an offence to a list in the order of time. What is equal to it
+// but for the number of offences takes it up.
+func insert(list []mark, m mark) []mark {
+	i := len(list)
+	for ; i > 0 && list[i-1].second >= m.second; i-- {
+		if same := &list[i-1]; same.second == m.second && same.origin == m.origin &&
+			same.session == m.session && same.merge(&m) {
+			return list
+		}
+	}
+	return slices.Insert(list, i, m)
+}
+
+// merge adds another mark's numbers, or returns false if they do not fit.
+func (m *mark) merge(o *mark) bool {
+	if int(m.weight)+int(o.weight) > maxWeight {
+		return false
+	}
+	m.weight += o.weight
+	m.extra = uint16(min(int(m.extra)+int(o.extra), maxExtra))
+	return true
+}
+
+// The users of AUTH failures are kept as tags of their keyed hashes.
+const (
+	mergedUsers = 0 // several users, after merging
+	unnamedUser = 1 // sendmail 8.15 and older name none: they are all one
+	firstUser   = 2
+)
+
+func userTag(hash uint64) uint16 {
+	if hash == 0 {
+		return unnamedUser
+	}
+	return uint16(firstUser + hash%(1<<16-firstUser))
+}
+
+// addUser adds an AUTH failure. A user name that the source has tried before
+// is remembered with its last time instead, so that it scores once in every
+// window; scored is then false.
+func addUser(list []mark, m mark) (_ []mark, scored bool) {
+	i := slices.IndexFunc(list, func(o mark) bool { return o.reason() == sendmail.AuthFail && o.extra == m.extra })
+	if i < 0 {
+		return insertApart(list, m), true
+	}
+	if list[i].second >= m.second {
+		return list, false
+	}
+	m.weight = list[i].weight
+	return insertApart(slices.Delete(list, i, i+1), m), false
+}
+
+// insertApart adds a mark in the order of time and merges it with none.
+func insertApart(list []mark, m mark) []mark {
+	i := len(list)
+	for i > 0 && list[i-1].second > m.second {
+		i--
+	}
+	return slices.Insert(list, i, m)
+}
+
+// forget drops what is longer ago than every window, seen from the newest.
+func forget(list []mark, longest uint32) []mark {
+	if len(list) == 0 {
+		return list
+	}
+	newest := list[len(list)-1].second
+	n := 0
+	for newest-list[n].second >= longest {
+		n++
+	}
+	return slices.Delete(list, 0, n)
+}
+
+// mergeOldest makes room in a full list: two offences from the same host for
+// the same reason become one with the time of the older, which lets it expire
+// early rather than late. If there are no two such, two of the same reason do;
+// if there are none either, the oldest is lost.
+func mergeOldest(list []mark) []mark {
+	i, j, ok := closest(list, func(a, b *mark) bool { return a.origin == b.origin })
+	if !ok {
+		i, j, ok = closest(list, func(a, b *mark) bool { return a.reason() == b.reason() })
+	}
+	if !ok {
+		return slices.Delete(list, 0, 1)
+	}
+	list[i].absorb(&list[j])
+	return slices.Delete(list, j, j+1)
+}
+
+// closest returns the two marks that follow one another among those alike and
+// whose distance is smallest in comparison to their age. Marks at even
+// distances are merged from the oldest on; in the long run resolution is in
+// proportion to age.
+func closest(list []mark, alike func(a, b *mark) bool) (first, second int, ok bool) {
+	newest := list[len(list)-1].second
+	var gap, age uint64
+	for i := range list {
+		j := i + 1
+		for j < len(list) && !alike(&list[i], &list[j]) {
+			j++
+		}
+		if j == len(list) || int(list[i].weight)+int(list[j].weight) > maxWeight {
+			continue
+		}
+		g, a := uint64(list[j].second-list[i].second), uint64(newest-list[i].second)+1
+		if !ok || g*age < gap*a {
+			first, second, ok, gap, age = i, j, true, g, a
+		}
+	}
+	return first, second, ok
+}
+
+// absorb merges a later mark, whose weight fits.
+func (m *mark) absorb(o *mark) {
+	if m.session != o.session {
+		m.session = severalSessions
+	}
+	if m.weight < o.weight {
+		m.origin = o.origin
+	}
+	m.merge(o)
+	if m.reason() == sendmail.AuthFail {
+		m.extra = mergedUsers
+	}
+}

@@ -1,0 +1,362 @@
+package enforcer
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"uppercut/enforcer/nft"
+)
+
+// All of this file runs on the goroutine of Run.
+
+// enforceAll puts blocks into list, kernel and ledger, a message's worth at a
+// time.
+func (e *Enforcer) enforceAll(blocks map[netip.Prefix]Block) (refused []Refusal) {
+	batch := make([]Block, 0, min(len(blocks), nft.MaxBatch))
+	for _, b := range blocks {
+		if batch = append(batch, b); len(batch) == nft.MaxBatch {
+			refused = append(refused, e.enforce(batch)...)
+			batch = batch[:0]
+		}
+	}
+	return append(refused, e.enforce(batch)...)
+}
+
+// Refusal is a block that was not carried out, and why.
+type Refusal struct {
+	Prefix netip.Prefix `json:"prefix"`
+	Cause  string       `json:"cause"`
+}
+
+// enforce puts a batch into list and kernel and hands it to the ledger. It is
+// logged when it is saved: what the log says survives.
+func (e *Enforcer) enforce(batch []Block) []Refusal {
+	batch, refused := e.permitted(batch)
+	admitted, touched, full := e.admit(batch)
+	refused = append(append(refused, full...), e.write(touched)...)
+	now := time.Now()
+	for _, r := range refused {
+		e.suppress(r)
+		admitted = slices.DeleteFunc(admitted, func(b Block) bool { return b.Prefix == r.Prefix })
+	}
+	for i := range admitted {
+		e.measure(&admitted[i], now)
+		e.journal.put(admitted[i])
+	}
+	if len(admitted) > 0 {
+		e.journal.settle(func(error) { e.logBlocks(admitted) })
+	}
+	return refused
+}
+
+func (e *Enforcer) logBlocks(blocks []Block) {
+	for _, b := range blocks {
+		e.logger.Info("block", "prefix", b.Prefix, "rule", b.Rule, "score", b.Score, "at", b.At, "until", b.Until,
+			"id", b.ID, "observed", b.Observed, slog.Group("by", "author", b.Author, "note", b.Note))
+	}
+}
+
+// measure counts a block that the kernel has acknowledged at now.
+func (e *Enforcer) measure(b *Block, now time.Time) {
+	family, _ := e.list.class(b.Prefix)
+	e.metrics.blocks.WithLabelValues(b.Rule, families[family]).Inc()
+	if b.Observed {
+		e.metrics.suppressed.WithLabelValues(causeDryRun).Inc()
+	}
+	if b.Received.IsZero() {
+		return
+	}
+	if o, ok := e.metrics.blockDuration.(prometheus.ExemplarObserver); ok {
+		o.ObserveWithExemplar(seconds(now.Sub(b.Received)), prometheus.Labels{"block": formatID(b.ID)})
+	}
+	e.metrics.eventAge.Observe(seconds(now.Sub(b.At)))
+}
+
+// permitted divides a batch into what may be blocked and what not.
+func (e *Enforcer) permitted(batch []Block) (kept []Block, refused []Refusal) {
+	now := time.Now()
+	kept = make([]Block, 0, len(batch))
+	for _, b := range batch {
+		if !b.Until.After(now) {
+			refused = append(refused, Refusal{b.Prefix, causeRunOut})
+			continue
+		}
+		holes, cause := e.exemption(b.Prefix)
+		if cause != "" {
+			refused = append(refused, Refusal{b.Prefix, cause})
+			continue
+		}
+		e.write(e.addHoles(holes))
+		kept = append(kept, b)
+	}
+	return kept, refused
+}
+
+// admit puts into the list what is not blocked as long already; it returns
+// that, numbered, and what the kernel must be told.
+func (e *Enforcer) admit(batch []Block) (admitted []Block, touched []netip.Prefix, refused []Refusal) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, b := range batch {
+		old, again := e.list.find(b.Prefix)
+		if again && b.Rule != Manual && old.until >= b.Until.UnixNano() {
+			refused = append(refused, Refusal{b.Prefix, causeBlocked})
+			continue
+		}
+		if again {
+			e.metrics.unblocks.WithLabelValues(causeReplaced).Inc()
+		}
+		e.lastID++
+		b.ID = e.lastID
+		b.Observed = e.options.Observe
+		touched = append(touched, e.insert(&b)...)
+		room, evicted := e.makeRoom(b.Prefix)
+		touched = append(touched, room...)
+		if evicted {
+			refused = append(refused, Refusal{b.Prefix, causeSetFull})
+			continue
+		}
+		admitted = append(admitted, b)
+	}
+	return admitted, touched, refused
+}
+
+// insert puts b into the list and returns what the kernel must be told.
+func (e *Enforcer) insert(b *Block) []netip.Prefix {
+	if entry := e.list.put(b); entry.flags&flagNet != 0 {
+		return e.list.recut(b.Prefix)
+	}
+	return []netip.Prefix{b.Prefix}
+}
+
+func (e *Enforcer) suppress(r Refusal) {
+	e.metrics.suppressed.WithLabelValues(label(r.Cause)).Inc()
+	e.logger.Debug("block suppressed", "prefix", r.Prefix, "cause", r.Cause)
+}
+
+// label is cause as a metric label: the causes of Options.Exempt other than
+// the allow list are the gateway's own reasons.
+func label(cause string) string {
+	if slices.Contains(suppressions, cause) {
+		return cause
+	}
+	return causeOwn
+}
+
+// exemption says why p must not be blocked, and else what to leave out of it.
+func (e *Enforcer) exemption(p netip.Prefix) (holes []netip.Prefix, cause string) {
+	if _, ok := e.exempt.LookupPrefix(p); ok {
+		return nil, causeAllowlist
+	}
+	switch {
+	case e.options.Holes != nil && !p.IsSingleIP():
+		return e.options.Holes(p)
+	case e.options.Exempt != nil:
+		return nil, e.options.Exempt(p)
+	}
+	return nil, ""
+}
+
+// addHoles takes over what is to be left out of networks, and returns what the
+// kernel must be told.
+func (e *Enforcer) addHoles(holes []netip.Prefix) (touched []netip.Prefix) {
+	if len(holes) == 0 {
+		return nil
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, p := range canonicals(holes) {
+		touched = append(touched, e.list.addHole(p)...)
+	}
+	return touched
+}
+
+// lift takes blocks out of list and ledger and counts them; it returns what
+// the kernel must be told.
+func (e *Enforcer) lift(ps []netip.Prefix, cause string) (lifted []Block, touched []netip.Prefix) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, p := range ps {
+		b, ok := e.list.remove(p)
+		if !ok {
+			continue
+		}
+		lifted = append(lifted, b)
+		touched = append(append(touched, p), e.list.recut(p)...)
+		e.journal.delete(p)
+		e.metrics.unblocks.WithLabelValues(cause).Inc()
+	}
+	return lifted, touched
+}
+
+// expire takes out what has ended. The kernel did so by itself; only networks
+// can leave something to tell it.
+func (e *Enforcer) expire(now time.Time) {
+	e.mu.Lock()
+	ended := slices.Collect(e.list.due(now))
+	e.mu.Unlock()
+	ended = e.stillKnocking(ended, now)
+	if len(ended) > 0 {
+		lifted, touched := e.lift(ended, causeExpired)
+		e.write(slices.DeleteFunc(touched, func(p netip.Prefix) bool { return e.list.want(p) == 0 }))
+		e.journal.settle(func(error) {})
+		for _, b := range lifted {
+			e.logger.Info("unblock", "prefix", b.Prefix, "cause", causeExpired, "id", b.ID)
+		}
+	}
+	e.expireAllowed(now)
+}
+
+// write makes the kernel's elements of these prefixes what the list wants. It
+// returns those that the kernel refuses, taken out of the list.
+func (e *Enforcer) write(ps []netip.Prefix) []Refusal {
+	if e.firewall == nil || e.suspended || e.kernel.broken != nil || len(ps) == 0 {
+		return nil // in the list they are written by the next rebuild
+	}
+	now := time.Now()
+	elems := make([]nft.Element, 0, len(ps))
+	for _, p := range compact(ps) {
+		elems = append(elems, nft.Element{Prefix: p, Timeout: e.timeLeft(p, now)})
+	}
+	// What goes makes room for what comes, also from one batch to the next.
+	slices.SortStableFunc(elems, func(a, b nft.Element) int { return rank(a) - rank(b) })
+	var refused []nft.Refusal
+	for batch := range slices.Chunk(elems, nft.MaxBatch) {
+		start := time.Now()
+		r, err := e.firewall.Apply(batch)
+		e.metrics.observe(operationOf(batch), start, err)
+		if err != nil {
+			e.fail(err)
+			return nil
+		}
+		refused = append(refused, r...)
+	}
+	return e.refuse(refused)
+}
+
+func operationOf(batch []nft.Element) string {
+	if batch[len(batch)-1].Timeout > 0 {
+		return "add"
+	}
+	return "delete"
+}
+
+func rank(el nft.Element) int {
+	if el.Timeout > 0 {
+		return 1
+	}
+	return 0
+}
+
+func compact(ps []netip.Prefix) []netip.Prefix {
+	slices.SortFunc(ps, netip.Prefix.Compare)
+	return slices.Compact(ps)
+}
+
+// timeLeft is how long the kernel should keep p; 0 is not at all.
+func (e *Enforcer) timeLeft(p netip.Prefix, now time.Time) time.Duration {
+	return max(0, time.Unix(0, e.list.want(p)).Sub(now))
+}
+
+// refuse takes out of the list what the kernel does not take.
+func (e *Enforcer) refuse(refused []nft.Refusal) (out []Refusal) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, r := range refused {
+		e.logger.Error("kernel refuses an element", "prefix", r.Prefix, "timeout", r.Timeout, "err", r.Err)
+		if _, ok := e.list.remove(r.Prefix); !ok || r.Timeout <= 0 {
+			e.kernel.suspect = true // a piece of a network: all anew
+			continue
+		}
+		e.journal.delete(r.Prefix)
+		cause := causeError
+		if nft.Full(r.Err) {
+			cause = causeSetFull
+		}
+		out = append(out, Refusal{r.Prefix, cause})
+	}
+	return out
+}
+
+// kernelState is what is known of the kernel; of the goroutine of Run.
+type kernelState struct {
+	broken  error // the last write failed: the list is ahead of the kernel
+	retryAt time.Time
+	pause   time.Duration
+	suspect bool // elements are not what they should be
+	asked   uint32
+}
+
+const (
+	firstPause = 100 * time.Millisecond
+	lastPause  = 10 * time.Second
+)
+
+// fail notes that the kernel did not take a batch. The list goes on, and is
+// written as a whole when the kernel answers again.
+func (e *Enforcer) fail(err error) {
+	k := &e.kernel
+	if k.broken == nil {
+		e.logger.Error("firewall cannot be written, retrying", "err", explain(err))
+		k.pause = firstPause
+	} else {
+		k.pause = min(2*k.pause, lastPause)
+	}
+	if errors.Is(err, nft.ErrAnswerLost) && k.broken == nil {
+		k.pause = 0 // it may well have been done
+	}
+	k.broken = err
+	k.retryAt = time.Now().Add(k.pause)
+	e.setTrouble(err)
+}
+
+// rebuild writes the whole list, in one transaction.
+func (e *Enforcer) rebuild() error {
+	start := time.Now()
+	err := e.firewall.Replace(e.elementsWanted)
+	e.metrics.observe("setup", start, err)
+	if err != nil {
+		e.fail(err)
+		return err
+	}
+	if e.kernel.broken != nil {
+		e.logger.Info("firewall can be written again")
+	}
+	e.kernel.broken, e.kernel.suspect = nil, false
+	e.setTrouble(nil)
+	return nil
+}
+
+// elementsWanted yields what the kernel should hold.
+func (e *Enforcer) elementsWanted(yield func(nft.Element) bool) {
+	now := time.Now()
+	for slot := range e.list.slots(0) {
+		entry := e.list.at(slot)
+		if entry.flags&flagNet != 0 {
+			continue
+		}
+		p := entry.key.prefix()
+		if left := e.timeLeft(p, now); left > 0 && !yield(nft.Element{Prefix: p, Timeout: left}) {
+			return
+		}
+	}
+	for p := range e.list.pieces.All() {
+		if _, twice := e.list.find(p); twice && e.hashed(p) {
+			continue
+		}
+		if left := e.timeLeft(p, now); left > 0 && !yield(nft.Element{Prefix: p, Timeout: left}) {
+			return
+		}
+	}
+}
+
+// hashed reports whether p has a block of its own in a hash set.
+func (e *Enforcer) hashed(p netip.Prefix) bool {
+	entry, ok := e.list.find(p)
+	return ok && entry.flags&flagNet == 0
+}

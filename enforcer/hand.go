@@ -1,0 +1,422 @@
+package enforcer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/gaissmai/bart"
+
+	"uppercut/enforcer/ledger"
+)
+
+// What operators do. Each returns when it is in the kernel and in the ledger,
+// and is in the audit log then.
+
+// ErrStopped says that Run has ended.
+var ErrStopped = errors.New("enforcer has stopped")
+
+// The actions in the audit log.
+const (
+	ActionBlock    = "block"
+	ActionUnblock  = "unblock"
+	ActionAllow    = "allow"
+	ActionDisallow = "disallow"
+	ActionFlush    = "flush"
+	ActionResume   = "resume"
+	ActionRepair   = "repair"
+)
+
+// maxAuditPrefixes is how many prefixes an audit entry names.
+const maxAuditPrefixes = 20
+
+// Audit is an entry of the audit log.
+type Audit = ledger.Audit
+
+// AllowEntry is an entry of the allow list that operators keep.
+type AllowEntry = ledger.Allow
+
+// do runs f on Run's goroutine, after all that was asked for before, and waits
+// until what it wrote is in the ledger.
+func (e *Enforcer) do(ctx context.Context, f func() error) error {
+	done := make(chan error, 1)
+	taken := e.queue.command(func() {
+		err := f()
+		e.journal.settle(func(saved error) { done <- errors.Join(err, saved) })
+	})
+	if !taken {
+		return ErrStopped
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// kernelError is why the last write did not reach the kernel.
+func (e *Enforcer) kernelError() error {
+	if e.kernel.broken == nil {
+		return nil
+	}
+	return explain(e.kernel.broken)
+}
+
+func (e *Enforcer) record(action, author, note string, ps []netip.Prefix) {
+	e.journal.note(Audit{
+		Time: time.Now(), Action: action, Author: author, Note: note,
+		Prefixes: slices.Clone(ps[:min(len(ps), maxAuditPrefixes)]), Count: len(ps),
+	})
+}
+
+// BlockNow blocks until until, by hand, and returns when the blocks are in the
+// kernel and in the ledger. What is exempt comes back with its cause.
+func (e *Enforcer) BlockNow(ctx context.Context, author, note string, until time.Time, ps ...netip.Prefix) (refused []Refusal, err error) {
+	now := time.Now()
+	blocks := make(map[netip.Prefix]Block, len(ps))
+	for _, p := range ps {
+		p, ok := canonical(p)
+		if !ok {
+			return nil, fmt.Errorf("block %v: not a prefix", p)
+		}
+		blocks[p] = Block{Prefix: p, At: now, Until: until, Rule: Manual, Author: author, Note: note}
+	}
+	err = e.do(ctx, func() error {
+		refused = e.enforceAll(blocks)
+		e.record(ActionBlock, author, note, slices.Collect(maps.Keys(blocks)))
+		return e.kernelError()
+	})
+	return refused, err
+}
+
+// Unblock removes the blocks of exactly these prefixes; it returns those that
+// were blocked, when they are gone from the kernel and the ledger.
+func (e *Enforcer) Unblock(ctx context.Context, author, note string, ps ...netip.Prefix) (lifted []netip.Prefix, err error) {
+	wanted := canonicals(ps)
+	err = e.do(ctx, func() error {
+		lifted = e.unblock(wanted, causeManual)
+		e.record(ActionUnblock, author, note, lifted)
+		return e.kernelError()
+	})
+	return lifted, err
+}
+
+func canonicals(ps []netip.Prefix) []netip.Prefix {
+	out := make([]netip.Prefix, 0, len(ps))
+	for _, p := range ps {
+		if p, ok := canonical(p); ok {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// unblock lifts blocks and tells the kernel.
+func (e *Enforcer) unblock(ps []netip.Prefix, cause string) (lifted []netip.Prefix) {
+	blocks, touched := e.lift(ps, cause)
+	e.write(touched)
+	for _, b := range blocks {
+		lifted = append(lifted, b.Prefix)
+	}
+	e.journal.settle(func(error) {
+		for _, b := range blocks {
+			e.logger.Info("unblock", "prefix", b.Prefix, "cause", cause, "id", b.ID)
+		}
+	})
+	return lifted
+}
+
+// Allow adds to the allow list: what it names is never blocked, and what of it
+// is blocked is lifted. An entry of the same prefix is replaced.
+func (e *Enforcer) Allow(ctx context.Context, a AllowEntry) (lifted []netip.Prefix, err error) {
+	p, ok := canonical(a.Prefix)
+	if !ok {
+		return nil, fmt.Errorf("allow %v: not a prefix", a.Prefix)
+	}
+	a.Prefix = p
+	if a.Since.IsZero() {
+		a.Since = time.Now()
+	}
+	err = e.do(ctx, func() error {
+		e.mu.Lock()
+		e.allowed[p] = a
+		e.exempt.Insert(p, struct{}{})
+		touched := e.list.addHole(p)
+		e.mu.Unlock()
+		e.journal.setAllow(p, &a)
+		e.write(touched)
+		lifted = e.unblock(e.within(p), causeAllowed)
+		e.record(ActionAllow, a.Author, a.Note, []netip.Prefix{p})
+		return e.kernelError()
+	})
+	return lifted, err
+}
+
+// within returns the blocked prefixes that lie in p.
+func (e *Enforcer) within(p netip.Prefix) (ps []netip.Prefix) {
+	for slot := range e.list.slots(0) {
+		q := e.list.at(slot).key.prefix()
+		if q.Bits() >= p.Bits() && p.Contains(q.Addr()) {
+			ps = append(ps, q)
+		}
+	}
+	return ps
+}
+
+// Disallow removes entries of exactly these prefixes from the allow list that
+// operators keep; it returns those that were in it. What Options exempts
+// stays exempt.
+func (e *Enforcer) Disallow(ctx context.Context, author, note string, ps ...netip.Prefix) (removed []netip.Prefix, err error) {
+	wanted := canonicals(ps)
+	err = e.do(ctx, func() error {
+		removed = e.disallow(wanted)
+		e.record(ActionDisallow, author, note, removed)
+		return e.kernelError()
+	})
+	return removed, err
+}
+
+func (e *Enforcer) disallow(ps []netip.Prefix) (removed []netip.Prefix) {
+	var touched []netip.Prefix
+	e.mu.Lock()
+	for _, p := range ps {
+		if _, ok := e.allowed[p]; !ok {
+			continue
+		}
+		removed = append(removed, p)
+		delete(e.allowed, p)
+		e.journal.setAllow(p, nil)
+		e.exempt.Delete(p)
+		touched = append(touched, e.list.removeHole(p)...)
+	}
+	e.mu.Unlock()
+	e.write(touched)
+	return removed
+}
+
+// expireAllowed ends entries of the allow list.
+func (e *Enforcer) expireAllowed(now time.Time) {
+	var ended []netip.Prefix
+	for p, a := range e.allowed {
+		if !a.Until.IsZero() && !a.Until.After(now) {
+			ended = append(ended, p)
+		}
+	}
+	if len(ended) > 0 {
+		e.disallow(ended)
+		e.journal.settle(func(error) {})
+		e.logger.Info("allow entries have ended", "prefixes", ended)
+	}
+}
+
+// Allowed yields the allow list that operators keep, in no order.
+func (e *Enforcer) Allowed() iter.Seq[AllowEntry] {
+	e.mu.RLock()
+	list := slices.Collect(maps.Values(e.allowed))
+	e.mu.RUnlock()
+	return slices.Values(list)
+}
+
+// Recheck asks Options.Exempt and Options.Holes again and lifts the blocks that
+// have become exempt: of every block, or with added of those that overlap one
+// of these.
+func (e *Enforcer) Recheck(ctx context.Context, added ...netip.Prefix) error {
+	return e.do(ctx, func() error {
+		var exempt, touched []netip.Prefix
+		fresh := map[netip.Prefix]bool{}
+		for p := range e.overlapping(added) {
+			holes, cause := e.exemption(p)
+			if cause != "" {
+				exempt = append(exempt, p)
+			}
+			for _, hole := range holes {
+				fresh[hole] = true
+			}
+		}
+		e.mu.Lock()
+		if len(added) == 0 {
+			touched = e.closeHoles(fresh)
+		}
+		for p := range fresh {
+			touched = append(touched, e.list.addHole(p)...)
+		}
+		e.mu.Unlock()
+		e.write(touched)
+		e.unblock(exempt, causeAllowed)
+		return e.kernelError()
+	})
+}
+
+// overlapping yields the blocked prefixes that overlap one of ps, all without.
+func (e *Enforcer) overlapping(ps []netip.Prefix) iter.Seq[netip.Prefix] {
+	var wanted bart.Lite
+	for _, p := range canonicals(ps) {
+		wanted.Insert(p)
+	}
+	return func(yield func(netip.Prefix) bool) {
+		for slot := range e.list.slots(0) {
+			p := e.list.at(slot).key.prefix()
+			if (len(ps) == 0 || wanted.OverlapsPrefix(p)) && !yield(p) {
+				return
+			}
+		}
+	}
+}
+
+// closeHoles takes back the holes that are neither in keep nor on the allow
+// list, and returns what the kernel must be told.
+func (e *Enforcer) closeHoles(keep map[netip.Prefix]bool) (touched []netip.Prefix) {
+	for p := range e.list.holes.Clone().All() {
+		if _, allowed := e.allowed[p]; !allowed && !keep[p] {
+			touched = append(touched, e.list.removeHole(p)...)
+		}
+	}
+	return touched
+}
+
+// Flush removes the table and touches nothing else, and writes none until
+// Resume or the next start. The list and the ledger stay, and go on, unless
+// forget is set.
+func (e *Enforcer) Flush(ctx context.Context, author, note string, forget bool) error {
+	return e.do(ctx, func() error {
+		e.mu.Lock()
+		e.suspended = true
+		e.mu.Unlock()
+		e.metrics.suspended.Set(1)
+		e.record(ActionFlush, author, note, nil)
+		e.logger.Warn("firewall flushed and suspended", "author", author, "note", note, "forget", forget)
+		if forget {
+			e.unblock(e.everything(), causeFlushed)
+		}
+		if e.firewall == nil {
+			return nil
+		}
+		start := time.Now()
+		err := e.firewall.Remove()
+		e.metrics.observe("flush", start, err)
+		e.setTrouble(ErrSuspended)
+		if err != nil {
+			return explain(err)
+		}
+		return nil
+	})
+}
+
+func (e *Enforcer) everything() (ps []netip.Prefix) {
+	for slot := range e.list.slots(0) {
+		ps = append(ps, e.list.at(slot).key.prefix())
+	}
+	return ps
+}
+
+// Resume ends what Flush began: the list is in the kernel when it returns.
+func (e *Enforcer) Resume(ctx context.Context, author, note string) error {
+	return e.do(ctx, func() error {
+		e.mu.Lock()
+		e.suspended = false
+		e.mu.Unlock()
+		e.metrics.suspended.Set(0)
+		e.record(ActionResume, author, note, nil)
+		e.logger.Info("firewall resumed", "author", author, "note", note)
+		if e.firewall == nil {
+			return nil
+		}
+		if err := e.rebuild(); err != nil {
+			return explain(err)
+		}
+		return nil
+	})
+}
+
+// AuditLog yields the audit log, newest first.
+func (e *Enforcer) AuditLog() iter.Seq2[Audit, error] {
+	return func(yield func(Audit, error) bool) {
+		if e.journal.ledger == nil {
+			return
+		}
+		if err := e.journal.ledger.Audit(func(a Audit) bool { return yield(a, nil) }); err != nil {
+			yield(Audit{}, err)
+		}
+	}
+}
+
+// History yields the blocks of the last Config.History, those that have ended
+// included, newest first, with their evidence.
+func (e *Enforcer) History() iter.Seq2[Block, error] {
+	return func(yield func(Block, error) bool) {
+		if e.journal.ledger == nil {
+			return
+		}
+		err := e.journal.ledger.History(func(r ledger.Block) bool {
+			b := blockOf(r)
+			return yield(b, errors.Join(evidence(r.Detail, &b)))
+		})
+		if err != nil {
+			yield(Block{}, err)
+		}
+	}
+}
+
+// WithEvidence returns b with its evidence, as far as the ledger still has it.
+func (e *Enforcer) WithEvidence(b Block) (Block, error) {
+	if e.journal.ledger == nil {
+		return b, nil
+	}
+	detail, err := e.journal.ledger.Detail(b.ID)
+	if err != nil {
+		return b, err
+	}
+	err = evidence(detail, &b)
+	return b, err
+}
+
+func evidence(detail json.RawMessage, b *Block) error {
+	if len(detail) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(detail, &b.Evidence); err != nil {
+		return fmt.Errorf("evidence of block %d: %w", b.ID, err)
+	}
+	return nil
+}
+
+// SeenAfterBlock says that a line about a at time t has turned up. If a was
+// blocked longer than the grace period before t, its packets come around the
+// gateway: the block is marked, and counted once. It may be called for every
+// line.
+func (e *Enforcer) SeenAfterBlock(a netip.Addr, t time.Time) {
+	if !a.IsValid() {
+		return
+	}
+	e.mu.RLock()
+	slot, ok := e.list.lookup(a, t.UnixNano())
+	late := ok && e.list.at(slot).flags&(flagSeen|flagObserved) == 0 &&
+		t.UnixNano() > e.list.at(slot).at+int64(e.config.SeenGrace)
+	e.mu.RUnlock()
+	if late {
+		e.queue.command(func() { e.markSeen(a, t) })
+	}
+}
+
+func (e *Enforcer) markSeen(a netip.Addr, t time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	slot, ok := e.list.lookup(a, t.UnixNano())
+	if !ok || e.list.at(slot).flags&flagSeen != 0 {
+		return
+	}
+	e.list.at(slot).flags |= flagSeen
+	e.metrics.seen.Inc()
+	e.logger.Warn("blocked source still reaches a mail host: its packets do not come through this gateway",
+		"addr", a, "prefix", e.list.at(slot).key.prefix())
+}
+
+func formatID(id uint64) string { return strconv.FormatUint(id, 10) }

@@ -1,0 +1,234 @@
+package enforcer
+
+import (
+	"math"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"uppercut/enforcer/nft"
+)
+
+// The values of the cause label of the unblocks and the suppressed blocks.
+const (
+	causeExpired   = "expired"
+	causeManual    = "manual"
+	causeAllowed   = "allowlisted"
+	causeReplaced  = "replaced"
+	causeFlushed   = "flushed"
+	causeCapacity  = "capacity"
+	causeAllowlist = "allowlist"
+	causeOwn       = "own_address"
+	causeBlocked   = "already_blocked"
+	causeDryRun    = "dry_run"
+	causeSetFull   = "set_full"
+	causeRunOut    = "run_out"
+	causeError     = "error"
+)
+
+var (
+	suppressions = []string{causeAllowlist, causeOwn, causeBlocked, causeDryRun, causeSetFull, causeRunOut, causeError}
+
+	families   = [2]string{"ipv4", "ipv6"}
+	kinds      = [2]string{"address", "network"}
+	driftKinds = []string{"table", "chain", "rules", "set", "counter", "missing", "unexpected", "timeout"}
+	operations = []string{"add", "delete", "list", "flush", "setup"}
+)
+
+// metrics are what the package counts. State that lives elsewhere is read at
+// scrape, see collector.
+type metrics struct {
+	blocks        *prometheus.CounterVec
+	unblocks      *prometheus.CounterVec
+	suppressed    *prometheus.CounterVec
+	blockDuration prometheus.Histogram
+	eventAge      prometheus.Histogram
+	operations    *prometheus.CounterVec
+	failures      *prometheus.CounterVec
+	duration      *prometheus.HistogramVec
+	drift         *prometheus.CounterVec
+	driftElements *prometheus.GaugeVec
+	repairs       prometheus.Counter
+	reconciles    prometheus.Counter
+	reconciled    prometheus.Gauge
+	verified      prometheus.Counter
+	suspended     prometheus.Gauge
+	seen          prometheus.Counter
+	saved         prometheus.Gauge
+	saveFailures  prometheus.Counter
+	ledgerOK      prometheus.Gauge
+}
+
+func newMetrics(r prometheus.Registerer) *metrics {
+	f := factory{r}
+	m := &metrics{
+		blocks:        f.counters("blocks_total", "Addresses blocked; rule is manual for operator blocks.", "rule", "family"),
+		unblocks:      f.counters("unblocks_total", "Blocks removed; cause is expired, manual, allowlisted, replaced, flushed or capacity.", "cause"),
+		suppressed:    f.counters("blocks_suppressed_total", "Decisions to block that were not carried out, by cause.", "cause"),
+		blockDuration: f.histogram("block_duration_seconds", "Time from receipt of the deciding log line to the kernel's acknowledgement of the block."),
+		eventAge:      f.histogram("block_event_age_seconds", "Time from the deciding log line's own timestamp to the kernel's acknowledgement."),
+		operations:    f.counters("firewall_operations_total", "Netlink operations: add, delete, list, flush or setup.", "operation"),
+		failures:      f.counters("firewall_operation_failures_total", "Netlink operations that failed.", "operation"),
+		duration:      f.histograms("firewall_operation_duration_seconds", "Duration of netlink operations.", "operation"),
+		drift:         f.counters("firewall_drift_total", "Differences found between the firewall and what it should be: objects changed or removed by others, elements missing, unexpected or with another timeout.", "kind"),
+		driftElements: f.gauges("firewall_drift_elements", "Differences found by the last reconcile; kind is missing or unexpected.", "kind"),
+		repairs:       f.counter("firewall_repairs_total", "Times that the firewall was put right after others had changed it."),
+		reconciles:    f.counter("firewall_reconciles_total", "Completed reconcile runs."),
+		reconciled:    f.gauge("firewall_last_reconcile_timestamp_seconds", "Time of the last completed reconcile."),
+		verified:      f.counter("firewall_elements_verified_total", "Elements that were asked for one by one."),
+		suspended:     f.gauge("firewall_suspended", "1 when an operator has flushed the firewall and not resumed."),
+		seen:          f.counter("seen_after_block_total", "Blocked sources that still turned up in the logs after the grace period: their packets come around the gateway."),
+		saved:         f.gauge("ledger_last_save_timestamp_seconds", "Time of the last successful save of blocks."),
+		saveFailures:  f.counter("ledger_save_failures_total", "Failed saves of blocks."),
+		ledgerOK:      f.gauge("ledger_saving", "1 when blocks are saved; 0 when they are enforced but would not survive a restart."),
+	}
+	m.preset()
+	return m
+}
+
+// preset makes the known label values start at 0.
+func (m *metrics) preset() {
+	for _, c := range []string{causeExpired, causeManual, causeAllowed, causeReplaced, causeFlushed, causeCapacity} {
+		m.unblocks.WithLabelValues(c)
+	}
+	for _, c := range suppressions {
+		m.suppressed.WithLabelValues(c)
+	}
+	for _, o := range operations {
+		m.operations.WithLabelValues(o)
+		m.failures.WithLabelValues(o)
+		m.duration.WithLabelValues(o)
+	}
+	for _, k := range driftKinds {
+		m.drift.WithLabelValues(k)
+	}
+	for _, k := range []string{"missing", "unexpected"} {
+		m.driftElements.WithLabelValues(k)
+	}
+	for _, f := range families {
+		m.blocks.WithLabelValues(Manual, f)
+	}
+}
+
+// observe counts one netlink operation on n elements.
+func (m *metrics) observe(operation string, start time.Time, err error) {
+	m.operations.WithLabelValues(operation).Inc()
+	m.duration.WithLabelValues(operation).Observe(time.Since(start).Seconds())
+	if err != nil {
+		m.failures.WithLabelValues(operation).Inc()
+	}
+}
+
+// factory makes registered metrics; with a nil registerer they only count.
+type factory struct{ r prometheus.Registerer }
+
+func register[C prometheus.Collector](f factory, c C) C {
+	if f.r != nil {
+		f.r.MustRegister(c)
+	}
+	return c
+}
+
+const namespace = "uppercut"
+
+func (f factory) counter(name, help string) prometheus.Counter {
+	return register(f, prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}))
+}
+
+func (f factory) counters(name, help string, labels ...string) *prometheus.CounterVec {
+	return register(f, prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels))
+}
+
+func (f factory) gauge(name, help string) prometheus.Gauge {
+	return register(f, prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}))
+}
+
+func (f factory) gauges(name, help string, labels ...string) *prometheus.GaugeVec {
+	return register(f, prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, labels))
+}
+
+func (f factory) histogram(name, help string) prometheus.Histogram {
+	return register(f, prometheus.NewHistogram(histogramOpts(name, help)))
+}
+
+func (f factory) histograms(name, help string, labels ...string) *prometheus.HistogramVec {
+	return register(f, prometheus.NewHistogramVec(histogramOpts(name, help), labels))
+}
+
+// histogramOpts asks for both forms: buckets from 0.1 ms to a day, a factor of
+// about 4 apart, and native ones.
+func histogramOpts(name, help string) prometheus.HistogramOpts {
+	return prometheus.HistogramOpts{
+		Namespace: namespace, Name: name, Help: help,
+		Buckets:                         []float64{.0001, .0005, .001, .0025, .005, .01, .05, .25, 1, 5, 30, 300, 3600, 86400},
+		NativeHistogramBucketFactor:     1.1,
+		NativeHistogramMaxBucketNumber:  160,
+		NativeHistogramMinResetDuration: time.Hour,
+	}
+}
+
+// collector reads at scrape what has an owner elsewhere: the list, and the
+// kernel's counters and element counts, a few dozen bytes however many
+// elements there are.
+type collector struct {
+	e *Enforcer
+
+	active, firing, packets, bytes, elements, capacity, waiting *prometheus.Desc
+}
+
+func newCollector(e *Enforcer) *collector {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc(namespace+"_"+name, help, labels, nil)
+	}
+	return &collector{
+		e:        e,
+		active:   desc("blocks_active", "Blocks in force; kind is address or network.", "family", "kind"),
+		firing:   desc("firewall_enforcing", "1 when table, sets and the rules that use them were all found at the last check.", "family"),
+		packets:  desc("firewall_dropped_packets_total", "Packets dropped by the block rules (nftables counters).", "family"),
+		bytes:    desc("firewall_dropped_bytes_total", "Bytes dropped by the block rules (nftables counters).", "family"),
+		elements: desc("firewall_set_elements", "Elements in the nftables set, as the kernel reports it.", "set"),
+		capacity: desc("firewall_set_capacity", "Size limit of the nftables set.", "set"),
+		waiting:  desc("firewall_queue_length", "Blocks and commands waiting to be written to the firewall."),
+	}
+}
+
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{c.active, c.firing, c.packets, c.bytes, c.elements, c.capacity, c.waiting} {
+		ch <- d
+	}
+}
+
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	}
+	active := c.e.active()
+	enforcing := 0.0
+	if c.e.Enforcing() {
+		enforcing = 1
+	}
+	for f, family := range families {
+		for k, kind := range kinds {
+			gauge(c.active, float64(active[f][k]), family, kind)
+		}
+		gauge(c.firing, enforcing, family)
+	}
+	gauge(c.waiting, float64(c.e.queue.len()))
+	if c.e.firewall == nil {
+		return
+	}
+	for i, n := range c.e.elements() {
+		if n >= 0 {
+			gauge(c.elements, float64(n), nft.Sets[i])
+		}
+		gauge(c.capacity, float64(c.e.capacity(i)), nft.Sets[i])
+	}
+	drops := c.e.drops()
+	for f, family := range families {
+		ch <- prometheus.MustNewConstMetric(c.packets, prometheus.CounterValue, float64(drops[f].Packets), family)
+		ch <- prometheus.MustNewConstMetric(c.bytes, prometheus.CounterValue, float64(drops[f].Bytes), family)
+	}
+}
+
+// seconds is d in seconds, 0 at least.
+func seconds(d time.Duration) float64 { return math.Max(0, d.Seconds()) }

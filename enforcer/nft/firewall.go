@@ -1,0 +1,339 @@
+package nft
+
+import (
+	"errors"
+	"iter"
+	"net/netip"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Firewall writes and reads our table.
+type Firewall struct {
+	config Config
+	write  *socket // transactions
+	read   *socket // questions
+	// expected is the layout as the kernel showed it right after we made it;
+	// guarded by write.mu, as is generation.
+	expected   Layout
+	generation uint32
+}
+
+// Drops is what one family's rules have dropped.
+type Drops struct{ Packets, Bytes uint64 }
+
+// Refusal is an element that the kernel does not take.
+type Refusal struct {
+	Element
+	Err error
+}
+
+// Open opens the sockets. It needs no privilege and changes nothing.
+func Open(c Config) (*Firewall, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	write, err := dial(c.NetNS)
+	if err != nil {
+		return nil, err
+	}
+	read, err := dial(c.NetNS)
+	if err != nil {
+		return nil, errors.Join(err, write.close())
+	}
+	return &Firewall{config: c, write: write, read: read}, nil
+}
+
+// Close closes the sockets and leaves the kernel's objects as they are.
+func (f *Firewall) Close() error { return errors.Join(f.write.close(), f.read.close()) }
+
+// Config returns what Open was given.
+func (f *Firewall) Config() Config { return f.config }
+
+// Port is the netlink port that our transactions come from.
+func (f *Firewall) Port() uint32 { return f.write.conn.PID() }
+
+// Replace makes the table anew with these elements, in one transaction: at no
+// time is less in force than before or after. The counters go on from where
+// they are. A kernel without the memory for so large a transaction gets the
+// layout first and the elements in pieces.
+//
+// It returns os.ErrPermission without CAP_NET_ADMIN.
+func (f *Firewall) Replace(elems iter.Seq[Element]) error {
+	f.write.mu.Lock()
+	defer f.write.mu.Unlock()
+	sets := f.sort(elems)
+	for range 3 {
+		before, err := f.write.generation()
+		if err != nil {
+			return err
+		}
+		if err := f.replace(sets); err != nil {
+			return err
+		}
+		layout, err := f.write.layout(f.config)
+		if err != nil {
+			return err
+		}
+		f.expected = layout
+		if f.generation, err = f.write.generation(); err != nil {
+			return err
+		}
+		if f.generation == before+1 {
+			return nil // nobody else wrote while we did: what we saw is ours
+		}
+	}
+	return nil
+}
+
+// sort divides elements by set.
+func (f *Firewall) sort(elems iter.Seq[Element]) (sets [4][]Element) {
+	for el := range elems {
+		i := f.config.setIndex(el.Prefix)
+		sets[i] = append(sets[i], el)
+	}
+	return sets
+}
+
+func (f *Firewall) replace(sets [4][]Element) error {
+	s := f.write
+	drops, err := s.drops()
+	if err != nil {
+		return err
+	}
+	err = f.transact(func() error {
+		if err := f.config.encodeLayout(&s.enc, drops); err != nil {
+			return err
+		}
+		for i, elems := range sets {
+			f.config.encodeElements(&s.enc, unix.NFT_MSG_NEWSETELEM, i, elems)
+		}
+		return nil
+	})
+	s.enc.buf = nil // it was large
+	if !tooLarge(err) {
+		return err
+	}
+	return f.replaceInPieces(sets, drops)
+}
+
+func (f *Firewall) replaceInPieces(sets [4][]Element, drops [2]Drops) error {
+	if err := f.transact(func() error { return f.config.encodeLayout(&f.write.enc, drops) }); err != nil {
+		return err
+	}
+	for i, elems := range sets {
+		for piece := range slices.Chunk(elems, maxInterval) {
+			err := f.transact(func() error {
+				f.config.encodeElements(&f.write.enc, unix.NFT_MSG_NEWSETELEM, i, piece)
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Apply sets elements and their remaining time, or removes those without a
+// timeout, whether they are there or not; at most MaxBatch. It is one
+// transaction, or several when the kernel refuses one: then those that it
+// refuses alone are returned, and the rest is in force. An error means that
+// nothing can be said of any of them.
+//
+// In an interval set, what is removed makes room for what is set.
+func (f *Firewall) Apply(elems []Element) ([]Refusal, error) {
+	f.write.mu.Lock()
+	defer f.write.mu.Unlock()
+	slices.SortStableFunc(elems, func(a, b Element) int { return rank(a) - rank(b) })
+	return f.apply(elems)
+}
+
+func rank(e Element) int {
+	if e.Timeout <= 0 {
+		return 0
+	}
+	return 1
+}
+
+func (f *Firewall) apply(elems []Element) ([]Refusal, error) {
+	if len(elems) == 0 {
+		return nil, nil
+	}
+	err := f.change(elems)
+	switch {
+	case err == nil:
+		return nil, nil
+	case !refusesElement(err) && !tooLarge(err):
+		return nil, err
+	case len(elems) == 1:
+		return []Refusal{{elems[0], err}}, nil
+	}
+	half := len(elems) / 2
+	first, err := f.apply(elems[:half])
+	if err != nil {
+		return nil, err
+	}
+	second, err := f.apply(elems[half:])
+	return append(first, second...), err
+}
+
+// change is one transaction. An interval can run out between being asked for
+// and being deleted, so it is tried again once.
+func (f *Firewall) change(elems []Element) error {
+	set, gone := f.partition(elems)
+	var err error
+	for range 2 {
+		var present [4][]Element
+		if present, err = f.present(elems); err != nil {
+			return err
+		}
+		err = f.transact(func() error { f.encodeChanges(set, gone, present); return nil })
+		if err == nil {
+			f.generation++
+		}
+		if !errors.Is(err, unix.ENOENT) {
+			return err
+		}
+	}
+	return err
+}
+
+// present returns the intervals among elems that the kernel has. Hash sets
+// need not be asked, see encodeChanges. Where one that goes and one that comes
+// start at the same address, it is the former that is there.
+func (f *Firewall) present(elems []Element) (present [4][]Element, err error) {
+	var ps []netip.Prefix
+	starts := map[netip.Addr]bool{}
+	for _, el := range elems { // those that go come first
+		if f.config.setIndex(el.Prefix) >= firstInterval && !starts[el.Prefix.Addr()] {
+			starts[el.Prefix.Addr()] = true
+			ps = append(ps, el.Prefix)
+		}
+	}
+	for chunk := range slices.Chunk(ps, maxAsked) {
+		left, err := f.write.remaining(f.config, chunk)
+		if err != nil {
+			return present, err
+		}
+		for i, p := range chunk {
+			if left[i] > 0 {
+				set := f.config.setIndex(p)
+				present[set] = append(present[set], Element{Prefix: p})
+			}
+		}
+	}
+	return present, nil
+}
+
+// encodeChanges refreshes elements by adding, deleting and adding: adding one
+// that is there does not move its timeout before Linux 6.12, deleting one that
+// is not there fails the batch, and either can change while we speak. An
+// interval set does not take that (its tree confuses the generations of one
+// key), so there what is known to be present goes, and then the new comes.
+func (f *Firewall) encodeChanges(set, gone, present [4][]Element) {
+	e := &f.write.enc
+	for i := range firstInterval {
+		for _, elems := range [][]Element{gone[i], set[i]} {
+			f.config.encodeElements(e, unix.NFT_MSG_NEWSETELEM, i, elems)
+			f.config.encodeElements(e, unix.NFT_MSG_DELSETELEM, i, elems)
+		}
+		f.config.encodeElements(e, unix.NFT_MSG_NEWSETELEM, i, set[i])
+	}
+	for i := firstInterval; i < len(Sets); i++ {
+		f.config.encodeElements(e, unix.NFT_MSG_DELSETELEM, i, present[i])
+		f.config.encodeElements(e, unix.NFT_MSG_NEWSETELEM, i, set[i])
+	}
+}
+
+func (f *Firewall) partition(elems []Element) (set, gone [4][]Element) {
+	for _, el := range elems {
+		i := f.config.setIndex(el.Prefix)
+		if el.Timeout > 0 {
+			set[i] = append(set[i], el)
+		} else {
+			gone[i] = append(gone[i], el)
+		}
+	}
+	return set, gone
+}
+
+// transact sends one batch. The caller holds write.mu.
+func (f *Firewall) transact(encode func() error) error {
+	e := &f.write.enc
+	e.reset()
+	e.beginBatch()
+	if err := encode(); err != nil {
+		return err
+	}
+	if !e.askLast() {
+		return nil // nothing to say
+	}
+	e.endBatch()
+	return f.write.commit()
+}
+
+// Remove removes our table and nothing else.
+func (f *Firewall) Remove() error {
+	f.write.mu.Lock()
+	defer f.write.mu.Unlock()
+	err := f.transact(func() error {
+		encodeTable(&f.write.enc, unix.NFT_MSG_NEWTABLE)
+		encodeTable(&f.write.enc, unix.NFT_MSG_DELTABLE)
+		return nil
+	})
+	f.expected = Layout{}
+	return err
+}
+
+// Drops reads the counters; they are 0 where there is no table.
+func (f *Firewall) Drops() ([2]Drops, error) {
+	f.read.mu.Lock()
+	defer f.read.mu.Unlock()
+	return f.read.drops()
+}
+
+// Remaining asks for single elements and returns the time that each has left,
+// 0 for those that are not in force. It costs a look-up an element.
+func (f *Firewall) Remaining(ps []netip.Prefix) ([]time.Duration, error) {
+	f.read.mu.Lock()
+	defer f.read.mu.Unlock()
+	left := make([]time.Duration, 0, len(ps))
+	for chunk := range slices.Chunk(ps, maxAsked) {
+		got, err := f.read.remaining(f.config, chunk)
+		if err != nil {
+			return nil, err
+		}
+		left = append(left, got...)
+	}
+	return left, nil
+}
+
+// refusesElement reports whether the kernel found fault with an element, not
+// with us or itself.
+func refusesElement(err error) bool {
+	for _, e := range []unix.Errno{unix.EINVAL, unix.EEXIST, unix.ENFILE, unix.ENOSPC, unix.ERANGE, unix.EOPNOTSUPP, unix.EBUSY, unix.E2BIG} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// Full reports whether err is the kernel's refusal to put more into a set.
+func Full(err error) bool { return errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOSPC) }
+
+func tooLarge(err error) bool {
+	return errors.Is(err, unix.EMSGSIZE) || errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM)
+}
+
+// List returns the elements of one set and the time that they have left, a
+// very long one for those without a timeout. Its cost grows with the square of
+// the set: keep to 100,000 elements.
+func (f *Firewall) List(set string) ([]Element, error) {
+	f.read.mu.Lock()
+	defer f.read.mu.Unlock()
+	return f.read.list(f.config, indexOf(set))
+}

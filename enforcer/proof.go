@@ -1,0 +1,618 @@
+package enforcer
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"uppercut/enforcer/nft"
+)
+
+// The proof that the kernel does what the list says. Three things watch, each
+// for what the others might miss: the kernel's announcements of what others
+// do, the generation number of the ruleset, and single elements asked for at a
+// steady pace. What is found is put right at once: changed elements one by
+// one, everything else by writing the whole table anew in one transaction.
+
+// adoptLimit is the largest set that is listed for the sake of foreign
+// elements.
+const adoptLimit = 100_000
+
+// Drift is a difference between kernel and list that was found and repaired.
+type Drift struct {
+	Time    time.Time `json:"time"`
+	Kinds   []string  `json:"kinds"` // table, chain, rules, set, counter, missing, unexpected, timeout
+	Process string    `json:"process,omitempty"`
+	PID     uint32    `json:"pid,omitempty"`
+}
+
+const keptDrifts = 20
+
+// takeOver makes the kernel agree with the list at the start.
+func (e *Enforcer) takeOver() error {
+	if e.journal.ledger == nil || e.config.Foreign == ForeignAdopt {
+		e.adoptAll()
+	}
+	if err := e.rebuild(); err != nil {
+		return err
+	}
+	return nil
+}
+
+// adoptAll takes what is in our sets into the list.
+func (e *Enforcer) adoptAll() {
+	for _, set := range nft.Sets {
+		elems, err := e.firewall.List(set)
+		if err != nil {
+			continue // no such set: nothing to adopt
+		}
+		e.adopt(elems)
+	}
+}
+
+// adoptedForever stands for the time of an element that has no end.
+const adoptedForever = 10 * 365 * 24 * time.Hour
+
+// adopt makes blocks by hand of elements that the list does not know.
+func (e *Enforcer) adopt(elems []nft.Element) {
+	now := time.Now()
+	for _, el := range elems {
+		if _, cause := e.exemption(el.Prefix); cause != "" || e.list.want(el.Prefix) > 0 {
+			continue
+		}
+		b := Block{
+			Prefix: el.Prefix, At: now, Until: now.Add(min(el.Timeout, adoptedForever)),
+			Rule: Manual, Author: "nft", Note: "found in the kernel",
+		}
+		e.mu.Lock()
+		e.lastID++
+		b.ID = e.lastID
+		e.insert(&b)
+		e.mu.Unlock()
+		e.journal.put(b)
+		e.metrics.blocks.WithLabelValues(Manual, families[family4]).Inc()
+	}
+}
+
+// watch starts to receive the kernel's announcements.
+func (e *Enforcer) watch(others *sync.WaitGroup) (<-chan nft.Change, func()) {
+	changes := make(chan nft.Change)
+	if e.firewall == nil {
+		return changes, func() {}
+	}
+	w, err := e.firewall.Watch()
+	if err != nil {
+		e.logger.Error("changes of the firewall are not announced, only looked for", "err", err)
+		return changes, func() {}
+	}
+	stop := make(chan struct{})
+	others.Go(func() {
+		for {
+			c, err := w.Next()
+			if err != nil {
+				return
+			}
+			select {
+			case changes <- c:
+			case <-stop:
+				return
+			}
+		}
+	})
+	return changes, func() {
+		close(stop)
+		_ = w.Close()
+	}
+}
+
+// idle reports whether there is no table of ours to look after.
+func (e *Enforcer) idle() bool { return e.firewall == nil || e.suspended }
+
+// changed looks into what somebody else did to our table.
+func (e *Enforcer) changed(c nft.Change) {
+	if e.idle() || e.kernel.broken != nil {
+		return
+	}
+	if c.Layout || c.Intervals || c.Lost {
+		e.inspect(c, c.Intervals)
+		return
+	}
+	var missing, unexpected int
+	left, err := e.firewall.Remaining(c.Elements)
+	if err != nil {
+		e.fail(err)
+		return
+	}
+	for i, p := range c.Elements {
+		switch want := e.list.want(p); {
+		case want > 0 && left[i] == 0:
+			missing++
+		case want == 0 && left[i] > 0:
+			unexpected++
+			if e.config.Foreign == ForeignAdopt {
+				e.adopt([]nft.Element{{Prefix: p, Timeout: left[i]}})
+			}
+		}
+	}
+	e.note(c, map[string]int{"missing": missing, "unexpected": unexpected, "timeout": len(c.Elements) - missing - unexpected})
+	e.write(c.Elements)
+	e.journal.settle(func(error) {})
+}
+
+// check is the regular look at the kernel: has anybody changed anything, and
+// are a few elements what they should be.
+func (e *Enforcer) check() {
+	if e.idle() {
+		return
+	}
+	if e.kernel.broken != nil {
+		if time.Now().After(e.kernel.retryAt) {
+			_ = e.rebuild() // it logs
+		}
+		return
+	}
+	changed, err := e.firewall.Changed()
+	if err != nil {
+		e.fail(err)
+		return
+	}
+	if changed || e.kernel.suspect {
+		e.inspect(nft.Change{}, e.kernel.suspect)
+	}
+	e.sample()
+}
+
+// inspect compares layout and element counts, and rebuilds if they differ or
+// if it must.
+func (e *Enforcer) inspect(c nft.Change, must bool) {
+	start := time.Now()
+	layout, kinds, err := e.firewall.Check()
+	e.metrics.observe("list", start, err)
+	if err != nil {
+		e.fail(err)
+		return
+	}
+	found := map[string]int{}
+	for _, k := range kinds {
+		found[k]++
+	}
+	if len(kinds) == 0 {
+		for kind, n := range e.miscounted(layout.Elements) {
+			found[kind] += n
+		}
+	}
+	if len(found) > 0 || must {
+		e.note(c, found)
+		if found["unexpected"] > 0 && e.config.Foreign == ForeignAdopt {
+			e.adoptSmall(layout.Elements)
+		}
+		_ = e.rebuild() // it logs
+		e.metrics.repairs.Inc()
+	}
+	e.metrics.reconciles.Inc()
+	e.metrics.reconciled.SetToCurrentTime()
+}
+
+func (e *Enforcer) adoptSmall(counts [4]int) {
+	for i, n := range counts {
+		if n > adoptLimit {
+			e.logger.Warn("set is too large to look for foreign elements: they are removed", "set", nft.Sets[i], "elements", n)
+			continue
+		}
+		if elems, err := e.firewall.List(nft.Sets[i]); err == nil {
+			e.adopt(elems)
+		}
+	}
+}
+
+// miscounted compares the kernel's numbers of elements with ours.
+func (e *Enforcer) miscounted(counts [4]int) map[string]int {
+	found := map[string]int{}
+	for i, n := range counts {
+		low, high := e.expected(i)
+		if n >= 0 && n < low {
+			found["missing"] += low - n
+		}
+		if n > high {
+			found["unexpected"] += n - high
+		}
+	}
+	return found
+}
+
+// ending is how far the kernel's clock ticks may be from ours.
+const ending = time.Second
+
+// expected is how many elements set i should have in force: what ends about
+// now may be there or not.
+func (e *Enforcer) expected(i int) (low, high int) {
+	for el := range e.elementsWanted {
+		if nft.Sets[i] != e.firewall.Config().SetOf(el.Prefix) {
+			continue
+		}
+		high++
+		if el.Timeout > ending {
+			low++
+		}
+	}
+	return low, high
+}
+
+// note counts and logs a drift.
+func (e *Enforcer) note(c nft.Change, found map[string]int) {
+	d := Drift{Time: time.Now(), Process: c.Process, PID: c.PID}
+	for _, kind := range driftKinds {
+		if n := found[kind]; n > 0 {
+			d.Kinds = append(d.Kinds, kind)
+			e.metrics.drift.WithLabelValues(kind).Add(float64(n))
+		}
+	}
+	for _, kind := range []string{"missing", "unexpected"} {
+		e.metrics.driftElements.WithLabelValues(kind).Set(float64(found[kind]))
+	}
+	if len(d.Kinds) == 0 {
+		return
+	}
+	e.logger.Warn("firewall was changed by somebody else and is put right", "kinds", d.Kinds, "process", d.Process, "pid", d.PID)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.drift = append(e.drift, d); len(e.drift) > keptDrifts {
+		e.drift = e.drift[1:]
+	}
+}
+
+// tolerance is how far an element's time may be from the list's.
+const tolerance = 2 * time.Second
+
+// sample asks for the next few elements.
+func (e *Enforcer) sample() {
+	n := int(float64(e.config.VerifyRate) * e.config.CheckInterval.Seconds())
+	ps := e.nextSample(n)
+	if len(ps) == 0 {
+		return
+	}
+	wrong, err := e.compare(ps)
+	if err != nil {
+		e.fail(err)
+		return
+	}
+	if len(wrong.Prefixes) > 0 {
+		e.note(nft.Change{}, wrong.Kinds)
+		e.write(wrong.Prefixes)
+		e.metrics.repairs.Inc()
+	}
+}
+
+// nextSample returns up to n prefixes that should be in the kernel, going
+// around the list.
+func (e *Enforcer) nextSample(n int) []netip.Prefix {
+	ps := make([]netip.Prefix, 0, n)
+	for range 2 {
+		for slot := range e.list.slots(e.kernel.asked) {
+			if len(ps) == n {
+				return ps
+			}
+			e.kernel.asked = slot + 1
+			if entry := e.list.at(slot); entry.flags&flagNet == 0 {
+				ps = append(ps, entry.key.prefix())
+			}
+		}
+		if e.kernel.asked == 0 || len(ps) > 0 {
+			break
+		}
+		e.kernel.asked = 0
+	}
+	return ps
+}
+
+// findings are the elements that are not what they should be.
+type findings struct {
+	Kinds    map[string]int
+	Prefixes []netip.Prefix
+}
+
+// compare asks the kernel for elements and compares them with the list.
+func (e *Enforcer) compare(ps []netip.Prefix) (f findings, err error) {
+	f.Kinds = map[string]int{}
+	left, err := e.firewall.Remaining(ps)
+	if err != nil {
+		return f, err
+	}
+	e.metrics.verified.Add(float64(len(ps)))
+	now := time.Now()
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	for i, p := range ps {
+		kind := e.judge(e.timeLeft(p, now), left[i])
+		if kind != "" {
+			f.Kinds[kind]++
+			f.Prefixes = append(f.Prefixes, p)
+		}
+	}
+	return f, nil
+}
+
+// judge compares the time that an element should have left with what it has.
+func (e *Enforcer) judge(want, left time.Duration) string {
+	switch {
+	case want <= ending:
+		return "" // about to end, or lifted since we asked
+	case left == 0:
+		return "missing"
+	case e.config.Extend && left > want:
+		return ""
+	case (left - want).Abs() > tolerance:
+		return "timeout"
+	}
+	return ""
+}
+
+// stillKnocking keeps of the ended blocks those that the kernel has extended,
+// up to the limit, and returns the rest.
+func (e *Enforcer) stillKnocking(ended []netip.Prefix, now time.Time) []netip.Prefix {
+	if !e.config.Extend || e.idle() || len(ended) == 0 {
+		return ended
+	}
+	left, err := e.firewall.Remaining(ended)
+	if err != nil {
+		return ended
+	}
+	rest := ended[:0]
+	for i, p := range ended {
+		b, ok := e.extended(p, left[i], now)
+		if !ok {
+			rest = append(rest, p)
+			continue
+		}
+		e.journal.put(b)
+	}
+	return rest
+}
+
+// extended moves the end of p's block to where the kernel has it.
+func (e *Enforcer) extended(p netip.Prefix, left time.Duration, now time.Time) (Block, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	entry, ok := e.list.find(p)
+	limit := time.Unix(0, entry.at).Add(e.config.ExtendLimit)
+	if !ok || left <= ending || !now.Before(limit) {
+		return Block{}, false
+	}
+	slot := e.list.index[keyOf(p)]
+	b := e.list.block(slot)
+	b.Until = now.Add(left)
+	if b.Until.After(limit) {
+		b.Until = limit
+	}
+	e.list.put(&b)
+	return b, true
+}
+
+// Report is what Verify or Repair found.
+type Report struct {
+	Suspended bool `json:"suspended"`
+	// Checked is how many elements were asked for one by one.
+	Checked int `json:"checked"`
+	// Found counts differences by kind, as in Drift.
+	Found map[string]int `json:"found"`
+	// Prefixes names the first elements that differ.
+	Prefixes []netip.Prefix `json:"prefixes,omitempty"`
+	Took     time.Duration  `json:"took"`
+}
+
+// Sound reports whether the kernel has all that it should have.
+func (r Report) Sound() bool { return !r.Suspended && len(r.Found) == 0 }
+
+const maxReported = 100
+
+// Verify compares the kernel with the list: table, chain, rules, sets, and
+// every element, one by one, which takes some seconds a million. It changes
+// nothing, and blocking goes on meanwhile.
+func (e *Enforcer) Verify(ctx context.Context) (Report, error) {
+	r := Report{Found: map[string]int{}}
+	start := time.Now()
+	defer func() { r.Took = time.Since(start) }()
+	if e.firewall == nil {
+		return r, ErrObserving
+	}
+	e.mu.RLock()
+	r.Suspended = e.suspended
+	e.mu.RUnlock()
+	layout, kinds, err := e.firewall.Check()
+	if err != nil {
+		return r, explain(err)
+	}
+	for _, k := range kinds {
+		r.Found[k]++
+	}
+	if err := e.verifyElements(ctx, &r); err != nil {
+		return r, err
+	}
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if n := e.miscounted(layout.Elements)["unexpected"]; n > 0 {
+		r.Found["unexpected"] = n
+	}
+	return r, nil
+}
+
+// ErrObserving says that there is no firewall to look at.
+var ErrObserving = fmt.Errorf("mode is observe: no firewall is touched")
+
+func (e *Enforcer) verifyElements(ctx context.Context, r *Report) error {
+	var pending []netip.Prefix
+	ask := func() error {
+		f, err := e.compare(pending)
+		if err != nil {
+			return explain(err)
+		}
+		r.Checked += len(pending)
+		for k, n := range f.Kinds {
+			r.Found[k] += n
+		}
+		r.Prefixes = append(r.Prefixes, f.Prefixes[:min(len(f.Prefixes), maxReported-len(r.Prefixes))]...)
+		pending = pending[:0]
+		return ctx.Err()
+	}
+	for p := range e.elementPrefixes() {
+		if pending = append(pending, p); len(pending) == nft.MaxBatch {
+			if err := ask(); err != nil {
+				return err
+			}
+		}
+	}
+	return ask()
+}
+
+// elementPrefixes yields what the kernel should have as elements.
+func (e *Enforcer) elementPrefixes() func(func(netip.Prefix) bool) {
+	return func(yield func(netip.Prefix) bool) {
+		for b := range e.Blocks() {
+			e.mu.RLock()
+			single := e.hashed(b.Prefix)
+			e.mu.RUnlock()
+			if single && !yield(b.Prefix) {
+				return
+			}
+		}
+		e.mu.RLock()
+		var pieces []netip.Prefix
+		for p := range e.list.pieces.All() {
+			pieces = append(pieces, p)
+		}
+		e.mu.RUnlock()
+		for _, p := range pieces {
+			if !yield(p) {
+				return
+			}
+		}
+	}
+}
+
+// Repair verifies, and writes the whole table anew whatever was found. It
+// returns what was.
+func (e *Enforcer) Repair(ctx context.Context, author, note string) (Report, error) {
+	r, err := e.Verify(ctx)
+	if err != nil && r.Found == nil {
+		return r, err
+	}
+	if r.Suspended {
+		return r, ErrSuspended
+	}
+	err = e.do(ctx, func() error {
+		e.record(ActionRepair, author, note, nil)
+		e.note(nft.Change{}, r.Found)
+		if err := e.rebuild(); err != nil {
+			return explain(err)
+		}
+		e.metrics.repairs.Inc()
+		return nil
+	})
+	return r, err
+}
+
+// ErrSuspended says that an operator has flushed the firewall.
+var ErrSuspended = fmt.Errorf("firewall is suspended: resume it first")
+
+// State is a view of the firewall for people.
+type State struct {
+	Table     string `json:"table"`
+	Observe   bool   `json:"observe"`
+	Suspended bool   `json:"suspended"`
+	// Enforcing: table, sets and rules were there at the last look, and the
+	// last write succeeded.
+	Enforcing bool   `json:"enforcing"`
+	Saving    bool   `json:"saving"` // blocks are saved to the ledger
+	Scope     string `json:"scope"`
+	Sets      []Set  `json:"sets"`
+	// Dropped counts by family, "ipv4" and "ipv6".
+	Dropped map[string]nft.Drops `json:"dropped"`
+	// Drifts are the last differences that were found and repaired.
+	Drifts []Drift `json:"drifts,omitempty"`
+}
+
+// Set is one of the kernel's sets.
+type Set struct {
+	Name     string `json:"name"`
+	Elements int    `json:"elements"` // -1: the kernel does not say
+	Capacity int    `json:"capacity"`
+}
+
+// Show returns the state of the firewall. It costs as little as a scrape.
+func (e *Enforcer) Show() State {
+	elements, drops := e.elements(), e.drops()
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	s := State{
+		Table:     "inet " + nft.Table,
+		Observe:   e.options.Observe,
+		Suspended: e.suspended,
+		Enforcing: e.firewall != nil && e.trouble == nil,
+		Saving:    e.journal.ledger != nil && !e.journal.failed(),
+		Scope:     e.config.Scope,
+		Dropped:   map[string]nft.Drops{families[0]: drops[0], families[1]: drops[1]},
+		Drifts:    e.drift,
+	}
+	for i, name := range nft.Sets {
+		s.Sets = append(s.Sets, Set{name, elements[i], e.capacity(i)})
+	}
+	return s
+}
+
+// Enforcing reports whether table, sets and rules were all there at the last
+// look and the last write succeeded.
+func (e *Enforcer) Enforcing() bool {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.firewall != nil && e.trouble == nil
+}
+
+// setTrouble notes why the kernel does not enforce the list, nil if it does.
+func (e *Enforcer) setTrouble(err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.trouble = err
+}
+
+// elements asks for the numbers of elements; -1 where the kernel is silent.
+func (e *Enforcer) elements() [4]int {
+	unknown := [4]int{-1, -1, -1, -1}
+	if e.firewall == nil {
+		return unknown
+	}
+	n, err := e.firewall.Elements()
+	if err != nil {
+		return unknown
+	}
+	return n
+}
+
+func (e *Enforcer) capacity(i int) int {
+	if i < 2 {
+		return e.config.MaxAddresses
+	}
+	return e.config.MaxNetworks
+}
+
+// drops reads the counters; what they said last if the kernel does not answer.
+func (e *Enforcer) drops() [2]nft.Drops {
+	if e.firewall == nil {
+		return [2]nft.Drops{}
+	}
+	d, err := e.firewall.Drops()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err == nil {
+		e.lastDrops = d
+	}
+	return e.lastDrops
+}
+
+// active are the numbers of blocks by family and kind.
+func (e *Enforcer) active() [2][2]int {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.list.active
+}
