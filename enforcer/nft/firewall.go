@@ -64,13 +64,12 @@ func (f *Firewall) Port() uint32 { return f.write.conn.PID() }
 func (f *Firewall) Replace(elems iter.Seq[Element]) error {
 	f.write.mu.Lock()
 	defer f.write.mu.Unlock()
-	sets := f.sort(elems)
 	for range 3 {
 		before, err := f.write.generation()
 		if err != nil {
 			return err
 		}
-		if err := f.replace(sets); err != nil {
+		if err := f.replace(elems); err != nil {
 			return err
 		}
 		layout, err := f.write.layout(f.config)
@@ -88,50 +87,63 @@ func (f *Firewall) Replace(elems iter.Seq[Element]) error {
 	return nil
 }
 
-// sort divides elements by set.
-func (f *Firewall) sort(elems iter.Seq[Element]) (sets [4][]Element) {
-	for el := range elems {
-		i := f.config.setIndex(el.Prefix)
-		sets[i] = append(sets[i], el)
-	}
-	return sets
-}
-
-func (f *Firewall) replace(sets [4][]Element) error {
+func (f *Firewall) replace(elems iter.Seq[Element]) error {
 	s := f.write
 	drops, err := s.drops()
 	if err != nil {
 		return err
 	}
-	err = f.transact(func() error {
-		if err := f.config.encodeLayout(&s.enc, drops); err != nil {
-			return err
-		}
-		for i, elems := range sets {
-			f.config.encodeElements(&s.enc, unix.NFT_MSG_NEWSETELEM, i, elems)
-		}
-		return nil
-	})
-	s.enc.buf = nil // it was large
-	if !tooLarge(err) {
-		return err
+	b := newBulk(f.config)
+	b.addAll(elems)
+	err = f.replaceWith(drops, b.buffers())
+	if tooLarge(err) {
+		return f.replaceInPieces(drops, elems)
 	}
-	return f.replaceInPieces(sets, drops)
+	return err
 }
 
-func (f *Firewall) replaceInPieces(sets [4][]Element, drops [2]Drops) error {
+// replaceWith sends layout and elements as one transaction.
+func (f *Firewall) replaceWith(drops [2]Drops, elements [][]byte) error {
+	e := &f.write.enc
+	e.reset()
+	e.beginBatch()
+	if err := f.config.encodeLayout(e, drops); err != nil {
+		return err
+	}
+	head := len(e.buf)
+	// The table is there by now: this only carries the acknowledgement.
+	encodeTable(e, unix.NFT_MSG_NEWTABLE)
+	e.askLast(head)
+	e.endBatch()
+	bufs := append([][]byte{e.buf[:head]}, elements...)
+	return f.write.commit(append(bufs, e.buf[head:])...)
+}
+
+// replaceInPieces is for a kernel without the memory for one transaction.
+func (f *Firewall) replaceInPieces(drops [2]Drops, elems iter.Seq[Element]) error {
 	if err := f.transact(func() error { return f.config.encodeLayout(&f.write.enc, drops) }); err != nil {
 		return err
 	}
-	for i, elems := range sets {
-		for piece := range slices.Chunk(elems, maxInterval) {
-			err := f.transact(func() error {
-				f.config.encodeElements(&f.write.enc, unix.NFT_MSG_NEWSETELEM, i, piece)
-				return nil
-			})
-			if err != nil {
+	var sets [len(Sets)][]Element
+	flush := func(i int) error {
+		err := f.transact(func() error {
+			f.config.encodeElements(&f.write.enc, unix.NFT_MSG_NEWSETELEM, i, sets[i])
+			return nil
+		})
+		sets[i] = sets[i][:0]
+		return err
+	}
+	for el := range elems {
+		i := f.config.setIndex(el.Prefix)
+		if sets[i] = append(sets[i], el); len(sets[i]) == maxInterval {
+			if err := flush(i); err != nil {
 				return err
 			}
+		}
+	}
+	for i := range sets {
+		if err := flush(i); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -268,11 +280,11 @@ func (f *Firewall) transact(encode func() error) error {
 	if err := encode(); err != nil {
 		return err
 	}
-	if !e.askLast() {
+	if !e.askLast(0) {
 		return nil // nothing to say
 	}
 	e.endBatch()
-	return f.write.commit()
+	return f.write.commit(e.buf)
 }
 
 // Remove removes our table and nothing else.
