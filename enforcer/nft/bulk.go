@@ -39,7 +39,7 @@ func newBulk(c Config) *bulk {
 
 func (b *bulk) addAll(elems iter.Seq[Element]) {
 	for el := range elems {
-		b.sets[b.config.setIndex(el.Prefix)].add(el)
+		b.sets[b.config.SetIndex(el.Prefix)].add(el)
 	}
 }
 

@@ -134,7 +134,7 @@ func (f *Firewall) replaceInPieces(drops [2]Drops, elems iter.Seq[Element]) erro
 		return err
 	}
 	for el := range elems {
-		i := f.config.setIndex(el.Prefix)
+		i := f.config.SetIndex(el.Prefix)
 		if sets[i] = append(sets[i], el); len(sets[i]) == maxInterval {
 			if err := flush(i); err != nil {
 				return err
@@ -220,19 +220,19 @@ func (f *Firewall) present(elems []Element) (present [4][]Element, err error) {
 	var ps []netip.Prefix
 	starts := map[netip.Addr]bool{}
 	for _, el := range elems { // those that go come first
-		if f.config.setIndex(el.Prefix) >= firstInterval && !starts[el.Prefix.Addr()] {
+		if f.config.SetIndex(el.Prefix) >= firstInterval && !starts[el.Prefix.Addr()] {
 			starts[el.Prefix.Addr()] = true
 			ps = append(ps, el.Prefix)
 		}
 	}
 	for chunk := range slices.Chunk(ps, maxAsked) {
-		left, err := f.write.remaining(f.config, chunk)
+		found, err := f.write.ask(f.config, chunk)
 		if err != nil {
 			return present, err
 		}
 		for i, p := range chunk {
-			if left[i] > 0 {
-				set := f.config.setIndex(p)
+			if found[i].Left > 0 {
+				set := f.config.SetIndex(p)
 				present[set] = append(present[set], Element{Prefix: p})
 			}
 		}
@@ -262,7 +262,7 @@ func (f *Firewall) encodeChanges(set, gone, present [4][]Element) {
 
 func (f *Firewall) partition(elems []Element) (set, gone [4][]Element) {
 	for _, el := range elems {
-		i := f.config.setIndex(el.Prefix)
+		i := f.config.SetIndex(el.Prefix)
 		if el.Timeout > 0 {
 			set[i] = append(set[i], el)
 		} else {
@@ -307,20 +307,28 @@ func (f *Firewall) Drops() ([2]Drops, error) {
 	return f.read.drops()
 }
 
-// Remaining asks for single elements and returns the time that each has left,
-// 0 for those that are not in force. It costs a look-up an element.
-func (f *Firewall) Remaining(ps []netip.Prefix) ([]time.Duration, error) {
+// Standing is what the kernel says of one element.
+type Standing struct {
+	// Left is the time that it has left, very long without an end, 0 if it is
+	// not in force.
+	Left time.Duration
+	// Drops is what it has dropped, with Config.ElementCounters.
+	Drops Drops
+}
+
+// Ask asks for single elements, in order. It costs a look-up an element.
+func (f *Firewall) Ask(ps []netip.Prefix) ([]Standing, error) {
 	f.read.mu.Lock()
 	defer f.read.mu.Unlock()
-	left := make([]time.Duration, 0, len(ps))
+	found := make([]Standing, 0, len(ps))
 	for chunk := range slices.Chunk(ps, maxAsked) {
-		got, err := f.read.remaining(f.config, chunk)
+		got, err := f.read.ask(f.config, chunk)
 		if err != nil {
 			return nil, err
 		}
-		left = append(left, got...)
+		found = append(found, got...)
 	}
-	return left, nil
+	return found, nil
 }
 
 // refusesElement reports whether the kernel found fault with an element, not
