@@ -12,7 +12,7 @@ import (
 // to be measured. They run this binary again, with the part to play here.
 const (
 	envRole  = "UPPERCUT_TEST_ROLE"
-	envNetNS = "UPPERCUT_TEST_NETNS" // name of a network namespace
+	envNetNS = "UPPERCUT_TEST_NETNS" // name of a network namespace; the child's own if empty
 	envState = "UPPERCUT_TEST_STATE" // state directory
 )
 
@@ -40,18 +40,27 @@ func child(t testing.TB, role string, ns *netns, state string, wrap ...string) *
 	}
 	args := append(wrap, self)
 	c := exec.Command(args[0], args[1:]...)
-	c.Env = append(os.Environ(), envRole+"="+role, envNetNS+"="+ns.name, envState+"="+state)
+	c.Env = append(os.Environ(), envRole+"="+role, envState+"="+state)
+	if ns != nil {
+		c.Env = append(c.Env, envNetNS+"="+ns.name)
+	}
 	c.Stderr = os.Stderr
 	return c
 }
 
 // childOptions are the options that the parent chose.
 func childOptions() (Options, error) {
-	f, err := os.Open("/run/netns/" + os.Getenv(envNetNS))
+	o := Options{StateDir: os.Getenv(envState)}
+	name := os.Getenv(envNetNS)
+	if name == "" {
+		return o, nil
+	}
+	f, err := os.Open("/run/netns/" + name)
 	if err != nil {
 		return Options{}, err
 	}
-	return Options{StateDir: os.Getenv(envState), NetNS: int(f.Fd())}, nil // the child's end closes it
+	o.NetNS = int(f.Fd()) // closed by the child's end
+	return o, nil
 }
 
 func say(v any) error { return json.NewEncoder(os.Stdout).Encode(v) }

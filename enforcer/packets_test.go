@@ -3,7 +3,6 @@ package enforcer
 import (
 	"bytes"
 	"fmt"
-	"golang.org/x/sys/unix"
 	"io"
 	"net"
 	"net/netip"
@@ -11,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // network is an outside, a gateway and a server behind it, each a namespace.
@@ -37,8 +38,10 @@ func newNetwork(t testing.TB) network {
 		everything []string // routed to the near end
 	}{
 		{
-			n.outside, "out", []string{"198.51.100.1/24", "fd01::1/64"},
-			[]string{gateway4 + "/24", gateway6 + "/64"}, []string{"203.0.113.0/24", "2001:db8::/32", "64:ff9b::/96"},
+			n.outside, "out",
+			[]string{"198.51.100.1/24", "fd01::1/64"},
+			[]string{gateway4 + "/24", gateway6 + "/64"},
+			[]string{"203.0.113.0/24", "2001:db8::/32", "64:ff9b::/96"},
 		},
 		{n.server, "in", []string{server4 + "/24", server6 + "/64"}, []string{"10.0.0.1/24", "fd00::1/64"}, nil},
 	} {

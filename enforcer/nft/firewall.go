@@ -19,6 +19,7 @@ type Firewall struct {
 	// guarded by write.mu, as is generation.
 	expected   Layout
 	generation uint32
+	watcher    *Watcher // to be told of a new port
 }
 
 // Drops is what one family's rules have dropped.
@@ -48,6 +49,24 @@ func Open(c Config) (*Firewall, error) {
 
 // Close closes the sockets and leaves the kernel's objects as they are.
 func (f *Firewall) Close() error { return errors.Join(f.write.close(), f.read.close()) }
+
+// Reopen replaces the sockets. A Watcher goes on.
+func (f *Firewall) Reopen() error {
+	fresh, err := Open(f.config)
+	if err != nil {
+		return err
+	}
+	f.write.mu.Lock()
+	defer f.write.mu.Unlock()
+	f.read.mu.Lock()
+	defer f.read.mu.Unlock()
+	f.write.take(fresh.write)
+	f.read.take(fresh.read)
+	if f.watcher == nil {
+		return nil
+	}
+	return f.watcher.socket.filterPort(f.Port())
+}
 
 // Config returns what Open was given.
 func (f *Firewall) Config() Config { return f.config }

@@ -52,6 +52,12 @@ func dial(netns int) (*socket, error) {
 	return s, nil
 }
 
+// take closes s and takes over what another socket has, except its lock.
+func (s *socket) take(o *socket) {
+	_ = s.conn.Close() // it may be closed already
+	s.conn, s.raw, s.sndb = o.conn, o.raw, o.sndb
+}
+
 func (s *socket) close() error { return s.conn.Close() }
 
 // growSendBuffer makes room for a message of n bytes; without CAP_NET_ADMIN
