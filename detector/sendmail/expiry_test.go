@@ -2,18 +2,20 @@ package sendmail
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 )
 
 // connects has a client of each of n hosts refused at connect, each time by a
-// new process, once a second for the time of d.
+// new process, once a second for the time of d and in no order.
 func connects(m *Memory, n int, start time.Time, d time.Duration, pid uint32) {
 	p, _ := NewParser(nil)
 	var rec Record
 	p.Parse("ruleset=check_relay, arg1=[198.51.100.9], arg2=127.0.0.2, relay=[198.51.100.9], reject=550 5.7.1 Access denied", &rec)
+	random := rand.New(rand.NewPCG(1, 2))
 	for second := range int(d / time.Second) {
-		for host := range n {
+		for _, host := range random.Perm(n) {
 			m.Observe(Input{
 				Time: start.Add(time.Duration(second) * time.Second), Sender: "a", Host: fmt.Sprint("mx", host),
 				PID: pid + uint32(second), Record: &rec,
