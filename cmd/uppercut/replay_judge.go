@@ -14,6 +14,7 @@ import (
 type judge struct {
 	detector *detector.Detector
 	report   *report
+	clerk    *clerk
 	// tick is when the Detector is due to look at what waits.
 	tick time.Time
 	// split is when a part of a split line was last seen, info counts lines
@@ -42,10 +43,15 @@ func newJudge(c Config, r *report) (*judge, error) {
 	}
 	d, err := detector.New(c.Detector, detector.Options{
 		Exempt:  j.spare(exempt.Exempt),
-		OnEvent: r.event, OnBlockedSeen: r.blockedSeen,
+		OnEvent: func(l *detector.Line, e *sendmail.Event) { j.clerk.event(l, e) },
+
+		OnBlockedSeen: r.blockedSeen,
 	})
-	j.detector = d
-	return j, err
+	if err != nil {
+		return nil, err
+	}
+	j.detector, j.clerk = d, newClerk(r)
+	return j, nil
 }
 
 // spare notes whom the guards save.
@@ -84,8 +90,9 @@ func (j *judge) idle(l *detector.Line) bool {
 	return false
 }
 
-// finish lets the time behind the last line pass.
+// finish lets the time behind the last line pass. The report is complete then.
 func (j *judge) finish() {
+	defer j.clerk.close()
 	j.report.reading, j.report.unknown = j.detector.Reading(), j.detector.Unknown()
 	j.report.reading.Lines[sendmail.LineInfo] += j.info
 	if j.tick.IsZero() {
