@@ -26,9 +26,10 @@ type judge struct {
 // splitAge is how long, in log time, the parts of a split line may lie apart.
 const splitAge = 10 * time.Minute
 
-// tickInterval is how often, in log time, the Detector tidies up. Live it does
-// so each second; what waits for the ceiling it looks at with each line anyway.
-const tickInterval = time.Minute
+// tickInterval is how often, in log time, the Detector tidies up and closes
+// breakers. Live it does so each second, which here would take longer than all
+// the rest; what waits for the ceiling it looks at with each line anyway.
+const tickInterval = 2 * time.Minute
 
 // patience is how long a replay goes on behind the last line, so that verdicts
 // which wait for the ceiling of blocks a minute are given.
