@@ -35,6 +35,10 @@ const tickInterval = 2 * time.Minute
 // which wait for the ceiling of blocks a minute are given.
 const patience = time.Hour
 
+// leastEvidence is the smallest ring of evidence: a report shows none, and one
+// that stays in the processor's cache costs less.
+const leastEvidence = 64 << 10
+
 func newJudge(c Config, r *report) (*judge, error) {
 	j := &judge{report: r}
 	// Static: these may be the logs of another machine's hosts.
@@ -42,6 +46,7 @@ func newJudge(c Config, r *report) (*judge, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.Detector.EvidenceBytes = leastEvidence
 	d, err := detector.New(c.Detector, detector.Options{
 		Exempt:  j.spare(exempt.Exempt),
 		OnEvent: func(l *detector.Line, e *sendmail.Event) { j.clerk.event(l, e) },
