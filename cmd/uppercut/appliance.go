@@ -35,6 +35,7 @@ type appliance struct {
 	metrics  *applianceMetrics
 	reloads  *metrics.Reload
 	hosts    *hostLabels
+	fleet    *metrics.Fleet
 	recheck  chan struct{} // holds a token when blocks may have become exempt
 
 	guard    *guard.Guard
