@@ -16,7 +16,14 @@ type judge struct {
 	report   *report
 	// tick is when the Detector is due to look at what waits.
 	tick time.Time
+	// split is when a part of a split line was last seen, info counts lines
+	// that were not worth the Detector's time.
+	split time.Time
+	info  uint64
 }
+
+// splitAge is how long, in log time, the parts of a split line may lie apart.
+const splitAge = 10 * time.Minute
 
 // tickInterval is how often, in log time, the Detector tidies up. Live it does
 // so each second; what waits for the ceiling it looks at with each line anyway.
@@ -35,7 +42,7 @@ func newJudge(c Config, r *report) (*judge, error) {
 	}
 	d, err := detector.New(c.Detector, detector.Options{
 		Exempt:  j.spare(exempt.Exempt),
-		OnEvent: func(l *detector.Line, e *sendmail.Event) { r.event(l, e) },
+		OnEvent: r.event, OnBlockedSeen: r.blockedSeen,
 	})
 	j.detector = d
 	return j, err
@@ -53,6 +60,10 @@ func (j *judge) spare(exempt func(netip.Prefix) string) func(netip.Prefix) strin
 }
 
 func (j *judge) observe(l *detector.Line) {
+	if j.idle(l) {
+		j.info++
+		return
+	}
 	if l.Time.After(j.tick) {
 		j.report.block(j.detector.Tick(l.Time))
 		j.tick = l.Time.Add(tickInterval)
@@ -60,8 +71,23 @@ func (j *judge) observe(l *detector.Line) {
 	j.report.block(j.detector.Observe(l))
 }
 
+// idle reports whether a line says nothing of a client. Such a line matters only
+// while its process may be writing the parts of a split line: it ends them. One
+// line in four is idle.
+func (j *judge) idle(l *detector.Line) bool {
+	switch l.Record.Kind {
+	case sendmail.LinePart:
+		j.split = l.Time
+	case sendmail.LineInfo:
+		return l.Time.Sub(j.split) > splitAge
+	}
+	return false
+}
+
 // finish lets the time behind the last line pass.
 func (j *judge) finish() {
+	j.report.reading, j.report.unknown = j.detector.Reading(), j.detector.Unknown()
+	j.report.reading.Lines[sendmail.LineInfo] += j.info
 	if j.tick.IsZero() {
 		return
 	}

@@ -19,10 +19,19 @@ type report struct {
 	accepted uint64
 	reasons  []reasonTotal // by Reason
 	hosts    map[string]*hostTotal
+	// last is the host of the last event: neighbours often share it.
+	last     *hostTotal
 	sources  map[netip.Addr]*sourceTotal
 	timeline timeline
 	verdicts []detector.Verdict
-	spared   map[netip.Prefix]*spared
+	// prevented counts the offences of sources while they would have been
+	// blocked.
+	prevented uint64
+	spared    map[netip.Prefix]*spared
+	// reading and unknown are what the session memory counted, and lines of
+	// sendmail's that it did not understand.
+	reading sendmail.Stats
+	unknown []string
 
 	totals  inputTotals
 	elapsed time.Duration
@@ -79,6 +88,13 @@ func newReport() *report {
 	return r
 }
 
+// blockedSeen takes an event of a source that would have been blocked.
+func (r *report) blockedSeen(_ *detector.Line, e *sendmail.Event, _ netip.Prefix, _ time.Time) {
+	if e.Kind == sendmail.Offence {
+		r.prevented += uint64(max(e.Count, 1))
+	}
+}
+
 // event takes what line l proved.
 func (r *report) event(l *detector.Line, e *sendmail.Event) {
 	switch e.Kind {
@@ -104,11 +120,15 @@ func (r *report) offence(l *detector.Line, e *sendmail.Event) {
 }
 
 func (r *report) host(name string) *hostTotal {
+	if r.last != nil && r.last.Host == name {
+		return r.last
+	}
 	h := r.hosts[name]
 	if h == nil {
 		h = &hostTotal{Host: strings.Clone(name)}
 		r.hosts[h.Host] = h
 	}
+	r.last = h
 	return h
 }
 
@@ -237,9 +257,10 @@ func first[T any](s []T, n int) []T {
 // inputTotals is what was read, understood or not.
 type inputTotals struct {
 	files []fileTotal
-	// lines counts all, unread those without a syslog header.
-	lines, unread uint64
-	// begin and end are the oldest and the newest time.
+	// lines counts all, unread those without a syslog header, foreign those of
+	// other programs.
+	lines, unread, foreign uint64
+	// begin and end are the oldest and the newest time of sendmail's lines.
 	begin, end time.Time
 }
 
@@ -257,6 +278,7 @@ func (in *input) totals() inputTotals {
 		t.files = append(t.files, fileTotal{s.name, s.lines, s.unread, s.samples, s.err})
 		t.lines += s.lines
 		t.unread += s.unread
+		t.foreign += s.foreign
 		if !s.begin.IsZero() && (t.begin.IsZero() || s.begin.Before(t.begin)) {
 			t.begin = s.begin
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -101,7 +102,8 @@ type Memory struct {
 	// Sessions by last line, oldest first.
 	oldest, newest *session
 	number         uint64
-	splits         splits
+	splits         map[uint64]*split
+	sinceSplit     int // lines since the last part
 	stats          Stats
 	unknown        sample
 	joined         Record
@@ -118,8 +120,9 @@ type session struct {
 	last       int64 // time of the last line
 	held       []held
 	conflict   bool
+	begun      bool // its first line was seen
 	ended      bool
-	accepted   accepted
+	accepted   []accepted
 	prev, next *session
 }
 
@@ -134,8 +137,11 @@ type held struct {
 type accepted struct {
 	qid   [2]byte
 	event Event
-	set   bool
 }
+
+// maxAccepted bounds the messages of a session that wait for their delivery;
+// sendmail starts one at a time.
+const maxAccepted = 8
 
 // NewMemory returns an empty Memory.
 func NewMemory(o MemoryOptions) *Memory {
@@ -159,15 +165,18 @@ func (m *Memory) Unknown() []string { return m.unknown.texts() }
 // event of the line itself and those that were held for its session.
 func (m *Memory) Observe(in Input, dst []Event) []Event {
 	rec := in.Record
-	if rec.Kind == LinePart || m.splits.open > 0 {
-		whole, ok := m.join(&in)
-		if !ok {
+	if rec.Kind == LinePart || len(m.splits) > 0 {
+		var ok bool
+		if dst, ok = m.join(&in, dst); !ok {
 			return dst
 		}
-		if whole != nil {
-			in.Record, rec = whole, whole
-		}
 	}
+	return m.whole(in, dst)
+}
+
+// whole takes a line that is not a part of one.
+func (m *Memory) whole(in Input, dst []Event) []Event {
+	rec := in.Record
 	m.stats.Lines[rec.Kind]++
 	switch rec.Kind {
 	case LineInfo:
@@ -257,9 +266,9 @@ func (m *Memory) line(s *session, in Input, dst []Event) []Event {
 	e.Session = s.number
 	switch {
 	case rec.Kind == LineFrom:
-		if rec.Addr.IsValid() && rec.Recipients > 0 {
+		if rec.Addr.IsValid() && rec.Recipients > 0 && rec.QID != "" {
 			e.Count, e.Addr = rec.Recipients, rec.Addr
-			s.accepted = accepted{qid: idTail(rec.QID), event: e, set: rec.QID != ""}
+			s.accept(accepted{qid: idTail(rec.QID), event: e})
 		}
 		return dst
 	case rec.Addr.IsValid():
@@ -294,6 +303,29 @@ func (m *Memory) event(in Input) (Event, bool) {
 	}
 	e.Text = Mask(rec.Text)
 	return e, true
+}
+
+// accept remembers a message until it is seen to be taken.
+func (s *session) accept(a accepted) {
+	a.event.Text = strings.Clone(a.event.Text)
+	if len(s.accepted) == maxAccepted {
+		s.accepted = slices.Delete(s.accepted, 0, 1)
+	}
+	s.accepted = append(s.accepted, a)
+}
+
+// taken gives the event of a message that was accepted for good: what a milter
+// or a header check refuses has an envelope record as well, but no mailer ever
+// takes it.
+func (s *session) taken(qid [2]byte, dst []Event) []Event {
+	for i := range s.accepted {
+		if s.accepted[i].qid == qid {
+			dst = append(dst, s.accepted[i].event)
+			s.accepted = slices.Delete(s.accepted, i, i+1)
+			break
+		}
+	}
+	return dst
 }
 
 func (m *Memory) hold(s *session, e Event, rec *Record) {
@@ -344,10 +376,10 @@ func (m *Memory) delivery(in Input, pid uint32, dst []Event) []Event {
 	if rec.QID == "" {
 		return dst
 	}
-	if s := m.sessions[m.key(in, pid)]; s != nil && rec.Taken && s.accepted.set &&
-		s.accepted.qid == idTail(rec.QID) && s.began == idTime(rec.QID) {
-		dst = append(dst, s.accepted.event)
-		s.accepted = accepted{}
+	if rec.Taken {
+		if s := m.sessions[m.key(in, pid)]; s != nil && s.began == idTime(rec.QID) {
+			dst = s.taken(idTail(rec.QID), dst)
+		}
 	}
 	if rec.Delivered {
 		m.number++

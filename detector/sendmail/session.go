@@ -3,9 +3,11 @@ package sendmail
 import "time"
 
 const (
-	// The queue ids of a process carry the second in which it began, its first
-	// line comes within this time of it.
-	beginSlack = 60
+	// The queue ids of a process carry the second in which it began. Its first
+	// line, "connect from" or check_relay, comes within beginSlack seconds of
+	// it; no other can be older by more than clockSlack.
+	beginSlack = 30
+	clockSlack = 2
 	// A line without queue id may be this old when a queue id claims it, in
 	// seconds. Well below quarter.
 	maxAnonymous = 300
@@ -30,6 +32,7 @@ func (m *Memory) session(in Input, pid uint32) *session {
 	if t := idTime(rec.QID); t != 0 {
 		s.began = t
 	}
+	s.begun = s.begun || rec.Begins
 	s.last = now
 	m.touch(s)
 	return s
@@ -68,8 +71,12 @@ func claims(t uint64, s *session, now int64) bool {
 	if !ok {
 		return false
 	}
+	slack := int64(clockSlack)
+	if s.begun {
+		slack = beginSlack
+	}
 	late := ((s.first-began)%quarter + quarter) % quarter
-	return late <= quarter-maxAnonymous || late >= quarter-beginSlack
+	return late <= quarter-maxAnonymous || late >= quarter-slack
 }
 
 // idSecond returns the minute and second of a queue id's time, in seconds.
