@@ -208,10 +208,8 @@ func (p *plant) testPanels(t *testing.T) {
 	for _, file := range files {
 		for panel, queries := range panelsOf(t, file) {
 			for _, q := range queries {
-				q = variables.Replace(q)
-				if strings.HasSuffix(q, " > 0") {
-					q = strings.TrimSuffix(q, " > 0") // shown only when it has gone wrong
-				}
+				// What ends in > 0 is shown only when it has gone wrong.
+				q = strings.TrimSuffix(variables.Replace(q), " > 0")
 				if !p.gives(q) {
 					t.Errorf("%s: %s has nothing to show: %s", filepath.Base(file), panel, q)
 				}
