@@ -21,7 +21,7 @@ import (
 
 // Status implements console.Reader. Its numbers are those of /metrics, so that
 // page and Prometheus never disagree.
-func (a *appliance) Status(context.Context) (console.Status, error) {
+func (a *appliance) Status(ctx context.Context) (console.Status, error) {
 	c := a.config.Load()
 	state := a.enforcer.Show()
 	families, err := a.registry.Gather()
@@ -67,8 +67,27 @@ func (a *appliance) Status(context.Context) (console.Status, error) {
 	}
 	s.BlockLatencyP50 = console.Duration(n.quantile("uppercut_block_duration_seconds", 0.5))
 	s.BlockLatencyP99 = console.Duration(n.quantile("uppercut_block_duration_seconds", 0.99))
-	countHosts(a.fleet.Hosts(), n, &s)
-	return s, nil
+	return s, a.countHosts(ctx, &s)
+}
+
+// countHosts fills in what is known of the mail hosts.
+func (a *appliance) countHosts(ctx context.Context, s *console.Status) error {
+	senders, err := a.Senders(ctx)
+	if err != nil {
+		return err
+	}
+	for _, sender := range senders {
+		if !sender.Last.IsZero() {
+			s.HostsSeen++
+		}
+		if sender.Silent {
+			s.HostsSilent++
+		}
+		if sender.BreakerOpen {
+			s.BreakersOpen++
+		}
+	}
+	return nil
 }
 
 // counts are gathered metrics.
@@ -367,4 +386,9 @@ func (a *appliance) Samples(ctx context.Context) ([]console.Sample, error) {
 		}
 	})
 	return list, err
+}
+
+// Senders implements console.Reader.
+func (a *appliance) Senders(context.Context) ([]console.Sender, error) {
+	return nil, nil
 }

@@ -35,7 +35,6 @@ type appliance struct {
 	metrics  *applianceMetrics
 	reloads  *metrics.Reload
 	hosts    *hostLabels
-	fleet    *metrics.Fleet
 	recheck  chan struct{} // holds a token when blocks may have become exempt
 
 	guard    *guard.Guard
@@ -200,7 +199,6 @@ func (a *appliance) notify(state string) {
 // health knows what must be right for the appliance to do its work.
 func (a *appliance) health() *metrics.Health {
 	h := new(metrics.Health)
-	a.registry.MustRegister(h)
 	h.Add("judge", func() error {
 		if !a.pipeline.alive(time.Now()) {
 			return fmt.Errorf("the judge has not come around for %s", pipelineStall)

@@ -17,7 +17,6 @@ import (
 	"uppercut/detector"
 	"uppercut/enforcer"
 	"uppercut/enforcer/guard"
-	"uppercut/metrics"
 	"uppercut/receiver"
 )
 
@@ -44,8 +43,6 @@ type Config struct {
 	Detector detector.Config `mapstructure:"detector"`
 	// Enforcer says how to block, and whom never.
 	Enforcer EnforcerConfig `mapstructure:"enforcer"`
-	// Fleet says which mail hosts should log, and how often.
-	Fleet metrics.FleetConfig `mapstructure:"fleet"`
 	// Web says where page and metrics are served.
 	Web console.Config `mapstructure:"web"`
 }
@@ -89,7 +86,6 @@ func defaultConfig() Config {
 		Receiver: receiver.DefaultConfig(),
 		Detector: detector.DefaultConfig(),
 		Enforcer: EnforcerConfig{Config: enforcer.DefaultConfig(), Guard: guard.DefaultConfig()},
-		Fleet:    metrics.DefaultFleetConfig(),
 		Web:      console.DefaultConfig(),
 	}
 }
@@ -110,7 +106,6 @@ func (c *Config) validate() []error {
 		{"receiver", c.Receiver.Validate},
 		{"detector", c.Detector.Validate},
 		{"enforcer", c.Enforcer.Validate},
-		{"fleet", c.Fleet.Validate},
 		{"web", c.Web.Validate},
 	} {
 		for _, err := range unjoin(section.validate()) {

@@ -50,7 +50,6 @@ func (a *appliance) tryReload(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("detector.%w", refused), a.guard.Reload(old.guardConfig()))
 	}
 	a.pipeline.parser.Store(parser)
-	a.fleet.Reconfigure(c.Fleet)
 	a.config.Store(&c)
 	return nil
 }

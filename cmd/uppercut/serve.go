@@ -80,7 +80,6 @@ func (env *environment) serve(ctx context.Context, flags *serveFlags) error {
 		metrics:  newApplianceMetrics(registry),
 		reloads:  metrics.NewReload(registry),
 		hosts:    newHostLabels(registry),
-		fleet:    metrics.NewFleet(c.Fleet, registry),
 		recheck:  make(chan struct{}, 1),
 	}
 	a.config.Store(&c)
@@ -116,7 +115,7 @@ func (a *appliance) build(ctx context.Context) (err error) {
 		}
 	}()
 	a.receiver, err = receiver.New(c.Receiver, receiver.Options{
-		Logger: a.logger, Registerer: a.registry, Handle: a.received,
+		Logger: a.logger, Registerer: a.registry, Handle: a.pipeline.handle,
 	})
 	if err != nil {
 		return fmt.Errorf("receiver.%w", err)
