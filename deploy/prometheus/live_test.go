@@ -53,9 +53,8 @@ func newPlant(t *testing.T) *plant {
 // impatient.
 const configuration = `
 state_dir: STATE
-fleet:
-  silence: 1m
-  expect: [{name: mx1, silence: 1m}, {name: mx9}]
+receiver:
+  hosts: [{name: mx1, addresses: [127.0.0.1], silence: 1m}, {name: mx9, addresses: [192.0.2.9]}]
 enforcer:
   allow: [192.0.2.0/24]
 `
