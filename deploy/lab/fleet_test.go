@@ -66,7 +66,9 @@ func build(t *testing.T) string {
 		return ready
 	}
 	binary := filepath.Join(t.TempDir(), "uppercut")
-	if out, err := exec.Command("go", "build", "-o", binary, "uppercut/cmd/uppercut").CombinedOutput(); err != nil {
+	cmd := exec.Command("go", "build", "-o", binary, "uppercut/cmd/uppercut")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is shipped
+	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build uppercut: %v\n%s", err, out)
 	}
 	return binary
