@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -86,7 +85,7 @@ type logLine struct {
 	text string
 }
 
-var formats = []string{"traditional", "iso", "rfc5424"}
+var formats = []string{"traditional", "iso", "rfc5424", "wire"}
 
 func readLog(t testing.TB, part, format string) []logLine {
 	t.Helper()
@@ -100,17 +99,87 @@ func readLog(t testing.TB, part, format string) []logLine {
 		l.n = n
 		lines = append(lines, l)
 	}
-	if err := sc.Err(); err != nil && err != io.EOF {
+	if err := sc.Err(); err != nil {
 		t.Fatal(err)
 	}
 	return lines
+}
+
+// readWire reads what rsyslog sent: RFC 5424 with octet counts, RFC 3339 times
+// in BSD frames with line ends, and datagrams. Each message gets the number of
+// the line that it became in the file.
+func readWire(t testing.TB, part string, file []logLine) []logLine {
+	t.Helper()
+	type origin struct {
+		host, text string
+		pid        uint32
+	}
+	numbers := make(map[origin][]uint64)
+	for _, l := range file {
+		o := origin{l.host, l.text, l.pid}
+		numbers[o] = append(numbers[o], l.n)
+	}
+	var lines []logLine
+	add := func(frame, format string) {
+		l, err := splitHeader(frame[strings.IndexByte(frame, '>')+1:], format)
+		if err != nil {
+			t.Fatalf("%q: %v", frame, err)
+		}
+		o := origin{l.host, strings.TrimSuffix(l.text, "\n"), l.pid}
+		if len(numbers[o]) == 0 {
+			return // lost on the way to the file
+		}
+		l.n, l.text, numbers[o] = numbers[o][0], o.text, numbers[o][1:]
+		lines = append(lines, l)
+	}
+	for _, frame := range octetFrames(t, readAll(t, part+".wire-octets.raw.gz")) {
+		add(frame, "rfc5424")
+	}
+	for frame := range strings.Lines(readAll(t, part+".wire-lines.raw.gz")) {
+		add(strings.TrimSuffix(frame, "\n"), "iso")
+	}
+	sc := openGzip(t, part+".wire-udp.jsonl.gz")
+	for sc.Scan() {
+		var datagram struct{ Data string }
+		if err := json.Unmarshal(sc.Bytes(), &datagram); err != nil {
+			t.Fatal(err)
+		}
+		add(datagram.Data, "traditional")
+	}
+	return lines
+}
+
+func readAll(t testing.TB, name string) string {
+	t.Helper()
+	var all strings.Builder
+	for sc := openGzip(t, name); sc.Scan(); {
+		all.Write(sc.Bytes())
+		all.WriteByte('\n')
+	}
+	return all.String()
+}
+
+func octetFrames(t testing.TB, s string) (frames []string) {
+	t.Helper()
+	for s = strings.TrimRight(s, "\n") + "\n"; s != "\n" && s != ""; {
+		count, rest, _ := strings.Cut(s, " ")
+		n, err := strconv.Atoi(count)
+		if err != nil || n > len(rest) {
+			t.Fatalf("bad count before %.60q", s)
+		}
+		frames, s = append(frames, rest[:n]), rest[n:]
+	}
+	return frames
 }
 
 func splitHeader(s, format string) (logLine, error) {
 	var l logLine
 	var err error
 	if format == "rfc5424" {
-		f := strings.SplitN(s[strings.IndexByte(s, '>')+1:], " ", 8)
+		if strings.HasPrefix(s, "<") {
+			s = s[strings.IndexByte(s, '>')+1:]
+		}
+		f := strings.SplitN(s, " ", 8)
 		if len(f) < 8 {
 			return l, fmt.Errorf("no header: %q", s)
 		}
@@ -159,8 +228,17 @@ type score struct{ right, wrongAddr, wrongClass, missed int }
 func judge(t testing.TB, part, format string) (map[string]*score, score) {
 	t.Helper()
 	want := readTruth(t, part)
-	lines := readLog(t, part, format)
-	text := func(n uint64) string { s := lines[n-1].text; return s[:min(len(s), 300)] }
+	lines := readLog(t, part, "traditional")
+	if format == "wire" {
+		lines = readWire(t, part, lines)
+	} else if format != "traditional" {
+		lines = readLog(t, part, format)
+	}
+	texts := make(map[uint64]string, len(lines))
+	for _, l := range lines {
+		texts[l.n] = l.text
+	}
+	text := func(n uint64) string { return texts[n][:min(len(texts[n]), 300)] }
 	table := make(map[string]*score)
 	row := func(class string) *score {
 		if table[class] == nil {

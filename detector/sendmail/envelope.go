@@ -59,7 +59,7 @@ func readFrom(s string, rec *Record) bool {
 // cutSender reads an envelope record whose sender was cut at 200 bytes within
 // quotes. It tells no client, for what follows may still be the sender.
 func cutSender(s string, rec *Record) bool {
-	i := strings.LastIndex(s, relayKey)
+	i := lastRelayKey(s)
 	if i < 0 || !wholeRelay(s[i+len(relayKey):]).IsValid() || !strings.Contains(s[:i], ", nrcpts=") {
 		return false
 	}
@@ -71,14 +71,12 @@ func cutSender(s string, rec *Record) bool {
 // message id before it is the client's text.
 func envelopeClient(s string, rec *Record) {
 	const key = "relay="
-	i := strings.LastIndex(s, relayKey)
-	client := s[i+1:]
-	switch {
-	case i >= 0:
-		client = s[i+len(relayKey):]
-	case strings.HasPrefix(s, key):
-		client = s[len(key):]
-	default:
+	i := lastRelayKey(s)
+	client, ok := strings.CutPrefix(s, key)
+	if i >= 0 {
+		client, ok = s[i+len(relayKey):], true
+	}
+	if !ok {
 		return
 	}
 	if isLocal(client) {
@@ -90,16 +88,33 @@ func envelopeClient(s string, rec *Record) {
 	}
 }
 
-// wholeMessageID says whether the message id at the start of s is seen to its
-// end. A line that was cut within a message id that imitates a client would
-// otherwise end like a whole one.
+// wholeMessageID says whether the message id at the start of s, cut at 100 bytes
+// by sendmail, is seen to its end. A line that was cut within a message id that
+// imitates a client would otherwise end like a whole one.
 func wholeMessageID(s string) bool {
 	const maxMessageID = 100
 	id, ok := strings.CutPrefix(s, "msgid=")
-	if !ok || id == "" || id[0] != '<' || len(id) >= maxMessageID {
+	if !ok {
 		return true
 	}
-	return strings.HasSuffix(id, ">") || strings.Contains(id, ">, ")
+	id = cutSessionFields(id)
+	return id == "" || id[0] != '<' || id[len(id)-1] == '>' || unescapedLen(id) == maxMessageID
+}
+
+// cutSessionFields takes off what stands between the message id and the client.
+func cutSessionFields(s string) string {
+	for {
+		i := strings.LastIndex(s, ", ")
+		if i < 0 {
+			return s
+		}
+		switch key, _, _ := strings.Cut(s[i+2:], "="); key {
+		case "bodytype", "proto", "daemon", "tls_verify", "auth":
+			s = s[:i]
+		default:
+			return s
+		}
+	}
 }
 
 // readTo reads a delivery record (logdelivery, deliver.c):
@@ -125,6 +140,9 @@ func readTo(s string, rec *Record) bool {
 		return false
 	}
 	rec.Kind = LineTo
+	if strings.Count(s, ", stat=") != 1 {
+		return true // a long list of recipients is split at commas, even at a quoted one
+	}
 	_, s, _ = cutField(s, "delay=")
 	if _, s, ok = cutField(s, "xdelay="); !ok {
 		return true

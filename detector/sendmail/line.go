@@ -14,12 +14,10 @@ func (p *Parser) body(s string, rec *Record) {
 		rec.Kind = LineUnknown
 		return
 	}
-	if p.known(s, rec) || clientLine(s, rec) || p.userError(s, rec) || truncatedClient(s, rec) {
+	if p.known(s, rec) || clientLine(s, rec) || isOwn(s) || p.userError(s, rec) || truncatedClient(s, rec) || isLikelyOwn(s) {
 		return
 	}
-	if !isInfo(s) {
-		rec.Kind = LineUnknown
-	}
+	rec.Kind = LineUnknown
 }
 
 // known reads the forms that begin with words of sendmail's own.
@@ -45,6 +43,8 @@ func (p *Parser) known(s string, rec *Record) bool {
 		return readLostInput(s, rec)
 	case 'i':
 		return readInvalidDomain(s, rec)
+	case 'N':
+		return readNullConnection(s, rec)
 	case 'h':
 		return readHeaderOverflow(s, rec)
 	case 's':
@@ -143,6 +143,17 @@ func isLocal(s string) bool {
 	return s == "localhost" || strings.HasSuffix(s, "@localhost") && strings.IndexByte(s, ' ') < 0
 }
 
+// readNullConnection reads the null connection as 8.11 and older versions tell
+// it.
+func readNullConnection(s string, rec *Record) bool {
+	s, ok := strings.CutPrefix(s, "Null connection from ")
+	if !ok {
+		return false
+	}
+	rec.Ends, rec.Addr = true, wholeRelay(s)
+	return offence(rec, LineDisconnect, NullConnection)
+}
+
 func readTCPWrappers(s string, rec *Record) bool {
 	s, ok := strings.CutPrefix(s, "tcpwrappers (")
 	if !ok {
@@ -177,22 +188,23 @@ func readRejecting(s string, rec *Record) bool {
 		}
 		return offence(rec, LineMisuse, Pregreet)
 	}
-	rest, ok := strings.CutPrefix(s, "server ")
-	if !ok {
+	const early = " due to traffic before response"
+	command, rest, ok := strings.Cut(strings.TrimPrefix(s, "server "), " from ")
+	if !ok || hostLength(command) != len(command) || !strings.HasSuffix(rest, early) {
 		return false
 	}
-	_, rest, ok = strings.Cut(rest, " from ")
-	if !ok {
-		return false
-	}
-	if tail, ok := peer(rest, rec); ok && tail != " due to traffic before response" {
+	if tail, ok := peer(rest, rec); ok && tail != early {
 		rec.Addr = noAddr
 	}
 	return offence(rec, LineMisuse, EHLOPipelining)
 }
 
-// peer reads "HOST [ADDR]" where, for want of a name, HOST is "[ADDR]" itself.
+// peer reads "HOST [ADDR]" where, for want of a name, HOST is "[ADDR]" itself,
+// or nothing.
 func peer(s string, rec *Record) (tail string, ok bool) {
+	if strings.HasPrefix(s, " [") {
+		s = s[1:]
+	}
 	addr, n := readRelay(s)
 	if n == 0 {
 		return s, false
@@ -220,7 +232,7 @@ func readPipelining(s string, rec *Record) bool {
 // 100 bytes. Only the last one counts, and only if it is complete to the end
 // of the line: everything before it may be the client's text.
 func lastRelay(s string) netip.Addr {
-	i := strings.LastIndex(s, relayKey)
+	i := lastRelayKey(s)
 	if i < 0 {
 		return noAddr
 	}
@@ -228,6 +240,17 @@ func lastRelay(s string) netip.Addr {
 }
 
 const relayKey = ", relay="
+
+// lastRelayKey is strings.LastIndex(s, relayKey), but quick: the client stands
+// at the end of most lines.
+func lastRelayKey(s string) int {
+	for i := len(s) - len(relayKey); i >= 0; i-- {
+		if s[i] == ',' && s[i+1:i+len(relayKey)] == relayKey[1:] {
+			return i
+		}
+	}
+	return -1
+}
 
 func readBogusCommand(s string, rec *Record) bool {
 	word, rest, ok := strings.Cut(s[1:], `" command from `)
@@ -300,6 +323,11 @@ func readSetsender(s string, rec *Record) bool {
 func readHeaderOverflow(s string, rec *Record) bool {
 	if !strings.HasPrefix(s, "headers too large (") {
 		return false
+	}
+	if _, host, ok := strings.Cut(s, ") from "); ok {
+		if addr, n := readBracket(host); n > 0 && strings.HasPrefix(host[n:], " during ") {
+			rec.Addr = addr
+		}
 	}
 	return offence(rec, LineReject, HeaderOverflow)
 }
@@ -395,7 +423,9 @@ func readAuth(s string, rec *Record) bool {
 		rec.User = authUser(s)
 		return offence(rec, LineAuthFailure, AuthFail)
 	case strings.HasPrefix(s, "AUTH decode64 error ["):
-		rec.Addr = lastRelay(s)
+		if i := lastRelayKey(s); i > 0 && strings.HasSuffix(s[:i], `"]`) {
+			rec.Addr = lastRelay(s)
+		}
 		return offence(rec, LineAuthFailure, AuthDecode)
 	}
 	rest, ok := strings.CutPrefix(s, "AUTH=server, relay=")
@@ -419,7 +449,7 @@ func authUser(s string) string {
 		return ""
 	}
 	s = s[i+len(key):]
-	if end := strings.LastIndex(s, relayKey); end >= 0 {
+	if end := lastRelayKey(s); end >= 0 {
 		return s[:end]
 	}
 	return s

@@ -10,59 +10,71 @@ type secret struct{ head, key, end string }
 
 var secrets = [...]secret{
 	{"AUTH failure (", ", user=", relayKey},
+	{"AUTH failure (", " user: ", " property: "},
 	{"AUTH decode64 error [", "for ", `], relay=`},
+	{"AUTH encode64 error [", "for ", `], relay=`},
 	{"AUTH=server, relay=", ", authid=", ", mech="},
 	{"ruleset=trust_auth, arg1", "=", relayKey},
-	{"AUTH PLAIN", " ", ""}, // command lines: LogLevel 15, check_other, milters
-	{"AUTH LOGIN", " ", ""},
-	{"AUTH CRAM-MD5", " ", ""},
-	{"AUTH DIGEST-MD5", " ", ""},
+	{`auth="`, "", `" `},
 }
+
+// commands precede a client's command line, at LogLevel 15 and elsewhere.
+var commands = [...]string{"<-- ", "ruleset=check_other, arg1=", `Sending "`}
 
 // Mask returns text with AUTH user names, passwords and base64 replaced. It is
 // idempotent and returns text itself when there is nothing to mask.
 func Mask(text string) string {
-	if containsFold(text, "auth") {
+	if strings.Contains(text, "AUTH") || strings.Contains(text, "auth") {
 		for i := range secrets {
 			text = secrets[i].mask(text)
 		}
 	}
-	text = maskDialogue(text)
+	start := text[:min(len(text), maxHead)]
+	for _, head := range commands {
+		if i := strings.Index(start, head); i >= 0 {
+			text = maskCommand(text, i+len(head), head[0] == '<')
+		}
+	}
+	if i := strings.Index(start, "--- 334 "); i >= 0 {
+		text = replaceSecret(text, i+len("--- 334 "), len(text))
+	}
 	return maskUsers(text)
 }
 
+// maxHead is how far from the start of a line a command line can begin: behind
+// "message repeated", the queue id and the words of its form.
+const maxHead = 120
+
 func (s *secret) mask(text string) string {
-	from := indexFold(text, s.head)
+	from := strings.Index(text, s.head)
 	if from < 0 {
 		return text
 	}
 	from += len(s.head)
 	key := strings.Index(text[from:], s.key)
-	if key < 0 || s.end == "" && key > 0 {
+	if key < 0 {
 		return text
 	}
 	from += key + len(s.key)
 	to := len(text)
-	if s.end != "" {
-		if i := strings.LastIndex(text[from:], s.end); i >= 0 {
-			to = from + i
-		}
+	if i := strings.LastIndex(text[from:], s.end); i >= 0 {
+		to = from + i
 	}
 	return replaceSecret(text, from, to)
 }
 
-// maskDialogue masks what LogLevel 15 logs of an AUTH exchange: a client's line
-// that is no command, a server's challenge.
-func maskDialogue(text string) string {
-	for _, arrow := range [...]string{"<-- ", "--- 334 "} {
-		i := strings.Index(text, arrow)
-		if i < 0 || i > 64 {
-			continue
+// maskCommand masks the initial response of an AUTH command that begins at
+// from. In a dialogue a line that is no command is a response as well.
+func maskCommand(text string, from int, dialogue bool) string {
+	word, rest, _ := strings.Cut(text[from:], " ")
+	switch {
+	case strings.EqualFold(word, "AUTH"):
+		mechanism, _, ok := strings.Cut(rest, " ")
+		if ok {
+			return replaceSecret(text, from+len(word)+1+len(mechanism)+1, len(text))
 		}
-		from := i + len(arrow)
-		if word, _, _ := strings.Cut(text[from:], " "); arrow[0] == '-' || !isCommand(word) {
-			text = replaceSecret(text, from, len(text))
-		}
+	case dialogue && !isCommand(word):
+		return replaceSecret(text, from, len(text))
 	}
 	return text
 }
@@ -106,17 +118,4 @@ func replaceSecret(text string, from, to int) string {
 		return text
 	}
 	return text[:from] + masked + text[to:]
-}
-
-func containsFold(s, lower string) bool { return indexFold(s, lower) >= 0 }
-
-// indexFold is strings.Index without regard to the case of ASCII letters.
-func indexFold(s, sub string) int {
-	first := sub[0] | 0x20
-	for i := 0; i+len(sub) <= len(s); i++ {
-		if s[i]|0x20 == first && strings.EqualFold(s[i:i+len(sub)], sub) {
-			return i
-		}
-	}
-	return -1
 }

@@ -4,7 +4,9 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"hash/maphash"
+	"math/bits"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -101,10 +103,15 @@ type Memory struct {
 	// Sessions by last line, oldest first.
 	oldest, newest *session
 	number         uint64
-	splits         splits
-	stats          Stats
-	unknown        sample
-	joined         Record
+	lastHost       struct {
+		sender, host string
+		key          uint64
+	}
+	splits     map[uint64]*split
+	sinceSplit int // lines since the last part
+	stats      Stats
+	unknown    sample
+	joined     Record
 }
 
 // session is what is known of one process of one mail host.
@@ -113,13 +120,15 @@ type session struct {
 	// began is the process's time in its queue ids, 0 until one is seen.
 	began      uint64
 	addr       netip.Addr
+	likely     netip.Addr // named by a line that carries no queue id
 	number     uint64
 	first      int64 // time of the first line, seconds
 	last       int64 // time of the last line
 	held       []held
 	conflict   bool
+	begun      bool // its first line was seen
 	ended      bool
-	accepted   accepted
+	accepted   []accepted
 	prev, next *session
 }
 
@@ -134,8 +143,11 @@ type held struct {
 type accepted struct {
 	qid   [2]byte
 	event Event
-	set   bool
 }
+
+// maxAccepted bounds the messages of a session that wait for their delivery;
+// sendmail starts one at a time.
+const maxAccepted = 8
 
 // NewMemory returns an empty Memory.
 func NewMemory(o MemoryOptions) *Memory {
@@ -159,15 +171,18 @@ func (m *Memory) Unknown() []string { return m.unknown.texts() }
 // event of the line itself and those that were held for its session.
 func (m *Memory) Observe(in Input, dst []Event) []Event {
 	rec := in.Record
-	if rec.Kind == LinePart || m.splits.open > 0 {
-		whole, ok := m.join(&in)
-		if !ok {
+	if rec.Kind == LinePart || len(m.splits) > 0 {
+		var ok bool
+		if dst, ok = m.join(&in, dst); !ok {
 			return dst
 		}
-		if whole != nil {
-			in.Record, rec = whole, whole
-		}
 	}
+	return m.whole(in, dst)
+}
+
+// whole takes a line that is not a part of one.
+func (m *Memory) whole(in Input, dst []Event) []Event {
+	rec := in.Record
 	m.stats.Lines[rec.Kind]++
 	switch rec.Kind {
 	case LineInfo:
@@ -212,6 +227,10 @@ func (m *Memory) observe(in Input, dst []Event) []Event {
 // client binds the session to the address that the line proves.
 func (m *Memory) client(s *session, in Input, dst []Event) []Event {
 	rec := in.Record
+	if rec.QID != "" && s.likely.IsValid() {
+		s.addr, s.likely = s.likely, noAddr
+		dst = m.flush(s, rec, dst)
+	}
 	if !rec.Addr.IsValid() {
 		return dst
 	}
@@ -220,6 +239,10 @@ func (m *Memory) client(s *session, in Input, dst []Event) []Event {
 		m.giveUp(s)
 	}
 	if s.conflict {
+		return dst
+	}
+	if rec.QID == "" && s.began != 0 && !s.addr.IsValid() {
+		s.likely = rec.Addr // until a line with a queue id shows that it is the same process
 		return dst
 	}
 	s.addr = rec.Addr
@@ -246,6 +269,9 @@ func (m *Memory) flush(s *session, rec *Record, dst []Event) []Event {
 // line gives the event of the line itself, or holds it.
 func (m *Memory) line(s *session, in Input, dst []Event) []Event {
 	rec := in.Record
+	if rec.Kind == LineFrom && (!rec.Addr.IsValid() || rec.Recipients == 0 || rec.QID == "") {
+		return dst
+	}
 	e, ok := m.event(in)
 	if !ok {
 		return dst
@@ -257,10 +283,8 @@ func (m *Memory) line(s *session, in Input, dst []Event) []Event {
 	e.Session = s.number
 	switch {
 	case rec.Kind == LineFrom:
-		if rec.Addr.IsValid() && rec.Recipients > 0 {
-			e.Count, e.Addr = rec.Recipients, rec.Addr
-			s.accepted = accepted{qid: idTail(rec.QID), event: e, set: rec.QID != ""}
-		}
+		e.Count, e.Addr = rec.Recipients, rec.Addr
+		s.accept(accepted{qid: idTail(rec.QID), event: e})
 		return dst
 	case rec.Addr.IsValid():
 		e.Addr = rec.Addr
@@ -294,6 +318,29 @@ func (m *Memory) event(in Input) (Event, bool) {
 	}
 	e.Text = Mask(rec.Text)
 	return e, true
+}
+
+// accept remembers a message until it is seen to be taken.
+func (s *session) accept(a accepted) {
+	a.event.Text = strings.Clone(a.event.Text)
+	if len(s.accepted) == maxAccepted {
+		s.accepted = slices.Delete(s.accepted, 0, 1)
+	}
+	s.accepted = append(s.accepted, a)
+}
+
+// taken gives the event of a message that was accepted for good: what a milter
+// or a header check refuses has an envelope record as well, but no mailer ever
+// takes it.
+func (s *session) taken(qid [2]byte, dst []Event) []Event {
+	for i := range s.accepted {
+		if s.accepted[i].qid == qid {
+			dst = append(dst, s.accepted[i].event)
+			s.accepted = slices.Delete(s.accepted, i, i+1)
+			break
+		}
+	}
+	return dst
 }
 
 func (m *Memory) hold(s *session, e Event, rec *Record) {
@@ -344,10 +391,10 @@ func (m *Memory) delivery(in Input, pid uint32, dst []Event) []Event {
 	if rec.QID == "" {
 		return dst
 	}
-	if s := m.sessions[m.key(in, pid)]; s != nil && rec.Taken && s.accepted.set &&
-		s.accepted.qid == idTail(rec.QID) && s.began == idTime(rec.QID) {
-		dst = append(dst, s.accepted.event)
-		s.accepted = accepted{}
+	if rec.Taken {
+		if s := m.sessions[m.key(in, pid)]; s != nil && s.began == idTime(rec.QID) {
+			dst = s.taken(idTail(rec.QID), dst)
+		}
 	}
 	if rec.Delivered {
 		m.number++
@@ -362,9 +409,15 @@ func (m *Memory) key(in Input, pid uint32) uint64 {
 	return m.hostKey(in) ^ (uint64(pid)+1)*0x9e3779b97f4a7c15
 }
 
+// hostKey hashes the two names. Lines of one host come in runs, so the last
+// answer is kept.
 func (m *Memory) hostKey(in Input) uint64 {
-	h := maphash.String(m.seed, in.Host)
-	return maphash.String(m.seed, in.Sender) + (h<<17 | h>>47)
+	if l := &m.lastHost; l.key == 0 || l.host != in.Host || l.sender != in.Sender {
+		h := maphash.String(m.seed, in.Host)
+		l.host, l.sender = in.Host, in.Sender
+		l.key = maphash.String(m.seed, in.Sender) + bits.RotateLeft64(h, 17)
+	}
+	return m.lastHost.key
 }
 
 // idTime packs the time of a queue id; 0 if there is no id.

@@ -13,16 +13,14 @@ func readMilter(s string, rec *Record) bool {
 	if rest, ok := strings.CutPrefix(s, "connect: host="); ok {
 		return milterConnect(rest, rec)
 	}
-	var what string
-	switch {
-	case strings.HasPrefix(s, "to="), strings.HasPrefix(s, "from="), strings.HasPrefix(s, "helo="):
-		_, arg, _ := strings.Cut(s, "=")
-		rec.NullSender = s[0] == 'f' && strings.HasPrefix(arg, "<>, ")
-		what = behindArgument(arg)
-	default:
-		_, what, _ = strings.Cut(s, ", ")
+	n := hostLength(s)
+	step, rest := s[:n], s[n:]
+	if arg, ok := strings.CutPrefix(rest, "="); ok {
+		rec.NullSender = step == "from" && strings.HasPrefix(arg, "<>, ")
+		milterAction(behindArgument(arg), rec)
+	} else if what, ok := strings.CutPrefix(rest, ", "); ok {
+		milterAction(what, rec)
 	}
-	milterAction(what, rec)
 	return true
 }
 
@@ -69,8 +67,8 @@ func milterConnect(s string, rec *Record) bool {
 		return true
 	}
 	switch {
-	case strings.HasPrefix(what, "rejecting commands"), strings.HasPrefix(what, "reject"):
-	case strings.HasPrefix(what, "temp"):
+	case strings.HasPrefix(what, "reject"):
+	case strings.HasPrefix(what, "temp"), strings.HasPrefix(what, "shutdown"):
 		rec.Temporary = true
 	default:
 		return true
@@ -84,8 +82,9 @@ func readMilterQuarantine(s string, rec *Record) bool {
 	if !ok {
 		return false
 	}
-	_, what, ok := strings.Cut(s, ", ")
-	if !ok {
+	n := hostLength(s)
+	what, ok := strings.CutPrefix(s[n:], ", ")
+	if !ok || n == 0 {
 		return false
 	}
 	if strings.HasPrefix(what, "quarantine=") {

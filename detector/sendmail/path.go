@@ -39,6 +39,11 @@ func pathEnd(s string) int {
 	comment, angle := 0, 0
 	for i := 0; i < len(s); {
 		c, width := s[i], 1
+		if charClass[c]&plainChar != 0 {
+			escaped = false
+			i++
+			continue
+		}
 		if c == '\\' {
 			c, width = unescape(s, i)
 		}
@@ -84,11 +89,15 @@ const maxEcho = 203
 // not begin with exactly that: an unanchored search would let the client choose
 // the reason of its own reject.
 func cutEcho(text, arg string) string {
-	length := 0
-	for i := 0; i < len(arg); length++ {
-		_, width := unescape(arg, i)
-		i += width
+	if strings.IndexByte(arg, '\\') < 0 && len(arg) < maxEcho {
+		if rest, ok := strings.CutPrefix(text, arg); ok {
+			if rest, ok = strings.CutPrefix(rest, "... "); ok {
+				return rest
+			}
+		}
+		return text
 	}
+	length := unescapedLen(arg)
 	at := 0
 	if length < maxEcho {
 		at = matchEcho(text, arg, 0, length)
@@ -109,6 +118,15 @@ func cutEcho(text, arg string) string {
 		return text
 	}
 	return text[at+len("... "):]
+}
+
+// unescapedLen returns how many bytes s was before str2prt wrote it.
+func unescapedLen(s string) (n int) {
+	for i := 0; i < len(s); n++ {
+		_, width := unescape(s, i)
+		i += width
+	}
+	return n
 }
 
 // matchEcho compares text with the bytes from to to of arg, counted unescaped;

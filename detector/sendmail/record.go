@@ -11,33 +11,33 @@ import (
 type LineKind uint8
 
 const (
-	// LineInfo: known, and of no interest for judging clients.
+	// LineInfo is known, and of no interest for judging clients.
 	LineInfo LineKind = iota
-	// LineUnknown: begins like a line of sendmail's but is of no known form.
+	// LineUnknown is of no known form.
 	LineUnknown
-	// LinePart: a part of a split line, see Record.Part.
+	// LinePart is a part of a split line, see Record.Part.
 	LinePart
-	// LineReject: an offence that a ruleset, a milter or a user error refused.
+	// LineReject is an offence that a ruleset, a milter or a user error refused.
 	LineReject
-	// LineMisuse: an offence against the protocol.
+	// LineMisuse is an offence against the protocol.
 	LineMisuse
-	// LineAuthFailure: AUTH failed or was malformed.
+	// LineAuthFailure says that AUTH failed or was malformed.
 	LineAuthFailure
-	// LineTLSFailure: a TLS handshake failed.
+	// LineTLSFailure says that a TLS handshake failed.
 	LineTLSFailure
-	// LineMilter: a milter refused, discarded or quarantined.
+	// LineMilter says that a milter refused, discarded or quarantined.
 	LineMilter
-	// LineConnect: a client connected.
+	// LineConnect says that a client connected.
 	LineConnect
-	// LineDisconnect: a client left without mail, or was lost.
+	// LineDisconnect says that a client left without mail, or was lost.
 	LineDisconnect
-	// LineClient: names the client of a session and tells nothing else.
+	// LineClient names the client of a session and tells nothing else.
 	LineClient
-	// LineFrom: the envelope of a message.
+	// LineFrom is the envelope of a message.
 	LineFrom
-	// LineTo: the delivery of a message.
+	// LineTo is the delivery of a message.
 	LineTo
-	// LineAuth: AUTH succeeded.
+	// LineAuth says that AUTH succeeded.
 	LineAuth
 	numLineKinds
 )
@@ -142,7 +142,7 @@ func NewParser(texts []TextReason) (*Parser, error) {
 // Parse reads the text behind "TAG[PID]: " into rec, overwriting it.
 func (p *Parser) Parse(text string, rec *Record) {
 	*rec = Record{Text: text, Count: 1}
-	body := unwrapRepeated(strings.TrimLeft(text, " "), &rec.Count)
+	body := unwrapRepeated(cutMessageID(strings.TrimLeft(text, " ")), &rec.Count)
 	body = cutID(body, rec)
 	rec.Body = body
 	if rec.Part != 0 {
@@ -151,9 +151,22 @@ func (p *Parser) Parse(text string, rec *Record) {
 		return
 	}
 	p.body(body, rec)
-	if rec.Addr.IsLoopback() || rec.Addr.IsUnspecified() {
+	if rec.Addr.IsValid() && (rec.Addr.IsLoopback() || rec.Addr.IsUnspecified()) {
 		rec.Addr, rec.Local, rec.Delivered = noAddr, true, false
 	}
+}
+
+// cutMessageID takes off "[ID NNNNNN facility.level] ", which Solaris writes
+// before each message.
+func cutMessageID(s string) string {
+	rest, ok := strings.CutPrefix(s, "[ID ")
+	if !ok {
+		return s
+	}
+	if end := strings.Index(rest, "] "); end > 0 && end < 40 {
+		return rest[end+2:]
+	}
+	return s
 }
 
 // partMark ends every part of a split line but the last (sm_syslog, conf.c).
@@ -188,36 +201,55 @@ func readNumber(s string) (n uint32, rest string) {
 	return n, s[i:]
 }
 
-// A queue id is eight characters of which the first six are the second, in
-// UTC, in which its process began, and the process id in five digits or more
-// (assign_queueid, queue.c).
+// A queue id (assign_queueid, queue.c) is the second, in UTC, in which its
+// process began, in six characters, the number of the transaction in two, and
+// the process id in six digits or seven. Before 8.12.6 or so the number was one
+// character and the process id five digits.
 const (
-	idChars    = 8
-	idTimeLen  = 6
-	minIDDigit = 5
-	maxIDDigit = 10
+	idTimeLen = 6
+	idChars   = 8
+	oldIDLen  = 12
+	minIDLen  = 14
+	maxIDLen  = 18
 )
 
 // idLength returns the length of the queue id at the start of s and its process
 // id; 0 if there is none.
 func idLength(s string) (length int, pid uint32) {
-	if len(s) <= idChars+minIDDigit {
+	n := idEnd(s)
+	if n == 0 {
 		return 0, 0
 	}
-	for i := range idChars {
+	digits := idChars
+	if n == oldIDLen {
+		digits = oldIDLen - 5
+	}
+	for i := range digits {
 		if charClass[s[i]]&alnumChar == 0 {
 			return 0, 0
 		}
 	}
-	i, n := idChars, uint64(0)
-	for i < len(s) && i < idChars+maxIDDigit && s[i] >= '0' && s[i] <= '9' {
-		n = n*10 + uint64(s[i]-'0')
-		i++
+	for i := digits; i < n; i++ {
+		c := s[i]
+		if c < '0' || c > '9' || pid > 1<<27 {
+			return 0, 0
+		}
+		pid = pid*10 + uint32(c-'0')
 	}
-	if i < idChars+minIDDigit || i == len(s) || s[i] != ':' && s[i] != '[' || n == 0 || n > 1<<31 {
+	if pid == 0 {
 		return 0, 0
 	}
-	return i, uint32(n)
+	return n, pid
+}
+
+// idEnd returns where the queue id at the start of s ends if there is one.
+func idEnd(s string) int {
+	for _, n := range [...]int{oldIDLen, minIDLen, minIDLen + 1, minIDLen + 2, minIDLen + 3, maxIDLen} {
+		if n < len(s) && (s[n] == ':' || s[n] == '[') {
+			return n
+		}
+	}
+	return 0
 }
 
 // cutID takes "ID: ", "ID[n]: " or "[n]: " off s.

@@ -11,6 +11,7 @@ const (
 	identChar             // an IDENT answer after cleanstrcpy (daemon.c): an RFC 822 atom
 	alnumChar             // a queue id
 	hexChar               // an IPv6 address without its prefix
+	plainChar             // means nothing in the syntax of an address
 )
 
 var charClass = func() (t [256]uint8) {
@@ -24,6 +25,11 @@ var charClass = func() (t [256]uint8) {
 	mark("._-", hostChar)
 	mark("!#$%&'*+-./^_`{|}~", identChar)
 	mark("0123456789abcdefABCDEF:.", hexChar)
+	for c := range t {
+		if strings.IndexByte(`\"()<> `, byte(c)) < 0 {
+			t[c] |= plainChar
+		}
+	}
 	return t
 }()
 
@@ -68,14 +74,15 @@ func wholeRelay(s string) netip.Addr {
 // relayBracket returns where the client's address opens, -1 if what stands
 // before it is not the beginning of a client.
 func relayBracket(s string) int {
-	host, odd := 0, -1 // where the host begins; the last byte that no host may have
-	if strings.HasPrefix(s, "IDENT:") {
-		s, host = s[6:], 0
-		if i := relayBracket(s); i >= 0 && strings.IndexByte(s[:i], '@') >= 0 {
-			return i + 6
+	const ident = "IDENT:"
+	if rest, ok := strings.CutPrefix(s, ident); ok {
+		i := relayBracket(rest)
+		if i < 0 || strings.IndexByte(rest[:i], '@') < 0 {
+			return -1
 		}
-		return -1
+		return len(ident) + i
 	}
+	host, odd := 0, -1 // where the host begins; the last byte that no host may have
 	for i := 0; i < len(s) && i < 3*maxHost; i++ {
 		switch c := s[i]; {
 		case charClass[c]&hostChar != 0:

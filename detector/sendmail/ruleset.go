@@ -20,33 +20,35 @@ type check struct {
 	// denied is the reason of "Access denied", refused that of a 5xx text which
 	// nobody mapped.
 	denied, refused Reason
+	// lists: DNS lists are asked in it.
+	lists bool
 }
 
 func checkOf(name string) (c check, known bool) {
 	switch name {
 	case "check_relay":
-		return check{argHost, AccessReject, AccessReject}, true
+		return check{argHost, AccessReject, AccessReject, true}, true
 	case "check_mail":
-		return check{argAddress, SenderAccess, SenderAccess}, true
+		return check{argAddress, SenderAccess, SenderAccess, false}, true
 	case "check_rcpt":
-		return check{argAddress, AccessDenied, Other}, true
+		return check{argAddress, AccessDenied, Other, true}, true
 	case "check_vrfy", "check_expn", "check_etrn":
-		return check{argAddress, VrfyExpnRejected, VrfyExpnRejected}, true
+		return check{argAddress, VrfyExpnRejected, VrfyExpnRejected, false}, true
 	case "check_other":
-		return check{argFree, BadCommand, BadCommand}, true
+		return check{argFree, BadCommand, BadCommand, false}, true
 	case "trust_auth":
-		return check{argFree, RcptSyntax, RcptSyntax}, true
+		return check{argFree, RcptSyntax, RcptSyntax, false}, true
 	case "tls_client":
-		return check{argFree, TLSFail, TLSFail}, true
+		return check{argFree, TLSFail, TLSFail, false}, true
 	case "tls_server", "tls_rcpt", "try_tls":
 		return check{}, false
 	case "check_data", "check_eoh", "check_eom":
-		return check{argFree, HeaderReject, HeaderReject}, true
+		return check{argFree, HeaderReject, HeaderReject, false}, true
 	}
 	if strings.HasPrefix(name, "check_") {
-		return check{argFree, AccessDenied, Other}, true
+		return check{argFree, AccessDenied, Other, false}, true
 	}
-	return check{argFree, HeaderReject, HeaderReject}, true
+	return check{argFree, HeaderReject, HeaderReject, false}, true
 }
 
 // ruleset reads the record of a ruleset that refused, discarded or quarantined:
@@ -229,6 +231,8 @@ type phrase struct {
 var phrases = [...]phrase{
 	{"Relaying denied", "", RelayDenied},
 	{"Relaying temporarily denied", "", RelayDenied},
+	{"Can not check MX records for recipient host ", "", RelayDenied},
+	{"MX lookup failure for ", "", BadMX},
 	{"Temporary lookup failure of ", "", DNSBLTempfail},
 	{"Fix reverse DNS for ", "", NoRDNS},
 	{"Possibly forged hostname for ", "", RDNSForged},
@@ -240,12 +244,13 @@ var phrases = [...]phrase{
 	{"Domain of sender address ", " does not resolve", SenderDomainTemp},
 	{"Domain name required", "", SenderDomain},
 	{"Real domain name required", "", SenderDomain},
+	{"Fully qualified domain name required", "", SenderDomain},
 	{"Illegal MX record for ", "", BadMX},
 	{"Invalid MX record for ", "", BadMX},
 	{"Mailbox disabled for this recipient", "", RcptAccess},
 	{"User unknown", "", UnknownUser},
-	{"Spam trap hit", "", RcptTrap},
-	{"Sender domain blocked by policy", "", SenderAccess},
+	{"Spam trap", "", RcptTrap},
+	{"Sender domain blocked", "", SenderAccess},
 	{"Your network is ", "", AccessReject},
 }
 
@@ -258,13 +263,13 @@ func (p *Parser) replyReason(c check, enhanced, text string) Reason {
 	if text == "Access denied" {
 		return c.denied
 	}
-	if strings.HasPrefix(text, "Rejected: ") && strings.Contains(text, " listed at ") {
-		return DNSBL
-	}
-	for _, ph := range phrases {
-		if strings.HasPrefix(text, ph.head) && strings.HasSuffix(text, ph.tail) {
+	for i := range phrases {
+		if ph := &phrases[i]; strings.HasPrefix(text, ph.head) && strings.HasSuffix(text, ph.tail) {
 			return ph.reason
 		}
+	}
+	if c.lists && namesList(text) {
+		return DNSBL
 	}
 	if c.arg != argAddress || c.refused != Other {
 		return c.refused
@@ -278,4 +283,40 @@ func (p *Parser) replyReason(c check, enhanced, text string) Reason {
 		return RcptAccess
 	}
 	return c.refused
+}
+
+// namesList says whether an administrator's text says that the client stands on
+// a DNS list: in the words of FEATURE(dnsbl) of any version, or by naming one
+// of the lists that everybody uses.
+func namesList(text string) bool {
+	if strings.HasPrefix(text, "Rejected") {
+		for _, words := range [...]string{" listed ", " found in ", " IP in "} {
+			if strings.Contains(text, words) {
+				return true
+			}
+		}
+	}
+	if strings.HasPrefix(text, "Mail from ") || strings.HasPrefix(text, "Message from ") {
+		return strings.Contains(text, " refused") || strings.Contains(text, " blocked") || strings.Contains(text, " rejected")
+	}
+	for _, list := range [...]string{
+		" blocked using ", " listed in ", " listed at ", "dnsbl", "rbl.", "blocklist", "blacklist", "blackhole", "spamhaus", "spamcop", "sorbs.net", "njabl",
+		"barracudacentral", "abuseat", "ordb.org", "mail-abuse.", "uceprotect", "rfc-ignorant", "surriel", "dsbl.org", "psbl.",
+	} {
+		if containsFold(text, list) {
+			return true
+		}
+	}
+	return false
+}
+
+// containsFold is strings.Contains without regard to the case of ASCII letters;
+// sub is in lower case.
+func containsFold(s, sub string) bool {
+	for i := 0; i+len(sub) <= len(s); i++ {
+		if s[i]|0x20 == sub[0] && strings.EqualFold(s[i:i+len(sub)], sub) {
+			return true
+		}
+	}
+	return false
 }

@@ -5,131 +5,108 @@ import "strings"
 const (
 	maxSplit     = 20 << 10 // bytes of a line joined
 	maxSplits    = 1024     // lines being joined at one time
-	maxUnknown   = 20       // texts in the sample
-	maxUnknownSz = 512      // bytes of each
+	maxSplitWait = 1 << 16  // lines after which unfinished ones are given up
 )
 
-// splits holds the split lines that are not complete yet, by who writes them.
-type splits struct {
-	open  int
-	lines map[uint64]*split
-}
-
+// split is a split line that is not complete yet.
 type split struct {
-	in   Input // of part 1
-	rec  Record
-	next uint16
-	text []byte
+	first Input // part 1
+	rec   Record
+	next  uint16
+	text  []byte
 }
 
-// join takes the parts of a split line until it is whole. ok is false if there
-// is nothing to observe now; whole is nil if the line is to be taken as it is.
+// join takes the parts of a split line until it is whole and then makes in that
+// line. ok is false if there is nothing left to take.
+//
 // A part is never read alone: sendmail breaks lines where the client wants, and
 // the second part can be a perfect record of anything.
-func (m *Memory) join(in *Input) (whole *Record, ok bool) {
+func (m *Memory) join(in *Input, dst []Event) (_ []Event, ok bool) {
 	rec := in.Record
-	pid := in.PID
-	if pid == 0 {
-		pid = rec.PID
-	}
-	key := m.key(*in, pid)
-	sp := m.splits.lines[key]
-	if rec.Kind != LinePart {
-		if sp != nil {
-			m.tear(key, sp)
+	key := m.key(*in, in.processID())
+	sp := m.splits[key]
+	if rec.Kind == LinePart && sp != nil && sp.continues(rec) {
+		m.sinceSplit = 0
+		sp.text = append(sp.text, strings.TrimSuffix(rec.Body, partMark)...)
+		sp.next++
+		if rec.More {
+			return dst, false
 		}
-		return nil, true
+		delete(m.splits, key)
+		m.stats.Joined++
+		*in = sp.first
+		m.o.Parser.Parse(string(sp.text), &m.joined)
+		m.joined.Joined = true
+		in.Record = &m.joined
+		return dst, true
+	}
+	if sp != nil {
+		dst = m.tear(key, sp, dst)
+	}
+	if rec.Kind != LinePart {
+		if m.sinceSplit++; m.sinceSplit > maxSplitWait {
+			m.tearAll()
+		}
+		return dst, true
 	}
 	if rec.Part == 1 {
-		if sp != nil {
-			m.tear(key, sp)
-		}
-		m.begin(key, in)
-		return nil, false
-	}
-	if sp == nil || sp.next != rec.Part || sp.rec.QID != rec.QID || len(sp.text)+len(rec.Body) > maxSplit {
-		if sp != nil {
-			m.tear(key, sp)
-		}
-		return nil, false
-	}
-	sp.text = append(sp.text, strings.TrimSuffix(rec.Body, partMark)...)
-	sp.next++
-	if rec.More {
-		return nil, false
-	}
-	m.drop(key)
-	m.stats.Joined++
-	*in = sp.in
-	m.o.Parser.Parse(string(sp.text), &m.joined)
-	m.joined.Joined = true
-	return &m.joined, true
-}
-
-func (m *Memory) begin(key uint64, in *Input) {
-	if m.splits.open >= maxSplits {
+		m.split(key, *in)
+	} else if sp == nil {
 		m.stats.Torn++
-		return
 	}
-	if m.splits.lines == nil {
-		m.splits.lines = make(map[uint64]*split)
-	}
-	rec := *in.Record
-	sp := &split{in: *in, next: 2}
-	sp.in.Sender, sp.in.Host = strings.Clone(in.Sender), strings.Clone(in.Host)
-	sp.rec.QID = strings.Clone(rec.QID)
-	if rec.QID != "" {
-		sp.text = append(append(sp.text, rec.QID...), ": "...)
-	}
-	sp.text = append(sp.text, strings.TrimSuffix(rec.Body, partMark)...)
-	sp.in.Record = nil
-	m.splits.lines[key] = sp
-	m.splits.open++
+	return dst, false
 }
 
-// tear gives up a split line that will not become whole.
-func (m *Memory) tear(key uint64, _ *split) {
+// processID is the syslog PID, or that of the queue id for want of one.
+func (in *Input) processID() uint32 {
+	if in.PID != 0 {
+		return in.PID
+	}
+	return in.Record.PID
+}
+
+func (sp *split) continues(rec *Record) bool {
+	return rec.Part == sp.next && rec.QID == sp.rec.QID && len(sp.text)+len(rec.Body) <= maxSplit
+}
+
+// split begins a split line with its first part.
+func (m *Memory) split(key uint64, in Input) {
+	if len(m.splits) >= maxSplits {
+		m.tearAll()
+	}
+	if m.splits == nil {
+		m.splits = make(map[uint64]*split)
+	}
+	sp := &split{first: in, next: 2}
+	sp.first.Sender, sp.first.Host = strings.Clone(in.Sender), strings.Clone(in.Host)
+	sp.rec.QID, sp.rec.PID = strings.Clone(in.Record.QID), in.Record.PID
+	if sp.rec.QID != "" {
+		sp.text = append(append(sp.text, sp.rec.QID...), ": "...)
+	}
+	sp.text = append(sp.text, strings.TrimSuffix(in.Record.Body, partMark)...)
+	sp.first.Record = nil
+	m.splits[key] = sp
+	m.sinceSplit = 0
+}
+
+// tear gives up a split line that will not become whole. What its first part
+// says of the reason is sendmail's own; it never gives an address.
+func (m *Memory) tear(key uint64, sp *split, dst []Event) []Event {
+	delete(m.splits, key)
 	m.stats.Torn++
-	m.drop(key)
+	rec := &m.joined
+	m.o.Parser.Parse(string(sp.text), rec)
+	if rec.Kind != LineAuthFailure && rec.Kind != LineTLSFailure || rec.QID == "" {
+		return dst
+	}
+	rec.Addr, rec.User = noAddr, ""
+	sp.first.Record = rec
+	return m.whole(sp.first, dst)
 }
 
-func (m *Memory) drop(key uint64) {
-	delete(m.splits.lines, key)
-	m.splits.open--
-}
-
-// sample keeps the first lines of each shape that were not understood.
-type sample struct {
-	shapes map[string]struct{}
-	lines  []string
-}
-
-func (s *sample) texts() []string { return append([]string(nil), s.lines...) }
-
-func (s *sample) add(text string) {
-	if len(s.lines) >= maxUnknown {
-		return
-	}
-	shape := shapeOf(text)
-	if _, ok := s.shapes[shape]; ok {
-		return
-	}
-	if s.shapes == nil {
-		s.shapes = make(map[string]struct{})
-	}
-	s.shapes[shape] = struct{}{}
-	s.lines = append(s.lines, strings.Clone(Mask(text[:min(len(text), maxUnknownSz)])))
-}
-
-// shapeOf returns the beginning of a line without its queue id and numbers.
-func shapeOf(text string) string {
-	if n, _ := idLength(text); n > 0 {
-		text = text[n:]
-	}
-	return strings.Map(func(r rune) rune {
-		if r >= '0' && r <= '9' {
-			return '#'
-		}
-		return r
-	}, text[:min(len(text), 24)])
+// tearAll gives up every split line.
+func (m *Memory) tearAll() {
+	m.stats.Torn += uint64(len(m.splits))
+	clear(m.splits)
+	m.sinceSplit = 0
 }

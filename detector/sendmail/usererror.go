@@ -6,13 +6,15 @@ import "strings"
 // and srvrsmtp.c give about an address or a parameter.
 var syntaxErrors = []string{
 	`Unbalanced '"'`, "Unbalanced '<'", "Unbalanced '>'", "Unbalanced '('", "Unbalanced ')'",
-	"prescan: token too long", "prescan: too many tokens",
-	"User address required", "List:; syntax illegal for recipient addresses",
+	"prescan: token too long", "prescan: too many tokens", "remotename: too many tokens",
+	"User address required", "Recipient address required", "List:; syntax illegal for recipient addresses",
 	"Invalid route address", "Colon illegal in host name part", "Hostname required",
-	"Cannot mail directly to programs", "Cannot mail directly to files",
-	"Cannot mail directly to :include:s", "Invalid host name", "Illegal character in host name",
-	"Domain name required", "Invalid address", "Missing recipient", "Missing sender",
-	" parameter unrecognized", " requires a value", " to NOTIFY",
+	"Local part must not begin with a dot", "Local part must not end with a dot",
+	"Cannot mail directly to programs", "Cannot mail directly to files", "Cannot mail directly to :include:s",
+	" bytes max)", "Invalid host name", "Invalid address", "Invalid sender address", "Address too long",
+	"Domain name required", "domain name required", "Missing recipient",
+	" parameter unrecognized", " requires a value", " parameter value", " out of range", " BY= missing ';'",
+	" to NOTIFY", " to RET", "Too many parameters", "Address required", "Parameter required", "Argument required",
 }
 
 // userError reads what usrerr (err.c) logs while a client names recipients:
@@ -20,6 +22,9 @@ var syntaxErrors = []string{
 func (p *Parser) userError(s string, rec *Record) bool {
 	if s == "Too many recipients" {
 		return offence(rec, LineReject, TooManyRcpts)
+	}
+	if strings.HasPrefix(s, "Message size exceeds ") {
+		return offence(rec, LineReject, TooBig)
 	}
 	if isSyntaxError(s) {
 		return offence(rec, LineReject, RcptSyntax)
@@ -40,9 +45,19 @@ func isSyntaxError(s string) bool {
 			return true
 		}
 	}
-	return strings.HasPrefix(s, "8-bit character in mailbox address ") ||
-		strings.HasPrefix(s, "Syntax error in ") || strings.HasPrefix(s, `Bad argument "`) ||
-		strings.HasPrefix(s, `Address "`)
+	for _, begin := range syntaxBegins {
+		if strings.HasPrefix(s, begin) {
+			return true
+		}
+	}
+	return false
+}
+
+var syntaxBegins = []string{
+	"8-bit character in mailbox address ", "Syntax error in ", `Bad argument "`, `Address "`, "Illegal character ",
+	"Invalid numeric domain spec ", "Unrecognized host name ", "Unknown BODY type ", "Duplicate AUTH ", "Duplicate ENVID ",
+	"Duplicate ORCPT ", "Duplicate RET ", "illegal by-mode ", "illegal by-trace ", "cannot decode AUTH parameter ",
+	"Sorry, NOTIFY not supported", "Sorry, ENVID not supported", "Sorry, RET not supported", "Sorry, ORCPT not supported",
 }
 
 // behindEcho returns the error behind "ADDRESS... ". An address that was
@@ -64,6 +79,9 @@ func behindEcho(s string) (text string, ok bool) {
 func (p *Parser) userErrorReason(text string) Reason {
 	if r, ok := p.texts[text]; ok {
 		return r
+	}
+	if text == "Too many recipients" {
+		return TooManyRcpts
 	}
 	if isSyntaxError(text) {
 		return RcptSyntax

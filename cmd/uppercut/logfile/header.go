@@ -9,12 +9,12 @@ import (
 type Stamp uint8
 
 const (
-	// StampNone: the line carries no time.
+	// StampNone says that the line carries no time.
 	StampNone Stamp = iota
-	// StampLocal: neither year nor zone. Header.Time is in year 0, UTC; a
-	// Calendar places it.
+	// StampLocal says that neither year nor zone is known. Header.Time is in
+	// year 0, UTC; a Calendar places it.
 	StampLocal
-	// StampFull: an absolute time.
+	// StampFull says that the time is absolute.
 	StampFull
 )
 
