@@ -3,19 +3,17 @@ package sendmail
 import "time"
 
 const (
-	// The queue ids of a process carry the second in which it began. Its first
-	// line, "connect from" or check_relay, comes within beginSlack seconds of
-	// it; no other can be older by more than clockSlack.
-	beginSlack = 30
+	// The queue ids of a process carry the second in which it began. None of
+	// its lines is older, save for rounding: clockSlack. Its first, "connect
+	// from" or check_relay, comes within beginSlack seconds of it, for IDENT and
+	// DNS may take their time.
 	clockSlack = 2
+	beginSlack = 60
 	// A line without queue id may be this old when a queue id claims it, in
 	// seconds. Well below quarter.
 	maxAnonymous = 300
 	// No PID comes again within this time, in seconds.
 	soon = 5
-	// Two lines without queue id are of one process if they are this close, in
-	// seconds, and nothing speaks against it.
-	nearby = 60
 	// Zones differ by multiples of a quarter of an hour.
 	quarter = 900
 )
@@ -68,7 +66,8 @@ func (m *Memory) continues(s *session, rec *Record, now int64) bool {
 	case rec.Addr.IsValid() && s.addr.IsValid():
 		return rec.Addr == s.addr
 	}
-	return silent <= nearby || s.began != 0
+	// what waits in a session of another process is dropped when that shows
+	return silent <= soon || s.began != 0 || s.addr.IsValid()
 }
 
 // claims says whether a process that began at t, as its queue ids say, can have
@@ -81,10 +80,10 @@ func claims(t uint64, s *session, now int64) bool {
 		return false
 	}
 	late := lateness(t, s.first)
-	if s.begun {
-		return late <= beginSlack || late >= quarter-beginSlack
+	if late >= quarter-clockSlack || late <= beginSlack {
+		return true
 	}
-	return late <= quarter-maxAnonymous || late >= quarter-clockSlack
+	return !s.begun && late <= quarter-maxAnonymous
 }
 
 // lateness is how many seconds after the second that the queue ids of its
