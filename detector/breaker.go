@@ -4,7 +4,6 @@ import (
 	"math"
 	"math/bits"
 	"time"
-
 	"uppercut/detector/sendmail"
 )
 
@@ -14,6 +13,7 @@ import (
 // made to do and the weak classes do not count if this host reports them.
 type breaker struct {
 	contacts  map[uint64]contact // of sources with accepted mail, by hash
+	refused   int                // contacts whose last word was a refusal, however old
 	checked   uint32             // second of the last look at contacts
 	surge     surge
 	latest    uint32 // newest second of the host's own lines
@@ -21,7 +21,7 @@ type breaker struct {
 	open      bool
 	cause     breakerCause
 	lastBad   time.Time // arrival
-	refusing  int       // of the last look
+	refusing  int       // within the window, at the last look
 	heard     int
 }
 
@@ -46,6 +46,7 @@ type interval struct {
 const (
 	breakerWindow   = 300  // seconds
 	maxContacts     = 4096 // of a host; further sources are not looked at
+	manyContacts    = 256
 	maxIntervals    = 8
 	leastSurge      = 100 // distinct sources, however few are usual
 	surgeShare      = 0.9 // of the host's offences
@@ -88,7 +89,7 @@ func (d *Detector) refuses(h *host, s *source, key uint64, r sendmail.Reason, se
 	}
 	b := &h.breaker
 	surging := b.surge.add(r, key, second, b.open, d.judgement.breaker.Surge)
-	if s != nil && d.acceptedWithin(s, second) > 0 && d.harmless(s) {
+	if s != nil && d.accepted(s, second) > 0 && d.harmless(s) {
 		b.contact(key, second, func(c *contact) { c.refused = max(c.refused, second) })
 	}
 	switch {
@@ -121,42 +122,44 @@ func (b *breaker) contact(key uint64, second uint32, change func(*contact)) {
 	if b.contacts == nil {
 		b.contacts = map[uint64]contact{}
 	}
+	b.refused -= c.refusals()
 	change(&c)
+	b.refused += c.refusals()
 	b.contacts[key] = c
+}
+
+// refusals is 1 if the last word was a refusal, else 0.
+func (c contact) refusals() int {
+	if c.refused > c.accepted {
+		return 1
+	}
+	return 0
 }
 
 // prune forgets contacts that are older than the window.
 func (b *breaker) prune() {
 	for key, c := range b.contacts {
 		if b.latest-max(c.accepted, c.refused) >= breakerWindow {
+			b.refused -= c.refusals()
 			delete(b.contacts, key)
 		}
 	}
 }
 
-// refusesPartners looks at the contacts, once for each second of log time.
+// refusesPartners looks at the contacts, unless it is plain that too few of them
+// were refused: a look costs as much as thousands of offences.
 func (d *Detector) refusesPartners(b *breaker) bool {
 	c := d.judgement.breaker
-	if b.checked != b.latest || b.refusing < c.Sources {
+	if b.refused < c.Sources {
+		b.refusing, b.heard = b.refused, len(b.contacts)
+		return false
+	}
+	if b.checked != b.latest || len(b.contacts) < manyContacts {
 		b.checked = b.latest
-		b.refusing, b.heard = b.look()
+		b.prune()
+		b.refusing, b.heard = b.refused, len(b.contacts)
 	}
 	return b.refusing >= c.Sources && float64(b.refusing) >= c.Share*float64(b.heard)
-}
-
-// look counts the sources that the host heard of in its window, and those
-// whose last word from it was a refusal.
-func (b *breaker) look() (refusing, heard int) {
-	for _, c := range b.contacts {
-		if b.latest-max(c.accepted, c.refused) >= breakerWindow {
-			continue
-		}
-		heard++
-		if c.refused > c.accepted {
-			refusing++
-		}
-	}
-	return refusing, heard
 }
 
 // trip opens a breaker, or notes that it is still needed.
@@ -173,8 +176,9 @@ func (d *Detector) trip(h *host, cause breakerCause, from uint32) {
 	d.hosts.everAside = true
 	h.counters.breakerOpened[cause].Inc()
 	h.counters.breakerOpen.Inc()
-	d.log.Warn("mail host refuses the innocent, its evidence is set aside",
-		"host", h.name, "sender", h.sender.name, "cause", cause.String(), "refusing", b.refusing, "of", b.heard)
+	n := h.notice(BreakerOpened)
+	n.Cause = cause.String()
+	d.notice(n)
 }
 
 // shut ends the open interval.
@@ -196,11 +200,11 @@ func (d *Detector) closeBreakers() {
 
 func (d *Detector) closeBreaker(h *host) {
 	h.breaker.shut()
-	h.breaker.contacts = nil
+	h.breaker.contacts, h.breaker.refused = nil, 0
 	h.breaker.refusing, h.breaker.heard = 0, 0
 	h.breaker.surge.reset()
 	h.counters.breakerOpen.Dec()
-	d.log.Info("mail host is trusted again", "host", h.name, "sender", h.sender.name)
+	d.notice(h.notice(BreakerClosed))
 }
 
 // surge knows how many distinct sources a host usually refuses for each reason

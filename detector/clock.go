@@ -95,16 +95,17 @@ func (c *clock) read(l *Line) (r reading) {
 // adopt takes the multiple for the zone and reads the line anew.
 func (c *clock) adopt(l *Line) reading {
 	t, _ := nearest(l.Time, l.Received, []*time.Location{time.UTC})
-	c.offset = t.Sub(l.Received).Round(zoneStep)
-	c.learned = true
-	c.zones = []*time.Location{time.FixedZone("", seconds32(c.offset))}
-	c.lines = 0
+	c.take(t.Sub(l.Received).Round(zoneStep))
 	r := c.read(l)
 	r.learned = true
 	return r
 }
 
-func seconds32(d time.Duration) int { return int(d / time.Second) }
+// take makes an offset east of UTC the clock's zone.
+func (c *clock) take(offset time.Duration) {
+	c.learned, c.offset, c.lines = true, offset, 0
+	c.zones = []*time.Location{time.FixedZone("", int(offset/time.Second))}
+}
 
 // learn counts lines whose lag sits at the same non-zero multiple of zoneStep,
 // and returns true when they are enough.

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
 	"uppercut/detector/sendmail"
 )
 
@@ -342,13 +341,8 @@ func (c Config) validateZones() error {
 }
 
 func (c Config) validateTexts() error {
-	for i, t := range c.Texts {
-		if t.Text == "" {
-			return fmt.Errorf("texts[%d].text: must not be empty", i)
-		}
-		if _, ok := sendmail.ParseReason(t.Reason); !ok {
-			return fmt.Errorf("texts[%d].reason: %q is not a reason", i, t.Reason)
-		}
+	if _, err := sendmail.NewParser(c.Texts); err != nil {
+		return fmt.Errorf("texts%w", err)
 	}
 	return nil
 }

@@ -1,15 +1,15 @@
 package detector
 
 import (
-	"log/slog"
+	"crypto/rand"
+	"fmt"
 	"math"
-	"math/rand/v2"
+	mathrand "math/rand/v2"
 	"net/netip"
 	"time"
+	"uppercut/detector/sendmail"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"uppercut/detector/sendmail"
 )
 
 // Line is one log line of a mail host, header taken off and text parsed.
@@ -75,8 +75,8 @@ type Verdict struct {
 // Options are a Detector's collaborators. All functions are called by the
 // goroutine that owns the Detector and must answer from memory.
 type Options struct {
-	// Logger hears of zones learned, breakers and exempt sources; nil discards.
-	Logger *slog.Logger
+	// OnNotice, if not nil, hears of zones learned, breakers and exempt sources.
+	OnNotice func(Notice)
 	// Registerer takes the metrics; nil keeps them unregistered.
 	Registerer prometheus.Registerer
 	// Local is the zone that a sender without a configured zone is first taken
@@ -104,9 +104,9 @@ type Options struct {
 // Detector is the judge.
 type Detector struct {
 	options    Options
-	log        *slog.Logger
 	metrics    *metrics
 	judgement  *judgement
+	parser     *sendmail.Parser // of split lines
 	memory     *sendmail.Memory
 	hosts      *hosts
 	sources    *table
@@ -115,7 +115,8 @@ type Detector struct {
 	networks   map[netip.Prefix]*network
 	pardons    []pardon
 	duplicates map[uint64]struct{} // numbers of duplicate lines that may be held for their session
-	salt       uint64              // of session tags
+	key        [16]byte            // of the hashes of user names
+	restarts   uint64              // sessions are numbered anew after each
 	now        time.Time           // the latest arrival
 	swept      uint32              // where the search for dead sources stands
 
@@ -130,19 +131,22 @@ func New(c Config, o Options) (*Detector, error) {
 		return nil, err
 	}
 	d := &Detector{
-		options: o, log: o.Logger, metrics: newMetrics(o.Registerer),
-		memory: sendmail.NewMemory(), ring: newRing(c.EvidenceBytes), ceiling: newCeiling(),
+		options: o, metrics: newMetrics(o.Registerer),
+		ring: newRing(c.EvidenceBytes), ceiling: newCeiling(),
 		networks: map[netip.Prefix]*network{}, duplicates: map[uint64]struct{}{},
-		sources: newTable(c.MaxSources, [2]uint64{rand.Uint64(), rand.Uint64()}),
-		salt:    rand.Uint64(),
+		sources: newTable(c.MaxSources, [2]uint64{mathrand.Uint64(), mathrand.Uint64()}),
 		scratch: make([]mark, 0, maxMarks+1),
 	}
-	if d.log == nil {
-		d.log = slog.New(slog.DiscardHandler)
+	if _, err := rand.Read(d.key[:]); err != nil {
+		return nil, fmt.Errorf("make a key: %w", err)
 	}
+	d.memory = d.newMemory()
 	d.hosts = newHosts(o, d.metrics)
-	d.configure(c)
-	return d, nil
+	return d, d.Reconfigure(c)
+}
+
+func (d *Detector) newMemory() *sendmail.Memory {
+	return sendmail.NewMemory(sendmail.MemoryOptions{Key: d.key, Parser: d.parser})
 }
 
 // Reconfigure replaces rules and weights and keeps every score, or changes
@@ -151,17 +155,19 @@ func (d *Detector) Reconfigure(c Config) error {
 	if err := c.Validate(); err != nil {
 		return err
 	}
-	d.configure(c)
-	return nil
-}
-
-func (d *Detector) configure(c Config) {
+	parser, err := sendmail.NewParser(c.Texts)
+	if err != nil {
+		return fmt.Errorf("texts%w", err)
+	}
+	d.parser = parser
+	d.memory.UseParser(parser)
 	d.judgement = newJudgement(c)
 	d.hosts.configure(c.Zones)
 	d.metrics.configure(d.judgement)
 	d.sources.resize(c.MaxSources)
 	d.ring.resize(c.EvidenceBytes)
 	d.metrics.limit.Set(float64(c.MaxSources))
+	return nil
 }
 
 // Observe judges one line. The verdicts are valid until the next call.
@@ -173,7 +179,7 @@ func (d *Detector) Observe(l *Line) []Verdict {
 		return d.verdicts
 	}
 	h := d.hosts.of(l.Sender, l.Host)
-	duplicate := h.sender.duplicates.seen(lineHash(l))
+	duplicate := matters(&l.Record) && h.sender.duplicates.seen(lineHash(l, h))
 	if duplicate {
 		d.metrics.duplicates.Inc()
 		d.noteDuplicate(l.Number)
@@ -188,6 +194,12 @@ func (d *Detector) Observe(l *Line) []Verdict {
 		delete(d.duplicates, l.Number)
 	}
 	return d.verdicts
+}
+
+// matters tells that it makes a difference whether a line is seen twice. Most
+// of what sendmail writes proves nothing about a client.
+func matters(r *sendmail.Record) bool {
+	return r.Kind != sendmail.LineInfo && r.Kind != sendmail.LineUnknown
 }
 
 // maxHeldDuplicates is how many duplicate lines may wait for their session to
@@ -222,6 +234,7 @@ func (d *Detector) Tick(now time.Time) []Verdict {
 	d.forgetNetworks(unixSecond(d.now))
 	d.sweep(tickSweep)
 	d.metrics.track(d.sources)
+	d.metrics.remember(d.memory.Stats())
 	return d.verdicts
 }
 
@@ -238,11 +251,15 @@ func (d *Detector) timeOf(l *Line, h *host) time.Time {
 		d.metrics.undated.Inc()
 		return r.at
 	}
-	h.counters.lag.Set(r.lag.Seconds())
+	if second := l.Received.Unix(); second != h.lagShown {
+		h.lagShown = second
+		h.counters.lag.Set(r.lag.Seconds())
+	}
 	if r.learned {
 		h.counters.zone.Set(h.clock.offset.Seconds())
-		d.log.Warn("time zone of a mail host is taken from its lines, configure it",
-			"sender", h.sender.name, "host", h.name, "offset", h.clock.offset)
+		n := h.notice(ZoneLearned)
+		n.Offset = h.clock.offset
+		d.notice(n)
 	}
 	return r.at
 }
@@ -333,7 +350,7 @@ func (d *Detector) mark(e *sendmail.Event, h *host, weight points, second uint32
 // sessions of one source hardly ever share one; if they do, that is to the
 // source's advantage.
 func (d *Detector) sessionTag(session uint64) uint16 {
-	return uint16(1 + mix(session, d.salt)%math.MaxUint16)
+	return uint16(1 + mix(session, d.restarts)%math.MaxUint16)
 }
 
 // weight returns the points of an offence, before what its session can earn at

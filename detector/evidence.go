@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"slices"
 	"time"
-
 	"uppercut/detector/sendmail"
 )
 

@@ -2,7 +2,6 @@ package detector
 
 import (
 	"slices"
-
 	"uppercut/detector/sendmail"
 )
 
@@ -56,17 +55,26 @@ func (d *Detector) favourWithin(r *rule, s *source, end uint32) (credit points, 
 	return credit, accepted >= d.judgement.partner
 }
 
-// acceptedWithin counts the messages accepted from a source in the 7 days
-// before the second end.
-func (d *Detector) acceptedWithin(s *source, end uint32) (n int) {
+// accepted counts the messages accepted from a source in the 7 days before the
+// second end.
+func (d *Detector) accepted(s *source, end uint32) int {
+	n, _ := d.mail(s, end)
+	return n
+}
+
+// mail counts the messages from and to a source in the 7 days before end.
+func (d *Detector) mail(s *source, end uint32) (accepted, delivered int) {
 	favours := d.sources.favours(s)
 	for i := range favours {
-		m := &favours[i]
-		if m.origin == acceptedMail && m.second <= end && end-m.second < seconds(longestWindow) {
-			n += int(m.weight)
+		switch m := &favours[i]; {
+		case m.second > end || end-m.second >= seconds(longestWindow):
+		case m.origin == acceptedMail:
+			accepted += int(m.weight)
+		default:
+			delivered += int(m.weight)
 		}
 	}
-	return n
+	return accepted, delivered
 }
 
 // capped returns what an offence adds, given what its session has earned.

@@ -4,10 +4,9 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+	"uppercut/detector/sendmail"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"uppercut/detector/sendmail"
 )
 
 // noon is when most tests begin.
@@ -101,3 +100,7 @@ func oneRule(window, block time.Duration, score float64) func(*Config, *Options)
 		c.Rules = []Rule{{Name: "only", Window: window, Score: score, Block: block}}
 	}
 }
+
+func mustAddr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
+func mustPrefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }

@@ -2,10 +2,9 @@ package detector
 
 import (
 	"errors"
+	"uppercut/detector/sendmail"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"uppercut/detector/sendmail"
 )
 
 // metrics are the detector's own. They are written by the goroutine that owns
@@ -30,6 +29,11 @@ type metrics struct {
 	waiting                              prometheus.Gauge
 	verdictsVec, suppressedVec           *prometheus.CounterVec
 	verdicts, suppressed                 map[string]prometheus.Counter
+
+	lines            map[sendmail.LineKind]prometheus.Counter
+	sessions, held   prometheus.Gauge
+	orphans, clashes prometheus.Counter
+	stats            sendmail.Stats // at the last export
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -37,6 +41,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	m.perHost()
 	m.sources()
 	m.decisions()
+	m.memory()
 	return m
 }
 
@@ -46,7 +51,7 @@ func (m *metrics) perHost() {
 	m.authFailures = m.counters("uppercut_auth_failures_total", "Failed SMTP AUTH attempts.", "host")
 	m.late = m.counters("uppercut_late_lines_total", "Lines that arrived more than 2 minutes after their time: a backlog, judged on its own time.", "host")
 	m.ahead = m.counters("uppercut_clock_ahead_lines_total", "Lines dated more than 2 minutes after their arrival: a wrong clock, judged on arrival.", "host")
-	m.lag = m.gauges("uppercut_host_clock_skew_seconds", "Receive time minus message timestamp of the newest message that carried a timestamp; negative when the host clock is ahead.", "host")
+	m.lag = m.gauges("uppercut_host_lag_seconds", "Arrival minus the time at which the newest line of this host was judged: large while a backlog is replayed.", "host")
 	m.zone = m.gauges("uppercut_host_zone_offset_seconds", "Time zone east of UTC that was learned for a host whose timestamps have none; 0 until then.", "host")
 	m.breakerOpen = m.gauges("uppercut_breaker_open", "Mail hosts whose evidence is set aside because they refuse the innocent.", "host")
 	m.breakerOpened = m.counters("uppercut_breaker_opened_total", "Times that a host's evidence was set aside; cause is partners or surge.", "host", "cause")
@@ -70,6 +75,30 @@ func (m *metrics) decisions() {
 	m.ranOut = m.counter("uppercut_verdicts_ran_out_total", "Blocks that were due and had run out when their line arrived.")
 	m.heldBack = m.counter("uppercut_verdicts_held_back_total", "Blocks that had to wait for the ceiling of blocks a minute.")
 	m.waiting = m.gauge("uppercut_verdicts_waiting", "Blocks that wait for the ceiling of blocks a minute.")
+}
+
+func (m *metrics) memory() {
+	lines := m.counters("uppercut_sendmail_lines_total", "Sendmail log lines by kind.", "class")
+	m.lines = map[sendmail.LineKind]prometheus.Counter{}
+	for _, kind := range sendmail.LineKinds() {
+		m.lines[kind] = lines.WithLabelValues(kind.String())
+	}
+	m.sessions = m.gauge("uppercut_smtp_sessions", "SMTP sessions whose lines are being joined.")
+	m.held = m.gauge("uppercut_smtp_session_lines_held", "Offences that wait for a line of their session that tells the client.")
+	m.orphans = m.counter("uppercut_orphaned_offences_total", "Offences given up because no line of their session told the client.")
+	m.clashes = m.counter("uppercut_session_conflicts_total", "Lines that named another client than their session; they prove nothing.")
+}
+
+// remember exports what the session memory has counted since the last time.
+func (m *metrics) remember(s sendmail.Stats) {
+	for _, kind := range sendmail.LineKinds() {
+		m.lines[kind].Add(float64(s.Lines[kind] - m.stats.Lines[kind]))
+	}
+	m.sessions.Set(float64(s.Sessions))
+	m.held.Set(float64(s.Held))
+	m.orphans.Add(float64(s.Orphans - m.stats.Orphans))
+	m.clashes.Add(float64(s.Conflicts - m.stats.Conflicts))
+	m.stats = s
 }
 
 // exemptions are the causes that start at 0.

@@ -1,9 +1,6 @@
 package detector
 
-import (
-	"net/netip"
-	"time"
-)
+import "net/netip"
 
 // neighbourhoodRule is the rule that the verdicts on whole networks name.
 const neighbourhoodRule = "neighbourhood"
@@ -73,7 +70,7 @@ func (d *Detector) blockNetwork(around netip.Prefix, p *pending, n *network) {
 	}
 	for _, part := range without(around, holes, nil) {
 		d.verdicts = append(d.verdicts, Verdict{
-			Prefix: part, At: p.at, Received: p.received, Until: time.Unix(int64(n.until), 0).UTC(),
+			Prefix: part, At: p.at, Received: p.received, Until: fromSecond(n.until),
 			Rule: neighbourhoodRule, Score: float64(len(n.blocked)), Hosts: p.hosts,
 		})
 	}

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-
 	"uppercut/detector/sendmail"
 )
 

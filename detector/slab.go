@@ -2,7 +2,6 @@ package detector
 
 import (
 	"math/bits"
-
 	"uppercut/detector/sendmail"
 )
 

@@ -2,7 +2,6 @@ package detector
 
 import (
 	"encoding/binary"
-	"math/bits"
 	"net/netip"
 )
 
@@ -32,10 +31,10 @@ const (
 	inUse   = 1 << iota // not on the list of free sources
 	refused             // its last verdict met an exemption
 	waiting             // its verdict waits for the ceiling
+	recent              // heard of since it got its place in the list
 )
 
-// levels are lists of sources by guilt, the least guilty first; within a list
-// who was touched longest ago comes first.
+// levels are lists of sources by guilt, the least guilty first.
 const levels = 16
 
 // table holds the sources: pages of them, an index by key in shards that grow
@@ -90,10 +89,10 @@ func (t *table) at(number uint32) *source {
 	return &t.pages[number>>sourcePageBits][number&(sourcePageSize-1)]
 }
 
+// hash is keyed, so that nobody can choose addresses that share a slot.
 func (t *table) hash(key *[16]byte) uint64 {
-	high, low := bits.Mul64(binary.LittleEndian.Uint64(key[:8])^t.seed[0], binary.LittleEndian.Uint64(key[8:])^t.seed[1])
-	high, low = bits.Mul64(high^t.seed[1], low^0x9e3779b97f4a7c15)
-	return high ^ low
+	high, low := binary.LittleEndian.Uint64(key[:8]), binary.LittleEndian.Uint64(key[8:])
+	return mix(mix(high, t.seed[0]), mix(low, t.seed[1]))
 }
 
 // find returns the number of the source with the key, 0 if there is none.
@@ -233,26 +232,51 @@ func (t *table) unlink(number uint32) {
 	}
 }
 
-// touch moves a source to the end of the list of a level.
+// touch notes that something was heard of a source. It moves to another list
+// when its level changes; within one it keeps its place and gets a second
+// chance there, which leaves its neighbours out of the processor's cache.
 func (t *table) touch(number uint32, level uint8) {
 	src := t.at(number)
-	if src.level == level && t.level[level].tail == number {
+	if src.level == level {
+		src.flags |= recent
 		return
 	}
+	t.move(number, level)
+}
+
+// move puts a source at the end of the list of a level.
+func (t *table) move(number uint32, level uint8) {
 	t.unlink(number)
+	src := t.at(number)
 	src.level = level
+	src.flags &^= recent
 	t.link(number)
 }
 
 // least returns who is to be forgotten first: the least guilty, and among
-// equals the one that was touched longest ago. 0 if there is nobody.
+// equals one that was not heard of for long. 0 if there is nobody.
 func (t *table) least() uint32 {
 	for i := range t.level {
 		if head := t.level[i].head; head != 0 {
-			return head
+			return t.stalest(uint8(i))
 		}
 	}
 	return 0
+}
+
+// secondChances is how many sources are passed over at most because they were
+// heard of.
+const secondChances = 8
+
+func (t *table) stalest(level uint8) uint32 {
+	l := &t.level[level]
+	for range secondChances {
+		if t.at(l.head).flags&recent == 0 {
+			break
+		}
+		t.move(l.head, level)
+	}
+	return l.head
 }
 
 // offences returns a source's offences, oldest first. They are valid until the

@@ -4,7 +4,6 @@ import (
 	"math"
 	"math/bits"
 	"time"
-
 	"uppercut/detector/sendmail"
 )
 
@@ -15,9 +14,9 @@ func (d *Detector) decide(number uint32, l *Line, e *sendmail.Event, h *host, se
 	if !fired {
 		return
 	}
-	partner := d.acceptedWithin(s, f.end) >= d.judgement.partner
+	partner := d.accepted(s, f.end) >= d.judgement.partner
 	p := &pending{
-		prefix: s.prefix(), rule: f.rule, end: f.end, at: time.Unix(int64(f.end), 0).UTC(),
+		prefix: s.prefix(), rule: f.rule, end: f.end, at: fromSecond(f.end),
 		received: l.Received, score: f.score, host: h, attacker: f.attacker,
 		hosts: d.reportingHosts(f.rule, d.sources.offences(s), f.end, partner),
 	}
@@ -105,7 +104,9 @@ func (d *Detector) exempt(s *source, p *pending) bool {
 	if s.flags&refused == 0 {
 		s.flags |= refused
 		d.metrics.suppress(cause)
-		d.log.Info("source is not blocked", "prefix", p.prefix, "cause", cause, "rule", p.rule.name, "score", p.score.float())
+		n := p.host.notice(Exempted)
+		n.Prefix, n.Cause, n.Rule, n.Score = p.prefix, cause, p.rule.name, p.score.float()
+		d.notice(n)
 	}
 	return true
 }
@@ -122,7 +123,7 @@ func (d *Detector) block(number uint32, p *pending) {
 	s.flags &^= waiting
 	d.sources.touch(number, d.sources.guilt(s))
 	d.verdicts = append(d.verdicts, Verdict{
-		Prefix: p.prefix, At: p.at, Received: p.received, Until: time.Unix(int64(until), 0).UTC(),
+		Prefix: p.prefix, At: p.at, Received: p.received, Until: fromSecond(until),
 		Rule: p.rule.name, Score: p.score.float(), Hosts: p.hosts, Evidence: d.evidence(s),
 	})
 	d.metrics.verdicts[p.rule.name].Inc()

@@ -4,7 +4,6 @@ import (
 	"math/bits"
 	"slices"
 	"time"
-
 	"uppercut/detector/sendmail"
 )
 

@@ -13,7 +13,7 @@ type Config struct {
 	// IPv6PrefixLength is the length in bits of the IPv6 prefixes that are
 	// expected in large numbers: it must be the length by which the detector
 	// counts IPv6 sources. 1 to 128. Default: 64.
-	IPv6PrefixLength int `mapstructure:"ipv6_prefix_length"`
+	IPv6PrefixLength int `mapstructure:"-"`
 	// MaxAddresses is the size of each of the sets of addresses (block4 and
 	// block6), in elements. When one is full, the least guilty make room.
 	// 1 to 16777216. Default: 1048576.

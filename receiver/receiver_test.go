@@ -2,9 +2,12 @@ package receiver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +15,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 )
+
+// errTimeout is what a read past its deadline returns.
+var errTimeout = os.ErrDeadlineExceeded
 
 // patience is how long a test waits for what must happen.
 const patience = 20 * time.Second
@@ -37,8 +43,17 @@ func testConfig() Config {
 // open runs a receiver until the test ends.
 func open(t testing.TB, c Config) *house {
 	t.Helper()
+	return openWith(t, c, nil)
+}
+
+// openWith runs a receiver with a handler of the test's own.
+func openWith(t testing.TB, c Config, handle Handler) *house {
+	t.Helper()
 	h := &house{registry: prometheus.NewRegistry(), arrived: make(chan struct{})}
-	r, err := New(c, Options{Registerer: h.registry, Handle: h.take})
+	if handle == nil {
+		handle = h.take
+	}
+	r, err := New(c, Options{Registerer: h.registry, Handle: handle})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,34 +85,35 @@ func (h *house) take(batch []Message, judged func()) {
 // wait returns the messages once there are n.
 func (h *house) wait(t testing.TB, n int) []Message {
 	t.Helper()
+	return h.waitUntil(t, fmt.Sprint(n, " messages"), func(all []Message) bool { return len(all) >= n })
+}
+
+// waitFor waits for one message.
+func (h *house) waitFor(t testing.TB, is func(Message) bool) {
+	t.Helper()
+	h.waitUntil(t, "the message", func(all []Message) bool { return slices.ContainsFunc(all, is) })
+}
+
+func (h *house) waitUntil(t testing.TB, what string, enough func([]Message) bool) []Message {
+	t.Helper()
 	timeout := time.After(patience)
 	for {
 		h.mu.Lock()
 		messages, arrived := h.messages, h.arrived
 		h.mu.Unlock()
-		if len(messages) >= n {
+		if enough(messages) {
 			return messages
 		}
 		select {
 		case <-arrived:
 		case <-timeout:
-			t.Fatalf("%d messages of %d", len(messages), n)
+			t.Fatalf("never: %s; there are %d messages", what, len(messages))
 		}
 	}
 }
 
 // address returns where the receiver listens for t.
-func (h *house) address(t Transport) string {
-	if t == UDP {
-		return h.udp[0].LocalAddr().String()
-	}
-	for _, l := range h.streams {
-		if l.transport == t {
-			return l.socket.Addr().String()
-		}
-	}
-	return ""
-}
+func (h *house) address(t Transport) string { return h.Addrs(t)[0].String() }
 
 // metric returns the sum of a metric's samples whose labels include those
 // given as name, value, name, value.
@@ -155,6 +171,20 @@ func dial(t testing.TB, network, address string) net.Conn {
 	return conn
 }
 
+// isClosed reports whether the receiver closes a new connection by itself; it
+// may do so before the connection is seen to be open.
+func isClosed(t testing.TB, address string) bool {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return true
+	}
+	defer conn.Close()
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
+	_, err = conn.Read(make([]byte, 1))
+	return err != nil && !errors.Is(err, errTimeout)
+}
+
 func write(t testing.TB, conn net.Conn, data string) {
 	t.Helper()
 	if _, err := conn.Write([]byte(data)); err != nil {
@@ -194,16 +224,7 @@ func TestDatagramsOverIPv6(t *testing.T) {
 	_, port, _ := net.SplitHostPort(h.address(UDP))
 	for sender, address := range map[string]string{"127.0.0.1": "127.0.0.1:" + port, "::1": "[::1]:" + port} {
 		write(t, dial(t, "udp", address), line(1))
-		eventually(t, "a message of "+sender, func() bool {
-			h.mu.Lock()
-			defer h.mu.Unlock()
-			for _, m := range h.messages {
-				if m.Sender == sender {
-					return true
-				}
-			}
-			return false
-		})
+		h.waitFor(t, func(m Message) bool { return m.Sender == sender })
 	}
 }
 
@@ -253,9 +274,7 @@ func TestUnlistedSenders(t *testing.T) {
 	c.Senders = []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}
 	h := open(t, c)
 	write(t, dial(t, "udp", h.address(UDP)), line(1))
-	conn := dial(t, "tcp", h.address(TCP))
-	conn.SetReadDeadline(time.Now().Add(patience))
-	if n, err := conn.Read(make([]byte, 1)); err == nil || n > 0 {
+	if !isClosed(t, h.address(TCP)) {
 		t.Error("a stranger's connection stays open")
 	}
 	eventually(t, "refusals", func() bool {
@@ -276,7 +295,7 @@ func TestDrain(t *testing.T) {
 	h.wait(t, 1)
 	stopped := make(chan struct{})
 	go func() { h.stop(); close(stopped) }()
-	conn.SetReadDeadline(time.Now().Add(patience))
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
 	if _, err := conn.Read(make([]byte, 1)); err == nil {
 		t.Error("no FIN")
 	}

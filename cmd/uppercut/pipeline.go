@@ -16,6 +16,11 @@ import (
 // readers wait, and with them the senders.
 const queueBatches = 256
 
+// pipelineStall is how long the judge may be away before it counts as stuck.
+// It comes around every second unless a snapshot of millions of sources keeps
+// it.
+const pipelineStall = 30 * time.Second
+
 // batch is what one read brought, parsed.
 type batch struct {
 	lines  []detector.Line
@@ -35,7 +40,8 @@ type pipeline struct {
 	queue     chan *batch
 	questions chan func(*detector.Detector)
 	free      sync.Pool
-	heartbeat atomic.Int64 // Unix seconds when the judge last came around
+	lines     uint64       // judged so far; the judge's own
+	heartbeat atomic.Int64 // Unix seconds when the judge last came around; 0 before the first time
 }
 
 func newPipeline(p *sendmail.Parser, d *detector.Detector, block func(detector.Verdict), durable func(func())) *pipeline {
@@ -80,6 +86,7 @@ func fillLine(l *detector.Line, m *receiver.Message, parser *sendmail.Parser) {
 
 // run judges until the queue is closed and empty.
 func (pl *pipeline) run() {
+	pl.heartbeat.Store(time.Now().Unix())
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
@@ -100,6 +107,8 @@ func (pl *pipeline) run() {
 
 func (pl *pipeline) judge(b *batch) {
 	for i := range b.lines {
+		pl.lines++
+		b.lines[i].Number = pl.lines // by which the detector tells held lines apart
 		pl.carryOut(pl.detector.Observe(&b.lines[i]))
 	}
 	if b.judged != nil {
@@ -115,6 +124,12 @@ func (pl *pipeline) carryOut(verdicts []detector.Verdict) {
 	}
 }
 
+// alive tells whether the judge came around lately.
+func (pl *pipeline) alive(now time.Time) bool {
+	last := pl.heartbeat.Load()
+	return last != 0 && now.Sub(time.Unix(last, 0)) < pipelineStall
+}
+
 // ask runs question on the judge's goroutine and waits for it.
 func (pl *pipeline) ask(ctx context.Context, question func(*detector.Detector)) error {
 	done := make(chan struct{})
@@ -124,6 +139,12 @@ func (pl *pipeline) ask(ctx context.Context, question func(*detector.Detector)) 
 		return ctx.Err()
 	}
 	<-done
+	return nil
+}
+
+// own runs question on the caller's goroutine; run must have returned.
+func (pl *pipeline) own(question func(*detector.Detector)) error {
+	question(pl.detector)
 	return nil
 }
 

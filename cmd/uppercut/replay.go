@@ -12,6 +12,7 @@ import (
 // replayFlags are the flags of uppercut replay.
 type replayFlags struct {
 	events  bool
+	explain bool
 	format  string
 	compare string
 	zone    string
@@ -32,7 +33,7 @@ order of time; - is standard input. Traditional, ISO, "YYYY-MM-DD HH:MM:SS" and
 RFC 5424 lines are told apart by themselves.`,
 		Example: `  uppercut replay /var/log/maillog*
   uppercut replay --format json maillog.1.gz | jq '.blocks[].prefix'
-  grep 198.51.100.7 maillog | uppercut replay --events -
+  grep 6AN8JH66002409 maillog | uppercut replay --explain -
   uppercut replay --compare stricter.yaml maillog`,
 		Args: atLeastOne("a FILE, or - for standard input"),
 		RunE: func(cmd *cobra.Command, paths []string) error {
@@ -41,10 +42,12 @@ RFC 5424 lines are told apart by themselves.`,
 	}
 	f := command.Flags()
 	f.BoolVar(&flags.events, "events", false, "print a JSON object for each offence instead of a report")
+	f.BoolVar(&flags.explain, "explain", false, "say of each line which rule of the grammar gave or refused the address")
 	f.StringVar(&flags.format, "format", "text", "text or json")
 	f.StringVar(&flags.compare, "compare", "", "say what configuration `FILE` would have done otherwise")
 	f.StringVar(&flags.zone, "zone", "Local", "time zone of lines that do not name theirs, such as Europe/Berlin")
 	f.IntVar(&flags.top, "top", 10, "how many sources and blocks a text report lists; 0 lists all")
+	command.MarkFlagsMutuallyExclusive("events", "explain", "compare")
 	return command
 }
 
@@ -64,6 +67,8 @@ func (env *environment) replay(ctx context.Context, flags replayFlags, paths []s
 	switch {
 	case flags.events:
 		return replayEvents(ctx, in, config, env.stdout)
+	case flags.explain:
+		return replayExplain(ctx, in, config, env.stdout)
 	case flags.compare != "":
 		return env.replayCompare(ctx, in, config, flags)
 	}

@@ -66,16 +66,18 @@ const lineBits = 40
 func fileOf(number uint64) int    { return int(number >> lineBits) }
 func lineOf(number uint64) uint64 { return number & (1<<lineBits - 1) }
 
+var errInterrupted = errors.New("interrupted; what was read until then is reported")
+
 // each calls handle with every line of the tags that c names, in order of time.
 // The line is valid until handle returns. An error of one file does not keep
 // the others from being read; all are returned.
 func (in *input) each(ctx context.Context, c detector.Config, handle func(*detector.Line)) error {
-	parser, err := sendmail.NewParser(nil)
+	parser, err := sendmail.NewParser(c.Texts)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	p := &parsers{work: make(chan *chunk), parser: parser, zone: in.zone}
+	p := &parsers{work: make(chan *chunk), parser: parser, tags: c.Tags, zone: in.zone}
 	p.start(ctx, runtime.GOMAXPROCS(0))
 	defer p.wait()
 	defer cancel()
@@ -93,7 +95,10 @@ func (in *input) each(ctx context.Context, c detector.Config, handle func(*detec
 		}
 		in.drain(s, until, handle)
 	}
-	return errors.Join(in.errors(), context.Cause(ctx))
+	if ctx.Err() != nil {
+		return errors.Join(in.errors(), errInterrupted)
+	}
+	return in.errors()
 }
 
 // drain hands out lines of s for as long as they are not younger than until.
@@ -194,9 +199,9 @@ type source struct {
 	line *detector.Line
 	last time.Time
 
-	// lines counts what has been read, unread what has no syslog header, other
-	// the lines of other programs.
-	lines, unread, other uint64
+	// lines counts what has been read, unread what has no syslog header,
+	// foreign the lines of other programs.
+	lines, unread, foreign uint64
 	// begin and end are the oldest and the newest time.
 	begin, end time.Time
 	// samples holds the first lines without a header.
@@ -341,6 +346,7 @@ func (s *source) nextChunk() bool {
 		}
 	}
 	s.unread += b.unread
+	s.foreign += b.foreign
 	s.progress.lines.Add(int64(b.count))
 	s.chunk, s.next = b, 0
 	return true

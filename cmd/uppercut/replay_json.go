@@ -5,6 +5,8 @@ import (
 	"io"
 	"net/netip"
 	"time"
+
+	"uppercut/detector/sendmail"
 )
 
 // reportJSON is replay --format json. Its names are an interface: fields are
@@ -16,6 +18,7 @@ type reportJSON struct {
 	Seconds  float64    `json:"seconds"`
 	Lines    uint64     `json:"lines"`
 	Unread   uint64     `json:"unread"`
+	Foreign  uint64     `json:"foreign"`
 	Offences uint64     `json:"offences"`
 	Offended int        `json:"offenders"`
 	Accepted uint64     `json:"accepted"`
@@ -25,6 +28,25 @@ type reportJSON struct {
 	Sources []sourceJSON `json:"sources"`
 	Blocks  []blockJSON  `json:"blocks"`
 	Spared  []sparedJSON `json:"spared"`
+	// Prevented counts the offences of sources while they would have been
+	// blocked.
+	Prevented uint64      `json:"prevented"`
+	Reading   readingJSON `json:"reading"`
+}
+
+// readingJSON is how well the lines were understood.
+type readingJSON struct {
+	// Kinds counts sendmail's lines by kind.
+	Kinds map[string]uint64 `json:"kinds"`
+	// Unproven counts offences whose client no line proved, Torn split lines
+	// with a part missing, Conflicts lines that named another client than
+	// their session.
+	Unproven  uint64 `json:"unproven"`
+	Torn      uint64 `json:"torn"`
+	Conflicts uint64 `json:"conflicts"`
+	// Unknown holds some lines that look like sendmail's and were not
+	// understood, secrets masked.
+	Unknown []string `json:"unknown"`
 }
 
 type fileJSON struct {
@@ -92,6 +114,7 @@ func (r *report) json() reportJSON {
 		Seconds:  r.elapsed.Seconds(),
 		Lines:    r.totals.lines,
 		Unread:   r.totals.unread,
+		Foreign:  r.totals.foreign,
 		Offences: r.offences,
 		Offended: r.offenders(),
 		Accepted: r.accepted,
@@ -100,6 +123,9 @@ func (r *report) json() reportJSON {
 		Sources:  []sourceJSON{},
 		Blocks:   []blockJSON{},
 		Spared:   []sparedJSON{},
+
+		Prevented: r.prevented,
+		Reading:   r.readingJSON(),
 	}
 	if !r.totals.begin.IsZero() {
 		j.From, j.To = new(r.totals.begin.UTC()), new(r.totals.end.UTC())
@@ -121,6 +147,19 @@ func (r *report) json() reportJSON {
 	}
 	for _, s := range r.bySpared() {
 		j.Spared = append(j.Spared, sparedJSON(*s))
+	}
+	return j
+}
+
+func (r *report) readingJSON() readingJSON {
+	j := readingJSON{
+		Kinds: map[string]uint64{}, Unproven: r.reading.Orphans, Torn: r.reading.Torn,
+		Conflicts: r.reading.Conflicts, Unknown: append([]string{}, r.unknown...),
+	}
+	for i, kind := range sendmail.LineKinds() {
+		if n := r.reading.Lines[i]; n > 0 {
+			j.Kinds[kind.String()] = n
+		}
 	}
 	return j
 }

@@ -14,13 +14,30 @@ import (
 type judge struct {
 	detector *detector.Detector
 	report   *report
+	clerk    *clerk
 	// tick is when the Detector is due to look at what waits.
 	tick time.Time
+	// split is when a part of a split line was last seen, info counts lines
+	// that were not worth the Detector's time.
+	split time.Time
+	info  uint64
 }
+
+// splitAge is how long, in log time, the parts of a split line may lie apart.
+const splitAge = 10 * time.Minute
+
+// tickInterval is how often, in log time, the Detector tidies up and closes
+// breakers. Live it does so each second, which here would take longer than all
+// the rest; what waits for the ceiling it looks at with each line anyway.
+const tickInterval = 2 * time.Minute
 
 // patience is how long a replay goes on behind the last line, so that verdicts
 // which wait for the ceiling of blocks a minute are given.
 const patience = time.Hour
+
+// leastEvidence is the smallest ring of evidence: a report shows none, and one
+// that stays in the processor's cache costs less.
+const leastEvidence = 64 << 10
 
 func newJudge(c Config, r *report) (*judge, error) {
 	j := &judge{report: r}
@@ -29,12 +46,18 @@ func newJudge(c Config, r *report) (*judge, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.Detector.EvidenceBytes = leastEvidence
 	d, err := detector.New(c.Detector, detector.Options{
 		Exempt:  j.spare(exempt.Exempt),
-		OnEvent: func(l *detector.Line, e *sendmail.Event) { r.event(l, e) },
+		OnEvent: func(l *detector.Line, e *sendmail.Event) { j.clerk.event(l, e) },
+
+		OnBlockedSeen: r.blockedSeen,
 	})
-	j.detector = d
-	return j, err
+	if err != nil {
+		return nil, err
+	}
+	j.detector, j.clerk = d, newClerk(r)
+	return j, nil
 }
 
 // spare notes whom the guards save.
@@ -49,19 +72,39 @@ func (j *judge) spare(exempt func(netip.Prefix) string) func(netip.Prefix) strin
 }
 
 func (j *judge) observe(l *detector.Line) {
+	if j.idle(l) {
+		j.info++
+		return
+	}
 	if l.Time.After(j.tick) {
 		j.report.block(j.detector.Tick(l.Time))
-		j.tick = l.Time.Add(time.Second)
+		j.tick = l.Time.Add(tickInterval)
 	}
 	j.report.block(j.detector.Observe(l))
 }
 
-// finish lets the time behind the last line pass.
+// idle reports whether a line says nothing of a client. Such a line matters only
+// while its process may be writing the parts of a split line: it ends them. One
+// line in four is idle.
+func (j *judge) idle(l *detector.Line) bool {
+	switch l.Record.Kind {
+	case sendmail.LinePart:
+		j.split = l.Time
+	case sendmail.LineInfo:
+		return l.Time.Sub(j.split) > splitAge
+	}
+	return false
+}
+
+// finish lets the time behind the last line pass. The report is complete then.
 func (j *judge) finish() {
+	defer j.clerk.close()
+	j.report.reading, j.report.unknown = j.detector.Reading(), j.detector.Unknown()
+	j.report.reading.Lines[sendmail.LineInfo] += j.info
 	if j.tick.IsZero() {
 		return
 	}
-	for end := j.tick.Add(patience); j.tick.Before(end); j.tick = j.tick.Add(time.Minute) {
+	for end := j.tick.Add(patience); j.tick.Before(end); j.tick = j.tick.Add(tickInterval) {
 		j.report.block(j.detector.Tick(j.tick))
 	}
 }

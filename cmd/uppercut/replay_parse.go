@@ -26,12 +26,12 @@ type chunk struct {
 	err error
 	// parsed is sent to when what follows is there.
 	parsed chan struct{}
-	// lines are those that have a syslog header, numbered from 1 within the
-	// chunk.
+	// lines are those of sendmail's, numbered from 1 within the chunk.
 	lines []detector.Line
-	// count is the number of all lines, unread that of those without header.
-	count, unread uint64
-	samples       []sample
+	// count is the number of all lines, unread that of those without header,
+	// foreign that of other programs' lines.
+	count, unread, foreign uint64
+	samples                []sample
 }
 
 // chunkSize is how much text a chunk holds. It fits the second-level cache, and
@@ -41,6 +41,7 @@ const chunkSize = 256 << 10
 // parsers is the goroutines between the files and the merge.
 type parsers struct {
 	parser  *sendmail.Parser
+	tags    tags
 	zone    *time.Location
 	work    chan *chunk
 	free    chan *chunk
@@ -123,6 +124,10 @@ func (p *parsers) parseChunk(header *logfile.HeaderParser, b *chunk) {
 			b.miss(line)
 			continue
 		}
+		if !p.tags.match(h.Tag) {
+			b.foreign++
+			continue
+		}
 		b.lines = append(b.lines, detector.Line{
 			Number:    b.count,
 			Transport: "file",
@@ -163,3 +168,17 @@ func lines(text string) iter.Seq[string] {
 // asString returns b as a string without copying it: a copy costs a tenth of
 // what parsing costs. Nobody writes to b while the string is used.
 func asString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// tags are the syslog tags of sendmail.
+type tags []string
+
+// match reports whether a tag is one of them; a * at the end matches any rest.
+func (t tags) match(tag string) bool {
+	for _, pattern := range t {
+		stem, open := strings.CutSuffix(pattern, "*")
+		if tag == pattern || open && strings.HasPrefix(tag, stem) {
+			return true
+		}
+	}
+	return false
+}

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"uppercut/detector"
+	"uppercut/detector/sendmail"
 )
 
 // timeLayout is how a report writes times, in the zone of the log.
@@ -49,6 +50,9 @@ func (t *textReport) title(format string, args ...any) {
 
 func (t *textReport) head() {
 	t.printf("%s in %s", plural(t.totals.lines, "line"), plural(uint64(len(t.totals.files)), "file"))
+	if t.totals.foreign > 0 {
+		t.printf(", %s not sendmail's", grouped(t.totals.foreign))
+	}
 	if !t.totals.begin.IsZero() {
 		t.printf(", %s to %s (%s)", t.time(t.totals.begin), t.time(t.totals.end), spanText(t.totals.end.Sub(t.totals.begin)))
 	}
@@ -159,6 +163,8 @@ func (t *textReport) blocked() {
 			spanText(v.Until.Sub(v.At)), v.Rule, strconv.FormatFloat(v.Score, 'f', -1, 64), plural(uint64(v.Hosts), "host"))
 	}
 	t.printf("  by rule: %s\n", t.rulesText())
+	t.printf("  %s (%.0f %%) came while their source would have been blocked\n",
+		plural(t.prevented, "offence"), 100*float64(t.prevented)/float64(max(t.offences, 1)))
 }
 
 // rulesText says how many blocks each rule caused.
@@ -193,13 +199,39 @@ func (t *textReport) sparedOnes() {
 
 // misread says what was not understood.
 func (t *textReport) misread() {
-	if t.totals.unread > 0 {
-		t.title("Not understood: %s without a syslog header", plural(t.totals.unread, "line"))
+	stats := &t.reading
+	counts := []struct {
+		n    uint64
+		what string
+	}{
+		{t.totals.unread, "without a syslog header"},
+		{stats.Lines[sendmail.LineUnknown], "of sendmail's of no known form"},
+		{stats.Orphans, "about a client that no other line of its session names"},
+		{stats.Torn, "split, with a part missing"},
+		{stats.Conflicts, "that name another client than their session"},
 	}
+	title := "Not understood"
+	for _, c := range counts {
+		if c.n == 0 {
+			continue
+		}
+		if title != "" {
+			t.title("%s", title)
+			title = ""
+		}
+		t.printf("  %s %s\n", plural(c.n, "line"), c.what)
+	}
+	t.misreadSamples()
+}
+
+func (t *textReport) misreadSamples() {
 	for _, f := range t.totals.files {
 		for _, s := range f.samples {
-			t.printf("  %s:%d: %s\n", f.name, s.Line, shortened(s.Text, 100))
+			t.printf("    %s:%d: %s\n", f.name, s.Line, shortened(s.Text, 100))
 		}
+	}
+	for _, text := range first(t.unknown, maxSamples) {
+		t.printf("    %s\n", shortened(text, 100))
 	}
 }
 

@@ -106,9 +106,11 @@ Exit codes: 0 done, 1 it could not be done, 2 the command line is wrong,
 		return exitCode{exitUsage, err}
 	})
 	root.AddCommand(
-		newCheckCommand(env),
-		newReplayCommand(env),
-		newVersionCommand(env),
+		newServeCommand(env), newReplayCommand(env), newCheckCommand(env),
+		newStatusCommand(env), newBlocksCommand(env), newWhyCommand(env), newTopCommand(env), newSendersCommand(env),
+		newBlockCommand(env), newUnblockCommand(env), newAllowCommand(env), newBreakersCommand(env),
+		newFlushCommand(env), newResumeCommand(env), newFirewallCommand(env),
+		newHealthCommand(env), newVersionCommand(env), newManualCommand(),
 	)
 	return root
 }

@@ -7,10 +7,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
 	"uppercut/cmd/uppercut/console"
@@ -56,4 +54,171 @@ func (f *serveFlags) logger(env *environment) (slog.Handler, error) {
 		return slog.NewJSONHandler(env.stderr, options), nil
 	}
 	return nil, exitCode{exitUsage, fmt.Errorf("--log.format: %q is neither text nor json", f.logFormat)}
+}
+
+// serve builds the appliance from the inside out, so that nothing can be
+// received before it can be judged, and nothing judged before it can be
+// blocked; then it runs until ctx ends.
+func (env *environment) serve(ctx context.Context, flags *serveFlags) error {
+	handler, err := flags.logger(env)
+	if err != nil {
+		return err
+	}
+	c, err := env.config()
+	if err != nil {
+		return err
+	}
+	if flags.webConfigFile != "" {
+		c.Web.ConfigFile = flags.webConfigFile
+	}
+	registry := metrics.NewRegistry(metrics.ReadBuild(version))
+	a := &appliance{
+		env:      env,
+		started:  time.Now(),
+		registry: registry,
+		logger:   slog.New(metrics.CountLogs(handler, registry)),
+		metrics:  newApplianceMetrics(registry),
+		reloads:  metrics.NewReload(registry),
+		hosts:    newHostLabels(registry),
+		recheck:  make(chan struct{}, 1),
+	}
+	a.config.Store(&c)
+	for _, warning := range c.warnings() {
+		a.logger.Warn("configuration", "warning", warning)
+	}
+	if err := a.beginWithLess(&c); err != nil {
+		return err
+	}
+	if err := a.build(ctx); err != nil {
+		return err
+	}
+	a.keepOnly(keptForGood(c.Mode))
+	a.reloads.Done(a.started, nil)
+	if env.configFile == "" {
+		a.sayWhatNext()
+	}
+	return a.run(ctx)
+}
+
+// build makes every part; on error nothing stays bound or open.
+func (a *appliance) build(ctx context.Context) (err error) {
+	c := a.config.Load()
+	if err := os.MkdirAll(c.StateDir, 0o750); err != nil {
+		return fmt.Errorf("state_dir: %w", err)
+	}
+	if err := a.buildJudge(ctx, c); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.enforcer.Close())
+		}
+	}()
+	a.receiver, err = receiver.New(c.Receiver, receiver.Options{
+		Logger: a.logger, Registerer: a.registry, Handle: a.pipeline.handle,
+	})
+	if err != nil {
+		return fmt.Errorf("receiver.%w", err)
+	}
+	a.console, err = console.New(c.Web, console.Options{
+		Logger: a.logger, Registerer: a.registry, Gatherer: a.registry,
+		Appliance: a, Health: a.health(), StateDir: c.StateDir,
+	})
+	if err != nil {
+		return errors.Join(fmt.Errorf("web.%w", err), a.receiver.Close())
+	}
+	return nil
+}
+
+// buildJudge makes what stands behind the receiver. When it returns, every
+// block that is still due is in the kernel.
+func (a *appliance) buildJudge(ctx context.Context, c *Config) error {
+	parser, err := sendmail.NewParser(c.Detector.Texts)
+	if err != nil {
+		return fmt.Errorf("detector.texts: %w", err)
+	}
+	a.guard, err = guard.New(ctx, c.guardConfig(), guard.Options{
+		Logger: a.logger, Registerer: a.registry, OnChange: a.exempted,
+		NamesFile: filepath.Join(c.StateDir, "names.json"),
+	})
+	if err != nil {
+		return fmt.Errorf("enforcer.guard: %w", err)
+	}
+	d, err := detector.New(c.Detector, detector.Options{
+		Registerer: a.registry, HostLabel: a.hosts.label,
+		Exempt: a.guard.Exempt, Holes: a.guard.Holes,
+		OnNotice: a.notice, OnBlockedSeen: a.blockedSeen,
+	})
+	if err != nil {
+		return fmt.Errorf("detector.%w", err)
+	}
+	if err := restoreScores(d, c.StateDir, a.started); err != nil {
+		a.logger.Error("scores of the last run are lost", "error", err)
+	}
+	a.enforcer, err = enforcer.New(ctx, c.enforcerConfig(), enforcer.Options{
+		Logger: a.logger, Registerer: a.registry, StateDir: c.StateDir,
+		Observe: c.Mode == modeObserve, Exempt: a.guard.Exempt, Holes: a.guard.Holes,
+	})
+	if err != nil {
+		return err
+	}
+	for e := range a.enforcer.Allowed() {
+		a.guard.Allow(e.Prefix, e.Until)
+	}
+	a.pipeline = newPipeline(parser, d, a.block, a.enforcer.Flushed)
+	return nil
+}
+
+// stage is a part that runs until it is stopped.
+type stage struct {
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+// end stops the stage and waits for it.
+func (s stage) end() {
+	s.stop()
+	<-s.done
+}
+
+// run starts the parts and, when ctx ends or one of them fails, ends them one
+// after the other, each when nothing can reach it any more: receiver, judge,
+// scores, kernel and ledger, page.
+func (a *appliance) run(ctx context.Context) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	start := func(run func(context.Context) error) stage {
+		own, stop := context.WithCancel(context.WithoutCancel(ctx))
+		s := stage{stop, make(chan struct{})}
+		go func() {
+			defer close(s.done)
+			if err := run(own); err != nil {
+				fail(err)
+			}
+		}()
+		return s
+	}
+	page := start(a.console.Run)
+	kernel := start(a.enforcer.Run)
+	guards := start(a.guard.Run)
+	watch := start(a.watch)
+	judge := start(func(context.Context) error { a.pipeline.run(); return nil })
+	receive := start(a.receiver.Run)
+	a.notify("READY=1")
+	a.logger.Info("ready", "mode", a.config.Load().Mode)
+
+	<-ctx.Done()
+	a.notify("STOPPING=1")
+	receive.end()
+	watch.end()
+	a.pipeline.close()
+	judge.end()
+	a.scoresSaved(a.saveScores(a.pipeline.own))
+	guards.end()
+	kernel.end()
+	page.end()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
 }

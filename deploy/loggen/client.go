@@ -63,11 +63,11 @@ func (c client) bracketed() string {
 		return "[" + c.addr.String() + "]"
 	}
 	b := c.addr.As16()
-	s := "[IPv6"
+	s := []byte("[IPv6")
 	for i := 0; i < 16; i += 2 {
-		s += fmt.Sprintf(":%x", uint16(b[i])<<8|uint16(b[i+1]))
+		s = fmt.Appendf(s, ":%x", uint16(b[i])<<8|uint16(b[i+1]))
 	}
-	return s + "]"
+	return string(append(s, ']'))
 }
 
 // relay returns what sendmail calls $_: name and address.

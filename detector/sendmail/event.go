@@ -9,16 +9,17 @@ import (
 type Kind uint8
 
 const (
-	// Offence: the client was refused or misbehaved; Event.Reason says how.
+	// Offence says that the client was refused or misbehaved; Event.Reason says how.
 	Offence Kind = iota
-	// Connected: a session began (connect from, LogLevel 10).
+	// Connected says that a session began (connect from, LogLevel 10).
 	Connected
-	// Accepted: a message was accepted from the client (from= with
-	// nrcpts > 0); Event.Count is the number of accepted recipients.
+	// Accepted says that a message was accepted from the client: its envelope
+	// (from= with nrcpts > 0, which is the event's line) and then a mailer or
+	// the queue that took it. Event.Count is the number of accepted recipients.
 	Accepted
-	// Authenticated: AUTH succeeded (AUTH=server, LogLevel 9).
+	// Authenticated says that AUTH succeeded (AUTH=server, LogLevel 9).
 	Authenticated
-	// Delivered: our host delivered a message to the address (to= with
+	// Delivered says that our host delivered a message to the address (to= with
 	// stat=Sent and a remote relay).
 	Delivered
 )

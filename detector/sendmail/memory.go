@@ -1,6 +1,15 @@
 package sendmail
 
-import "time"
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"hash/maphash"
+	"math/bits"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
 
 // Input is one line for a Memory.
 type Input struct {
@@ -16,13 +25,427 @@ type Input struct {
 	Record *Record
 }
 
+// MemoryOptions are the limits and the collaborators of a Memory. The zero
+// value of a limit stands for its default.
+type MemoryOptions struct {
+	// Parser reads split lines once they are joined; nil stands for one
+	// without texts of the administrator's.
+	Parser *Parser
+	// Key keys the hash of AUTH user names. A caller that keeps Event.User
+	// over a restart passes the same key again.
+	Key [16]byte
+	// MaxSessions bounds the sessions, default 131072.
+	MaxSessions int
+	// MaxHeld bounds the lines that wait for an address, default 65536, and
+	// MaxHeldPerSession those of one session, default 1024.
+	MaxHeld, MaxHeldPerSession int
+	// MaxHeldBytes bounds their texts, default 32 MiB.
+	MaxHeldBytes int
+	// MaxAge is how long after its last line a session may go on, default 65
+	// minutes: sendmail's Timeout.command and a little.
+	MaxAge time.Duration
+}
+
+func (o MemoryOptions) withDefaults() MemoryOptions {
+	def := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	def(&o.MaxSessions, 131072)
+	def(&o.MaxHeld, 65536)
+	def(&o.MaxHeldPerSession, 1024)
+	def(&o.MaxHeldBytes, 32<<20)
+	if o.MaxAge <= 0 {
+		o.MaxAge = 65 * time.Minute
+	}
+	if o.Parser == nil {
+		o.Parser, _ = NewParser(nil)
+	}
+	return o
+}
+
+// Stats counts what went through a Memory. Counters only grow, except where
+// said.
+type Stats struct {
+	// Lines by kind; a split line counts once, as what it is when joined.
+	Lines [numLineKinds]uint64
+	// Sessions, Held and HeldBytes are what is held now.
+	Sessions, Held, HeldBytes int
+	// Orphans are offences given up because no line of their session proved
+	// an address before it ended or was given up.
+	Orphans uint64
+	// Overflow are offences, among them, given up because a limit was reached.
+	Overflow uint64
+	// Evicted are sessions given up because there were too many; Expired those
+	// that were silent for too long.
+	Evicted, Expired uint64
+	// Conflicts are lines that named another client than an earlier line of
+	// the same session; no such line gives an event.
+	Conflicts uint64
+	// Reused are sessions that ended because their PID began another.
+	Reused uint64
+	// Joined are split lines put together, Torn those with a part missing.
+	Joined, Torn uint64
+	// NoPID are offences without address and without any PID.
+	NoPID uint64
+}
+
 // Memory joins lines to sessions. It is bounded; what it gives up is counted.
 // It is not safe for concurrent use.
-type Memory struct{}
+//
+// Sessions in flight do not outlive it: their lines are given up over a
+// restart, which misses offences and never invents one.
+type Memory struct {
+	o        MemoryOptions
+	seed     maphash.Seed
+	sessions map[uint64]*session
+	queues   map[uint64]*queue // by host
+	number   uint64
+	lastHost struct {
+		sender, host []byte // copies: the line's memory may be used again
+		key          uint64
+	}
+	splits     map[uint64]*split
+	sinceSplit int // lines since the last part
+	stats      Stats
+	unknown    sample
+	joined     Record
+}
+
+// session is what is known of one process of one mail host.
+type session struct {
+	key   uint64
+	queue *queue
+	// began is the process's time in its queue ids, 0 until one is seen.
+	began      uint64
+	addr       netip.Addr
+	likely     netip.Addr // named by a line that carries no queue id
+	number     uint64
+	first      int64 // time of the first line, seconds
+	last       int64 // time of the last line
+	held       []held
+	conflict   bool
+	begun      bool // its first line was seen
+	ended      bool
+	accepted   []accepted
+	prev, next *session
+}
+
+// held is an offence that waits for its address.
+type held struct {
+	event Event
+	qid   [2]byte
+	hasID bool
+}
+
+// accepted is a message that came in and was not yet seen to be delivered.
+type accepted struct {
+	qid   [2]byte
+	event Event
+}
+
+// maxAccepted bounds the messages of a session that wait for their delivery;
+// sendmail starts one at a time.
+const maxAccepted = 8
 
 // NewMemory returns an empty Memory.
-func NewMemory() *Memory { return &Memory{} }
+func NewMemory(o MemoryOptions) *Memory {
+	return &Memory{o: o.withDefaults(), seed: maphash.MakeSeed(), sessions: make(map[uint64]*session), queues: make(map[uint64]*queue)}
+}
+
+// UseParser replaces the Parser of split lines.
+func (m *Memory) UseParser(p *Parser) { m.o.Parser = p }
+
+// Stats returns the counters.
+func (m *Memory) Stats() Stats {
+	m.stats.Sessions = len(m.sessions)
+	return m.stats
+}
+
+// Unknown returns up to 20 lines that were not understood, masked, each of
+// another shape, oldest first.
+func (m *Memory) Unknown() []string { return m.unknown.texts() }
 
 // Observe takes a line and appends to dst what is proven now: at most one
 // event of the line itself and those that were held for its session.
-func (m *Memory) Observe(in Input, dst []Event) []Event { return dst }
+func (m *Memory) Observe(in Input, dst []Event) []Event {
+	rec := in.Record
+	if rec.Kind == LinePart || len(m.splits) > 0 {
+		var ok bool
+		if dst, ok = m.join(&in, dst); !ok {
+			return dst
+		}
+	}
+	return m.whole(in, dst)
+}
+
+// whole takes a line that is not a part of one.
+func (m *Memory) whole(in Input, dst []Event) []Event {
+	rec := in.Record
+	m.stats.Lines[rec.Kind]++
+	switch rec.Kind {
+	case LineInfo:
+		return dst
+	case LineUnknown:
+		m.unknown.add(rec.Text)
+		return dst
+	}
+	return m.observe(in, dst)
+}
+
+func (m *Memory) observe(in Input, dst []Event) []Event {
+	rec := in.Record
+	pid := rec.PID
+	if pid == 0 {
+		pid = in.PID
+	}
+	if pid == 0 {
+		return m.withoutPID(in, dst)
+	}
+	if rec.InSession && in.PID != 0 && rec.PID != 0 && in.PID != rec.PID {
+		return dst
+	}
+	if rec.Kind == LineTo {
+		return m.delivery(in, pid, dst)
+	}
+	s := m.session(in, pid)
+	if rec.Local {
+		m.giveUp(s)
+		s.addr = noAddr
+		return dst
+	}
+	dst = m.client(s, in, dst)
+	dst = m.line(s, in, dst)
+	if rec.Ends {
+		m.giveUp(s)
+		s.ended = true
+	}
+	return dst
+}
+
+// client binds the session to the address that the line proves.
+func (m *Memory) client(s *session, in Input, dst []Event) []Event {
+	rec := in.Record
+	if rec.QID != "" && s.likely.IsValid() {
+		s.addr, s.likely = s.likely, noAddr
+		dst = m.flush(s, rec, dst)
+	}
+	if !rec.Addr.IsValid() {
+		return dst
+	}
+	if s.addr.IsValid() && s.addr != rec.Addr {
+		s.conflict = true
+		m.giveUp(s)
+	}
+	if s.conflict {
+		return dst
+	}
+	if rec.QID == "" && s.began != 0 && !s.addr.IsValid() {
+		s.likely = rec.Addr // until a line with a queue id shows that it is the same process
+		return dst
+	}
+	s.addr = rec.Addr
+	return m.flush(s, rec, dst)
+}
+
+// flush gives out what was held for the session.
+func (m *Memory) flush(s *session, rec *Record, dst []Event) []Event {
+	for i := range s.held {
+		h := &s.held[i]
+		e := h.event
+		e.Addr, e.Session = s.addr, s.number
+		if rec.Kind == LineFrom && h.hasID && h.qid == idTail(rec.QID) {
+			e.NullSender = rec.NullSender
+		}
+		m.stats.Held--
+		m.stats.HeldBytes -= len(e.Text)
+		dst = append(dst, e)
+	}
+	s.held = nil
+	return dst
+}
+
+// line gives the event of the line itself, or holds it.
+func (m *Memory) line(s *session, in Input, dst []Event) []Event {
+	rec := in.Record
+	if rec.Kind == LineFrom && (!rec.Addr.IsValid() || rec.Recipients == 0 || rec.QID == "") {
+		return dst
+	}
+	e, ok := m.event(in)
+	if !ok {
+		return dst
+	}
+	if s.conflict {
+		m.stats.Conflicts++
+		return dst
+	}
+	e.Session = s.number
+	switch {
+	case rec.Kind == LineFrom:
+		e.Count, e.Addr = rec.Recipients, rec.Addr
+		s.accept(accepted{qid: idTail(rec.QID), event: e})
+		return dst
+	case rec.Addr.IsValid():
+		e.Addr = rec.Addr
+		return append(dst, e)
+	case e.Kind != Offence:
+		return dst
+	case s.addr.IsValid() && rec.QID != "" && s.began != 0:
+		e.Addr, e.ViaSession = s.addr, true
+		return append(dst, e)
+	}
+	m.hold(s, e, rec)
+	return dst
+}
+
+// event makes the event of a line, without its address.
+func (m *Memory) event(in Input) (Event, bool) {
+	rec := in.Record
+	e := Event{Line: in.Line, Time: in.Time, Count: rec.Count, Reason: rec.Reason, Temporary: rec.Temporary, NullSender: rec.NullSender, ViaSession: rec.Joined}
+	switch {
+	case rec.Reason != ReasonNone:
+		e.Kind = Offence
+		e.User = m.userHash(rec.User)
+	case rec.Kind == LineConnect:
+		e.Kind = Connected
+	case rec.Kind == LineFrom:
+		e.Kind = Accepted
+	case rec.Kind == LineAuth:
+		e.Kind = Authenticated
+	default:
+		return Event{}, false
+	}
+	e.Text = Mask(rec.Text)
+	return e, true
+}
+
+// accept remembers a message until it is seen to be taken.
+func (s *session) accept(a accepted) {
+	a.event.Text = strings.Clone(a.event.Text)
+	if len(s.accepted) == maxAccepted {
+		s.accepted = slices.Delete(s.accepted, 0, 1)
+	}
+	s.accepted = append(s.accepted, a)
+}
+
+// taken gives the event of a message that was accepted for good: what a milter
+// or a header check refuses has an envelope record as well, but no mailer ever
+// takes it.
+func (s *session) taken(qid [2]byte, dst []Event) []Event {
+	for i := range s.accepted {
+		if s.accepted[i].qid == qid {
+			dst = append(dst, s.accepted[i].event)
+			s.accepted = slices.Delete(s.accepted, i, i+1)
+			break
+		}
+	}
+	return dst
+}
+
+func (m *Memory) hold(s *session, e Event, rec *Record) {
+	if len(s.held) >= m.o.MaxHeldPerSession || m.stats.Held >= m.o.MaxHeld || m.stats.HeldBytes+len(e.Text) > m.o.MaxHeldBytes {
+		m.stats.Overflow++
+		m.stats.Orphans++
+		return
+	}
+	e.Text = strings.Clone(e.Text)
+	e.ViaSession = true
+	m.stats.Held++
+	m.stats.HeldBytes += len(e.Text)
+	s.held = append(s.held, held{event: e, qid: idTail(rec.QID), hasID: rec.QID != ""})
+}
+
+// giveUp drops what is held for the session.
+func (m *Memory) giveUp(s *session) {
+	for i := range s.held {
+		m.stats.HeldBytes -= len(s.held[i].event.Text)
+	}
+	m.stats.Held -= len(s.held)
+	m.stats.Orphans += uint64(len(s.held))
+	s.held = nil
+}
+
+func (m *Memory) withoutPID(in Input, dst []Event) []Event {
+	rec := in.Record
+	e, ok := m.event(in)
+	if !ok || rec.Kind == LineFrom {
+		return dst
+	}
+	if !rec.Addr.IsValid() {
+		if e.Kind == Offence {
+			m.stats.NoPID++
+			m.stats.Orphans++
+		}
+		return dst
+	}
+	m.number++
+	e.Addr, e.Session = rec.Addr, m.number
+	return append(dst, e)
+}
+
+// delivery looks at a to= line: it shows that the message had been accepted,
+// and which host took it.
+func (m *Memory) delivery(in Input, pid uint32, dst []Event) []Event {
+	rec := in.Record
+	if rec.QID == "" {
+		return dst
+	}
+	if rec.Taken {
+		if s := m.sessions[m.key(in, pid)]; s != nil && s.began == idTime(rec.QID) {
+			dst = s.taken(idTail(rec.QID), dst)
+		}
+	}
+	if rec.Delivered {
+		m.number++
+		dst = append(dst, Event{Line: in.Line, Time: in.Time, Addr: rec.Addr, Session: m.number, Count: 1, Kind: Delivered, Text: Mask(rec.Text)})
+	}
+	return dst
+}
+
+// key hashes who and what process speaks. A keyed hash of 64 bits stands for
+// the names: nobody can aim for a collision.
+func (m *Memory) key(in Input, pid uint32) uint64 {
+	return m.hostKey(in) ^ (uint64(pid)+1)*0x9e3779b97f4a7c15
+}
+
+// hostKey hashes the two names. Lines of one host come in runs, so the last
+// answer is kept.
+func (m *Memory) hostKey(in Input) uint64 {
+	if l := &m.lastHost; l.key == 0 || string(l.host) != in.Host || string(l.sender) != in.Sender {
+		h := maphash.String(m.seed, in.Host)
+		l.host, l.sender = append(l.host[:0], in.Host...), append(l.sender[:0], in.Sender...)
+		l.key = maphash.String(m.seed, in.Sender) + bits.RotateLeft64(h, 17)
+	}
+	return m.lastHost.key
+}
+
+// idTime packs the time of a queue id; 0 if there is no id.
+func idTime(qid string) uint64 {
+	if len(qid) < idChars {
+		return 0
+	}
+	var b [8]byte
+	copy(b[:], qid[:idTimeLen])
+	return binary.LittleEndian.Uint64(b[:])
+}
+
+// idTail returns the characters that tell the transactions of a process apart.
+func idTail(qid string) [2]byte {
+	if len(qid) < idChars {
+		return [2]byte{}
+	}
+	return [2]byte{qid[6], qid[7]}
+}
+
+// userHash is a keyed hash of an AUTH user name, 0 for none.
+func (m *Memory) userHash(user string) uint64 {
+	if user == "" {
+		return 0
+	}
+	var b [16 + 256]byte
+	n := copy(b[:], m.o.Key[:])
+	n += copy(b[n:], user)
+	sum := sha256.Sum256(b[:n])
+	return binary.LittleEndian.Uint64(sum[:]) | 1
+}

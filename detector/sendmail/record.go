@@ -1,26 +1,114 @@
 package sendmail
 
 import (
+	"fmt"
 	"net/netip"
+	"strings"
 )
+
+// LineKind says what sort of line was read. Its String is the label "class" of
+// uppercut_sendmail_lines_total.
+type LineKind uint8
+
+const (
+	// LineInfo is known, and of no interest for judging clients.
+	LineInfo LineKind = iota
+	// LineUnknown is of no known form.
+	LineUnknown
+	// LinePart is a part of a split line, see Record.Part.
+	LinePart
+	// LineReject is an offence that a ruleset, a milter or a user error refused.
+	LineReject
+	// LineMisuse is an offence against the protocol.
+	LineMisuse
+	// LineAuthFailure says that AUTH failed or was malformed.
+	LineAuthFailure
+	// LineTLSFailure says that a TLS handshake failed.
+	LineTLSFailure
+	// LineMilter says that a milter refused, discarded or quarantined.
+	LineMilter
+	// LineConnect says that a client connected.
+	LineConnect
+	// LineDisconnect says that a client left without mail, or was lost.
+	LineDisconnect
+	// LineClient names the client of a session and tells nothing else.
+	LineClient
+	// LineFrom is the envelope of a message.
+	LineFrom
+	// LineTo is the delivery of a message.
+	LineTo
+	// LineAuth says that AUTH succeeded.
+	LineAuth
+	numLineKinds
+)
+
+var lineKindNames = [numLineKinds]string{
+	"info", "unknown", "part", "reject", "misuse", "auth_failure", "tls_failure", "milter",
+	"connect", "disconnect", "client", "from", "to", "auth",
+}
+
+func (k LineKind) String() string { return lineKindNames[k] }
+
+// LineKinds returns every kind, in a fixed order.
+func LineKinds() []LineKind {
+	all := make([]LineKind, numLineKinds)
+	for i := range all {
+		all[i] = LineKind(i)
+	}
+	return all
+}
 
 // Record is what one line says by itself. Strings in it share the line's
 // memory.
 type Record struct {
-	// Addr is the address that the line itself proves; invalid if none.
+	// Addr is the address that the line itself proves; invalid if none. For
+	// LineTo it is the host that took the message from ours.
 	Addr netip.Addr
 	// QID is the queue id, "" for NOQUEUE and for lines without one.
 	QID string
 	// Text is the whole text that was parsed, unmasked.
-	Text   string
+	Text string
+	// Body is Text behind "message repeated" and the queue id.
+	Body string
+	// User is the AUTH user name as logged; a Memory keeps no more of it than
+	// a hash.
+	User string
+	// PID is the process id within QID, 0 if there is no QID.
+	PID uint32
+	// Count is the N of "message repeated N times", else 1.
+	Count uint32
+	// Recipients is the number of accepted recipients of a LineFrom.
+	Recipients uint32
+	// Part numbers the parts of a split line from 1, 0 for a whole line.
+	Part uint16
+	Kind LineKind
+	// Reason is the class of an offence, ReasonNone if the line is none.
 	Reason Reason
+	// More: further parts follow this LinePart.
+	More bool
+	// Begins: the line can only be the first of its session that tells a
+	// client. Ends: no mail follows.
+	Begins, Ends bool
+	// Local: the session has no remote client.
+	Local bool
+	// Temporary: the client got a 4xx reply.
+	Temporary bool
+	// NullSender: the envelope sender is <>.
+	NullSender bool
+	// Delivered: a LineTo with stat=Sent. Taken: one that shows the message
+	// to have been queued or handed to a mailer, so it had been accepted.
+	Delivered, Taken bool
+	// Joined: the line was put together from parts.
+	Joined bool
+	// InSession: the offence counts only if the process that logged it is the
+	// one of the queue id, and not one that delivers.
+	InSession bool
 }
 
 // Parser reads lines. It is immutable after New and safe for concurrent use.
-type Parser struct{}
-
-// NewParser returns a Parser with the administrator's own reject texts.
-func NewParser(texts []TextReason) (*Parser, error) { return &Parser{}, nil }
+type Parser struct {
+	texts map[string]Reason
+}
 
 // TextReason maps an administrator's own reject text to a reason.
 type TextReason struct {
@@ -30,9 +118,170 @@ type TextReason struct {
 	Reason string `mapstructure:"reason"`
 }
 
-// Parse reads the text behind "TAG[PID]: " into rec, overwriting it.
-func (p *Parser) Parse(text string, rec *Record) { *rec = Record{Text: text} }
+// NewParser returns a Parser with the administrator's own reject texts. They
+// go before the built-in ones. It refuses an empty or repeated text and an
+// unknown reason, with an error that begins with the entry's index.
+func NewParser(texts []TextReason) (*Parser, error) {
+	p := &Parser{texts: make(map[string]Reason, len(texts))}
+	for i, t := range texts {
+		reason, known := ParseReason(t.Reason)
+		_, again := p.texts[t.Text]
+		switch {
+		case strings.TrimSpace(t.Text) == "":
+			return nil, fmt.Errorf("[%d].text: must not be empty", i)
+		case !known:
+			return nil, fmt.Errorf("[%d].reason: unknown reason %q", i, t.Reason)
+		case again:
+			return nil, fmt.Errorf("[%d].text: %q is listed twice", i, t.Text)
+		}
+		p.texts[t.Text] = reason
+	}
+	return p, nil
+}
 
-// Mask returns text with AUTH user names, passwords and base64 replaced. It is
-// idempotent and returns text itself when there is nothing to mask.
-func Mask(text string) string { return text }
+// Parse reads the text behind "TAG[PID]: " into rec, overwriting it.
+func (p *Parser) Parse(text string, rec *Record) {
+	*rec = Record{Text: text, Count: 1}
+	body := unwrapRepeated(cutMessageID(strings.TrimLeft(text, " ")), &rec.Count)
+	body = cutID(body, rec)
+	rec.Body = body
+	if rec.Part != 0 {
+		rec.Kind = LinePart
+		rec.More = strings.HasSuffix(body, partMark)
+		return
+	}
+	p.body(body, rec)
+	if rec.Addr.IsValid() && (rec.Addr.IsLoopback() || rec.Addr.IsUnspecified()) {
+		rec.Addr, rec.Local, rec.Delivered = noAddr, true, false
+	}
+}
+
+// cutMessageID takes off "[ID NNNNNN facility.level] ", which Solaris writes
+// before each message.
+func cutMessageID(s string) string {
+	rest, ok := strings.CutPrefix(s, "[ID ")
+	if !ok {
+		return s
+	}
+	if end := strings.Index(rest, "] "); end > 0 && end < 40 {
+		return rest[end+2:]
+	}
+	return s
+}
+
+// partMark ends every part of a split line but the last (sm_syslog, conf.c).
+const partMark = " ..."
+
+const maxRepeat = 1 << 20
+
+// unwrapRepeated takes off what rsyslog wraps around a line that it has seen N
+// times more.
+func unwrapRepeated(s string, count *uint32) string {
+	const before, after = "message repeated ", " times: ["
+	rest, ok := strings.CutPrefix(s, before)
+	if !ok || !strings.HasSuffix(s, "]") {
+		return s
+	}
+	n, rest := readNumber(rest)
+	rest, ok = strings.CutPrefix(rest, after)
+	if !ok || n == 0 || rest == "" {
+		return s
+	}
+	*count = min(n, maxRepeat)
+	return strings.TrimLeft(rest[:len(rest)-1], " ")
+}
+
+// readNumber reads decimal digits at the start of s.
+func readNumber(s string) (n uint32, rest string) {
+	i := 0
+	for i < len(s) && i < 9 && s[i] >= '0' && s[i] <= '9' {
+		n = n*10 + uint32(s[i]-'0')
+		i++
+	}
+	return n, s[i:]
+}
+
+// A queue id (assign_queueid, queue.c) is the second, in UTC, in which its
+// process began, in six characters, the number of the transaction in two, and
+// the process id in six digits or seven. Before 8.12.6 or so the number was one
+// character and the process id five digits.
+const (
+	idTimeLen = 6
+	idChars   = 8
+	oldIDLen  = 12
+	minIDLen  = 14
+	maxIDLen  = 18
+)
+
+// idLength returns the length of the queue id at the start of s and its process
+// id; 0 if there is none.
+func idLength(s string) (length int, pid uint32) {
+	n := idEnd(s)
+	if n == 0 {
+		return 0, 0
+	}
+	digits := idChars
+	if n == oldIDLen {
+		digits = oldIDLen - 5
+	}
+	for i := range digits {
+		if charClass[s[i]]&alnumChar == 0 {
+			return 0, 0
+		}
+	}
+	for i := digits; i < n; i++ {
+		c := s[i]
+		if c < '0' || c > '9' || pid > 1<<27 {
+			return 0, 0
+		}
+		pid = pid*10 + uint32(c-'0')
+	}
+	if pid == 0 {
+		return 0, 0
+	}
+	return n, pid
+}
+
+// idEnd returns where the queue id at the start of s ends if there is one.
+func idEnd(s string) int {
+	for _, n := range [...]int{oldIDLen, minIDLen, minIDLen + 1, minIDLen + 2, minIDLen + 3, maxIDLen} {
+		if n < len(s) && (s[n] == ':' || s[n] == '[') {
+			return n
+		}
+	}
+	return 0
+}
+
+// cutID takes "ID: ", "ID[n]: " or "[n]: " off s.
+func cutID(s string, rec *Record) string {
+	rest := s
+	if n, pid := idLength(s); n > 0 {
+		rec.QID, rec.PID, rest = s[:n], pid, s[n:]
+	} else if after, ok := strings.CutPrefix(s, "NOQUEUE"); ok {
+		rest = after
+	} else if s == "" || s[0] != '[' {
+		return s
+	}
+	if after, ok := strings.CutPrefix(rest, ": "); ok {
+		return after
+	}
+	if part, after := cutPart(rest); part != 0 {
+		rec.Part = part
+		return after
+	}
+	rec.QID, rec.PID = "", 0
+	return s
+}
+
+// cutPart takes "[n]: " off s; n is 1 to 999.
+func cutPart(s string) (part uint16, rest string) {
+	if s == "" || s[0] != '[' {
+		return 0, s
+	}
+	n, rest := readNumber(s[1:])
+	rest, ok := strings.CutPrefix(rest, "]: ")
+	if !ok || n == 0 || n > 999 {
+		return 0, s
+	}
+	return uint16(n), rest
+}

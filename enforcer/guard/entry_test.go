@@ -143,7 +143,7 @@ func TestValidate(t *testing.T) {
 		`refresh: 30ns is not within 1s to 1h0m0s`:                                            func(c *Config) { c.Refresh = 30 },
 		`poll: 2m0s is not within 100ms to 1m0s`:                                              func(c *Config) { c.Poll = 2 * time.Minute },
 		`dns_min_refresh: 0s is not within 1s to 24h0m0s`:                                     func(c *Config) { c.DNSMinRefresh = 0 },
-		`dns_max_refresh: 1s is not within 30s to 24h0m0s`:                                    func(c *Config) { c.DNSMaxRefresh = time.Second },
+		`dns_max_refresh: 1s is less than dns_min_refresh, 30s`:                               func(c *Config) { c.DNSMaxRefresh = time.Second },
 		`dns_timeout: 2h0m0s is not within 100ms to 1m0s`:                                     func(c *Config) { c.DNSTimeout = 2 * time.Hour },
 	} {
 		c := DefaultConfig()
@@ -151,5 +151,11 @@ func TestValidate(t *testing.T) {
 		if err := c.Validate(); err == nil || err.Error() != want {
 			t.Errorf("Validate = %v, want %s", err, want)
 		}
+	}
+	c := DefaultConfig()
+	c.MinPrefix4, c.Poll = 0, 0
+	want := "min_prefix4: 0 is not within 1 to 32 bits\npoll: 0s is not within 100ms to 1m0s"
+	if err := c.Validate(); err == nil || err.Error() != want {
+		t.Errorf("two mistakes: %v", err)
 	}
 }

@@ -76,6 +76,7 @@ func refusalOr(res BlockResult, err error) error {
 // confirmView asks whether somebody means it.
 type confirmView struct {
 	Deed   deed
+	Whom   string // as people write it
 	Prefix string
 	Addr   string // of the prefix, where Cancel leads
 	Host   string
@@ -88,13 +89,13 @@ func (c *Console) drawConfirm(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return invalid("do: there is no action %q", q.Get("do"))
 	}
-	v := confirmView{Deed: d, Prefix: strings.TrimSpace(q.Get("prefix")), Host: q.Get("host"), Token: c.tokens.of(callerOf(r).name)}
+	v := confirmView{Deed: d, Whom: clip(q.Get("host")), Host: q.Get("host"), Token: c.tokens.of(callerOf(r).name)}
 	if d.Prefix {
-		p, err := ParsePrefix(v.Prefix)
+		p, err := ParsePrefix(strings.TrimSpace(q.Get("prefix")))
 		if err != nil {
 			return err
 		}
-		v.Prefix, v.Addr = p.String(), p.Addr().String()
+		v.Whom, v.Prefix, v.Addr = who(p), p.String(), p.Addr().String()
 	}
 	c.show(w, r, http.StatusOK, "confirm", d.Verb, v)
 	return nil

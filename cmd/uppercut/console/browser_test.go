@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -196,6 +197,171 @@ func TestPagesInABrowser(t *testing.T) {
 				t.Errorf("%s on %s: the page is %d wide and does not fit", p.name, look.name, wide)
 			}
 			b.screenshot(p.name + "-" + look.name)
+		}
+	}
+}
+
+// waitFor evaluates a JavaScript condition until it holds.
+func (b *browser) waitFor(condition string) {
+	b.t.Helper()
+	ask(b, chromedp.Poll[bool](condition))
+}
+
+// follow clicks and waits for the page that comes.
+func (b *browser) follow(selector string) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	if _, err := chromedp.RunResponse(ctx, chromedp.Click(chromedp.CSS(selector))); err != nil {
+		b.t.Fatalf("click %s: %v", selector, err)
+	}
+}
+
+func TestOperatorUnblocksAnAddress(t *testing.T) {
+	r := startPage(t, fleet())
+	b := openBrowser(t)
+	b.open(r, "/blocks")
+	b.do(chromedp.SendKeys(chromedp.CSS(`input[name=search]`), "203.0.113."))
+	b.follow(".filter button")
+	if got := b.text("h1"); !strings.Contains(got, "1 found") {
+		t.Fatalf("search: %q", got)
+	}
+	b.follow(`tbody a[href^="/address"]`)
+	if got := b.text(".verdict"); !strings.Contains(got, "203.0.113.9 is blocked until") || !strings.Contains(got, "rule burst") {
+		t.Errorf("verdict: %q", got)
+	}
+	if got := b.text("table"); !strings.Contains(got, "User unknown") {
+		t.Errorf("no evidence: %q", got)
+	}
+	b.follow(`a[href^="/confirm?do=unblock"]`)
+	b.do(chromedp.SendKeys(chromedp.CSS(`input[name=note]`), "customer called"))
+	b.follow("button.strong")
+	if got := b.text(".note"); !strings.Contains(got, "Unblocked") {
+		t.Errorf("after the action: %q", got)
+	}
+	if got := b.text(".verdict"); !strings.Contains(got, "is not blocked") {
+		t.Errorf("verdict after the action: %q", got)
+	}
+	if did := r.fake.done(); !slices.Equal(did, []string{"unblock [203.0.113.9/32] by anna: customer called"}) {
+		t.Errorf("done: %v", did)
+	}
+	if !strings.Contains(r.audit.String(), `action=unblock author=anna via=web`) {
+		t.Errorf("audit log: %s", r.audit)
+	}
+}
+
+func TestOperatorOrdersOtherThings(t *testing.T) {
+	r := startPage(t, fleet())
+	b := openBrowser(t)
+	b.open(r, "/guards")
+	b.follow(`a[href*="close_breaker"]`)
+	b.follow("button.strong")
+	b.do(chromedp.SendKeys(chromedp.CSS(`main input[name=prefix]`), "198.51.100.0/28"))
+	b.follow(".filter button")
+	b.do(chromedp.SetValue(chromedp.CSS(`select[name=for]`), "24h0m0s"))
+	b.follow("button.strong")
+	if got := b.text(".note"); !strings.Contains(got, "allow list") {
+		t.Errorf("after allow: %q", got)
+	}
+	b.open(r, "/confirm?do=block&prefix=192.0.2.200")
+	b.follow("button.strong")
+	b.open(r, "/confirm?do=disallow&prefix=198.51.100.0/28")
+	b.follow("button.strong")
+	want := []string{
+		"close breaker of mx6 by anna: ", "allow [198.51.100.0/28] for 24h0m0s by anna: ",
+		"block [192.0.2.200/32] for 0s by anna: ", "disallow [198.51.100.0/28] by anna: ",
+	}
+	if did := r.fake.done(); !slices.Equal(did, want) {
+		t.Errorf("done: %q, want %q", did, want)
+	}
+}
+
+func TestOverviewFollowsWhatHappens(t *testing.T) {
+	r := startPage(t, fleet())
+	b := openBrowser(t)
+	b.open(r, "/")
+	b.waitFor(`document.getElementById("events").innerText.includes("Nothing has happened")`)
+	r.Publish(Event{Time: time.Now(), Kind: EventBlock, Prefix: netip.MustParsePrefix("192.0.2.99/32"), Rule: "burst", Reason: "dnsbl"})
+	r.fake.mu.Lock()
+	r.fake.status.Suspended = true
+	r.fake.mu.Unlock()
+	b.waitFor(`document.getElementById("events").innerText.includes("192.0.2.99")`)
+	b.waitFor(`document.getElementById("state").innerText.includes("suspended")`)
+}
+
+// TestPagesWithoutJavaScript reads the overview in a browser that runs none.
+func TestPagesWithoutJavaScript(t *testing.T) {
+	r := startPage(t, fleet())
+	fill(r.Console, time.Now())
+	b := openBrowser(t)
+	if _, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
+		t.Fatal(err)
+	}
+	b.open(r, "/")
+	for _, want := range []string{"Blocked now", "Rejections", "dnsbl", "Latest"} {
+		if got := b.text("main"); !strings.Contains(got, want) {
+			t.Errorf("no %q without JavaScript", want)
+		}
+	}
+}
+
+// hostile is what an attacker would like to see in a browser: a script, an end
+// of everything that could surround it, control characters, escapes of a
+// terminal, marks that turn the direction of text, marks that pile up, 64 KiB.
+var hostile = "<script>hit()</script>\"'></td></table><img src=x onerror=hit()>{{.}}\x1b[2J\x1b]0;owned\x07\x00\r\n" +
+	"\u202egnp.exe\u2066\u200b\u2028" + strings.Repeat("Z\u0351\u0352", 40) + "\xff\xfe" + strings.Repeat("W", 64<<10)
+
+// hostileFleet has hostile text in every field that logs or senders can reach.
+func hostileFleet() *fake {
+	f := fleet()
+	own := netip.PrefixFrom(attacked, 32)
+	f.add(Block{
+		Prefix: own, Rule: "burst", Reason: hostile, Hosts: []string{hostile, hostile}, Note: hostile, Author: hostile, At: f.now,
+	})
+	w := f.why[attacked]
+	w.Exempt = hostile
+	w.Evidence = []Evidence{{f.now, hostile, hostile, hostile, hostile, hostile}}
+	w.History = []PastBlock{{Block: Block{Prefix: own, At: f.now, Until: f.now, Rule: hostile, Note: hostile, Author: hostile}, Ended: f.now, Cause: hostile}}
+	f.why[attacked] = w
+	f.senders = append(f.senders, Sender{Host: hostile, Sender: hostile, Transport: hostile})
+	f.samples = append(f.samples, Sample{f.now, hostile, hostile, hostile, 1, hostile})
+	f.open = append(f.open, Breaker{Host: hostile, Open: true, Reason: hostile})
+	f.allowed[own] = Allowance{Prefix: own, Note: hostile, Author: hostile}
+	f.status.Version, f.status.Reload.Error = hostile[:200], hostile
+	f.config = hostile
+	return f
+}
+
+func TestHostileTextDoesNothingInABrowser(t *testing.T) {
+	r := startPage(t, hostileFleet())
+	r.history.blocked(Event{Time: time.Now(), Rule: hostile, Reason: hostile, Host: hostile})
+	r.Publish(Event{Time: time.Now(), Kind: EventBlock, Prefix: netip.PrefixFrom(attacked, 32), Rule: hostile, Reason: hostile, Host: hostile, Text: hostile})
+	b := openBrowser(t)
+	for _, look := range looks[1:] {
+		b.lookFrom(look)
+		for _, path := range []string{
+			"/", "/blocks?search=203.0.113.9", "/address?addr=" + attacked.String(), "/senders", "/samples", "/guards", "/config",
+			"/confirm?do=close_breaker&host=" + url.QueryEscape(hostile[:1000]),
+		} {
+			b.open(r, path)
+			if path == "/" {
+				b.waitFor(`document.getElementById("events").innerText.includes("203.0.113.9")`)
+			}
+			const scripts = `document.querySelectorAll("main script, main img, main [onerror]").length`
+			if n := ask(b, chromedp.Evaluate[int](scripts)); n > 0 {
+				t.Errorf("%s: %d elements came out of the logs", path, n)
+			}
+			if wide := ask(b, chromedp.Evaluate[int64](`document.documentElement.scrollWidth`)); wide > look.width {
+				t.Errorf("%s on %s: the page is %d wide and does not fit", path, look.name, wide)
+			}
+			text := ask(b, chromedp.Evaluate[string](`document.documentElement.innerText`))
+			if i := strings.IndexFunc(strings.ReplaceAll(text, "\t", " "), hiddenInPage); i >= 0 {
+				t.Errorf("%s: %q reaches the screen", path, text[max(0, i-20):i+20])
+			}
+			if !strings.Contains(text, `\x1b[2J`) || !strings.Contains(text, `\u202e`) {
+				t.Errorf("%s: the text is not shown as what it is", path)
+			}
+			b.screenshot("hostile" + strings.NewReplacer("/", "-", "?", "-", "=", "-", "&", "-").Replace(path[:min(len(path), 20)]) + "-" + look.name)
 		}
 	}
 }

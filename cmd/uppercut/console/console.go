@@ -60,6 +60,7 @@ type Console struct {
 	history   *history
 	feed      *feed
 	metrics   *consoleMetrics
+	recent    recentStatus
 
 	liveCount atomic.Int64 // pages that follow what happens
 
@@ -128,6 +129,14 @@ func (c *Console) Addr() net.Addr {
 		return nil
 	}
 	return c.page.Addr()
+}
+
+// Close gives the listeners back when Run will not be called.
+func (c *Console) Close() error {
+	if c.page == nil {
+		return c.socket.Close()
+	}
+	return errors.Join(c.socket.Close(), c.page.Close())
 }
 
 // Run serves until ctx is cancelled, then lets requests in flight finish for up

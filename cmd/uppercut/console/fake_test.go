@@ -89,10 +89,10 @@ func (f *fake) Status(context.Context) (Status, error) {
 	return s, nil
 }
 
-func (f *fake) Blocks(context.Context) iter.Seq[Block] {
+func (f *fake) Blocks(context.Context) iter.Seq[*Block] {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return maps.Values(maps.Clone(f.blocks))
+	return pointers(slices.Collect(maps.Values(f.blocks)))
 }
 
 func (f *fake) Why(_ context.Context, a netip.Addr) (Why, error) {

@@ -12,7 +12,7 @@ type overview struct {
 	Status   Status
 	Trusted  bool
 	Now      time.Time
-	Problems []string
+	Problems []problem
 	Charts   []chart
 	Reasons  []trend
 	Hosts    []trend
@@ -49,7 +49,7 @@ var rejectionMeasures = map[string]measure{"reason": rejectionsByReason, "host":
 var blockMeasures = map[string]measure{"rule": blocksByRule, "reason": blocksByReason, "host": blocksByHost}
 
 func (c *Console) overview(ctx context.Context, trusted bool, by choices) (overview, error) {
-	status, err := c.currentStatus(ctx)
+	status, err := c.pageStatus(ctx)
 	if err != nil {
 		return overview{}, err
 	}
@@ -86,33 +86,30 @@ func choose(current string, all ...string) (cs []choice) {
 
 func firstTrends(ts []trend) []trend { return ts[:min(len(ts), shownTop)] }
 
-// problems says in sentences what keeps the appliance from doing its work.
-func (s Status) problems() (found []string) {
-	if s.Suspended {
-		found = append(found, "Blocking is suspended: somebody has flushed the table. `uppercut resume` ends that.")
-	}
-	if s.Mode == "enforce" && !s.Suspended {
-		if !s.Enforcing.IPv4 {
-			found = append(found, "IPv4 blocks are not enforced: table, set or rule is missing. `uppercut firewall verify` says which.")
+// problem is a sentence about what is wrong, Grave if blocks are not real.
+type problem struct {
+	Text  string
+	Grave bool
+}
+
+// problems says what keeps the appliance from doing its work, or will.
+func (s Status) problems() (found []problem) {
+	add := func(when, grave bool, text string) {
+		if when {
+			found = append(found, problem{text, grave})
 		}
-		if !s.Enforcing.IPv6 {
-			found = append(found, "IPv6 blocks are not enforced: table, set or rule is missing. `uppercut firewall verify` says which.")
-		}
 	}
+	enforcing := s.Mode == "enforce" && !s.Suspended
+	const missing = " blocks are not enforced: table, set or rule is missing. `uppercut firewall verify` says which."
+	add(s.Suspended, true, "Blocking is suspended: somebody has flushed the table. `uppercut resume` ends that.")
+	add(enforcing && !s.Enforcing.IPv4, true, "IPv4"+missing)
+	add(enforcing && !s.Enforcing.IPv6, true, "IPv6"+missing)
 	for _, check := range s.Checks {
-		if !check.OK {
-			found = append(found, "Not ready: "+check.Name+": "+check.Problem)
-		}
+		add(!check.OK, true, "Not ready: "+check.Name+": "+check.Problem)
 	}
-	if s.Reload.Error != "" {
-		found = append(found, "The configuration on disk was refused, the old one is in force. `uppercut check` says why.")
-	}
-	if s.HostsSilent > 0 {
-		found = append(found, countOf(s.HostsSilent, "mail host is", "mail hosts are")+" silent.")
-	}
-	if s.BreakersOpen > 0 {
-		found = append(found, countOf(s.BreakersOpen, "breaker is", "breakers are")+" open.")
-	}
+	add(s.Reload.Error != "", false, "The configuration on disk was refused, the old one is in force. `uppercut check` says why.")
+	add(s.HostsSilent > 0, false, countOf(s.HostsSilent, "mail host is", "mail hosts are")+" silent.")
+	add(s.BreakersOpen > 0, false, countOf(s.BreakersOpen, "breaker is", "breakers are")+" open.")
 	return found
 }
 

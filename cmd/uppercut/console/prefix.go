@@ -52,7 +52,7 @@ func parseBeginning(s string) (netip.Prefix, bool) {
 		}
 		return netip.PrefixFrom(netip.AddrFrom4(a), 8*len(parts)), true
 	}
-	if groups, ok := strings.CutSuffix(s, ":"); ok && !strings.Contains(s, "::") {
+	if groups, ok := strings.CutSuffix(s, ":"); ok && groups != "" && !strings.Contains(s, "::") {
 		a, err := netip.ParseAddr(groups + "::")
 		return netip.PrefixFrom(a, 16*len(strings.Split(groups, ":"))), err == nil
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -42,7 +43,7 @@ type frame struct {
 // show renders a page. The content has been asked for by now, so that an error
 // can still become a status.
 func (c *Console) show(w http.ResponseWriter, r *http.Request, status int, name, title string, body any) {
-	s, err := c.currentStatus(r.Context())
+	s, err := c.pageStatus(r.Context())
 	if err != nil {
 		c.logger.Error("page without status", "error", err)
 	}
@@ -82,6 +83,8 @@ func hiddenInPage(r rune) bool { return r != '\n' && hidden(r) }
 // words are the functions of the templates.
 var words = template.FuncMap{
 	"count":      count[int],
+	"short":      short,
+	"who":        who,
 	"total":      count[uint64],
 	"bytes":      byteSize,
 	"clock":      clock,
@@ -119,6 +122,27 @@ func count[N int | uint64](n N) string {
 		s = s[:i] + "," + s[i:]
 	}
 	return s
+}
+
+// short writes what is too long for a tile as 184.2 M.
+func short(n uint64) string {
+	const most = 100_000_000
+	if n < most {
+		return count(n)
+	}
+	v, unit := float64(n)/1e6, "M"
+	if v >= 10_000 {
+		v, unit = v/1000, "G"
+	}
+	return fmt.Sprintf("%.1f %s", v, unit)
+}
+
+// who writes a prefix as people do: an address without its length.
+func who(p netip.Prefix) string {
+	if p.IsSingleIP() {
+		return p.Addr().String()
+	}
+	return p.String()
 }
 
 func byteSize(n uint64) string {

@@ -41,7 +41,7 @@ type BlockPage struct {
 }
 
 // find walks all once and keeps no more than a page.
-func find(all iter.Seq[Block], s Search) (BlockPage, error) {
+func find(all iter.Seq[*Block], s Search) (BlockPage, error) {
 	match, err := s.matcher()
 	if err != nil {
 		return BlockPage{}, err
@@ -57,15 +57,15 @@ func find(all iter.Seq[Block], s Search) (BlockPage, error) {
 	page := BlockPage{Blocks: []Block{}}
 	keep := make(pageHeap, 0, limit+1)
 	for b := range all {
-		if !match(&b) {
+		if !match(b) {
 			continue
 		}
 		page.Matching++
-		if after.precedes(&b) {
+		if after.precedes(b) {
 			keep.offer(b, limit+1)
 		}
 	}
-	slices.SortFunc(keep, byNewest)
+	slices.SortFunc(keep, func(a, b Block) int { return byNewest(&a, &b) })
 	if len(keep) > limit {
 		keep = keep[:limit]
 		page.Next = cursorOf(&keep[limit-1]).String()
@@ -100,13 +100,13 @@ func (s Search) matcher() (func(*Block) bool, error) {
 	}, nil
 }
 
-func byNewest(a, b Block) int { return cursorOf(&a).compare(cursorOf(&b)) }
+func byNewest(a, b *Block) int { return cursorOf(a).compare(cursorOf(b)) }
 
 // pageHeap keeps the newest; its root is the oldest of them.
 type pageHeap []Block
 
 func (h pageHeap) Len() int           { return len(h) }
-func (h pageHeap) Less(i, j int) bool { return byNewest(h[i], h[j]) > 0 }
+func (h pageHeap) Less(i, j int) bool { return byNewest(&h[i], &h[j]) > 0 }
 func (h pageHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
 func (h *pageHeap) Push(x any)        { *h = append(*h, x.(Block)) }
 func (h *pageHeap) Pop() any {
@@ -115,11 +115,11 @@ func (h *pageHeap) Pop() any {
 	return last
 }
 
-func (h *pageHeap) offer(b Block, size int) {
+func (h *pageHeap) offer(b *Block, size int) {
 	if len(*h) < size {
-		heap.Push(h, b)
-	} else if byNewest(b, (*h)[0]) < 0 {
-		(*h)[0] = b
+		heap.Push(h, *b)
+	} else if byNewest(b, &(*h)[0]) < 0 {
+		(*h)[0] = *b
 		heap.Fix(h, 0)
 	}
 }

@@ -31,12 +31,6 @@ func newUsers(file string) *users {
 	return &users{file: file, known: make(map[[sha256.Size]byte]bool)}
 }
 
-// configured says whether the file names any user now.
-func (u *users) configured() bool {
-	hashes, err := u.read()
-	return err == nil && len(hashes) > 0
-}
-
 func (u *users) read() (map[string]string, error) {
 	if u.file == "" {
 		return nil, nil

@@ -59,7 +59,10 @@ type ActiveBlocks struct {
 }
 
 // Total returns the number of blocks in force.
-func (a ActiveBlocks) Total() int { return a.Addresses4 + a.Addresses6 + a.Networks4 + a.Networks6 }
+func (a ActiveBlocks) Total() int { return a.Addresses4 + a.Addresses6 + a.Networks() }
+
+// Networks returns the number of blocks that are wider than one source.
+func (a ActiveBlocks) Networks() int { return a.Networks4 + a.Networks6 }
 
 // Totals count since the start of the process, but for packets and bytes, which
 // the kernel counts since the table was made.

@@ -15,7 +15,7 @@ type Calendar struct {
 	end time.Time
 	// latest is the newest time so far; zero before the first.
 	latest time.Time
-	// asked and answer are the last time placed: most lines share it.
+	// asked and answer are the last time placed.
 	asked, answer time.Time
 }
 
@@ -29,10 +29,18 @@ func NewCalendar(modified time.Time, zone *time.Location) *Calendar {
 // not older than what was placed before, or the newest that is not in the
 // future of the file.
 func (c *Calendar) Place(t time.Time) time.Time {
-	if t.Equal(c.asked) && !c.latest.IsZero() {
-		return c.answer
+	if ahead := t.Sub(c.asked); ahead >= 0 && ahead < time.Hour && t.Hour() == c.asked.Hour() && !c.latest.IsZero() {
+		// Clocks change and years begin on the hour: within one nothing is to
+		// be found out, and nearly all lines share theirs with the last.
+		return c.advance(ahead)
 	}
 	c.asked, c.answer = t, c.place(t)
+	return c.advance(0)
+}
+
+// advance goes on from the last time placed.
+func (c *Calendar) advance(by time.Duration) time.Time {
+	c.asked, c.answer = c.asked.Add(by), c.answer.Add(by)
 	if c.answer.After(c.latest) {
 		c.latest = c.answer
 	}

@@ -76,3 +76,28 @@ func TestCalendarZone(t *testing.T) {
 		t.Errorf("%v, want %v", got, want)
 	}
 }
+
+// TestCalendarKnowsSummerTime: the clock goes from 2 to 3 on 29 March and from
+// 3 to 2 on 25 October.
+func TestCalendarKnowsSummerTime(t *testing.T) {
+	zone, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := NewCalendar(time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC), zone)
+	for _, test := range []struct{ line, want string }{
+		{"03-29 01:59:59", "2026-03-29T00:59:59Z"},
+		{"03-29 03:00:00", "2026-03-29T01:00:00Z"},
+		{"03-29 03:59:00", "2026-03-29T01:59:00Z"},
+		{"10-25 01:59:59", "2026-10-24T23:59:59Z"},
+		{"10-25 03:00:00", "2026-10-25T02:00:00Z"},
+	} {
+		at, err := time.Parse("01-02 15:04:05", test.line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Place(at).UTC().Format(time.RFC3339); got != test.want {
+			t.Errorf("%s: %s, want %s", test.line, got, test.want)
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -195,8 +196,8 @@ func (f *File) wholeLines(b []byte) []byte {
 // Close gives back what the file holds.
 func (f *File) Close() error {
 	var errs []error
-	for i := len(f.closers) - 1; i >= 0; i-- {
-		errs = append(errs, f.closers[i]())
+	for _, closer := range slices.Backward(f.closers) {
+		errs = append(errs, closer())
 	}
 	return errors.Join(errs...)
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -36,24 +37,24 @@ func TestHeader(t *testing.T) {
 		"traditional, fraction": {"Nov 23 08:19:03.5 mx1 " + tag, with(traditional, func(h *Header) {
 			h.Time = h.Time.Add(time.Second / 2)
 		})},
-		"traditional, CR":             {"Nov 23 08:19:03 mx1 " + tag + "\r", traditional},
-		"traditional, priority":       {"<22>Nov 23 08:19:03 mx1 " + tag, traditional},
-		"BSD, verbose":                {"Nov 23 08:19:03 <mail.info> mx1 " + tag, traditional},
-		"Solaris":                     {"Nov 23 08:19:03 mx1 sm-mta[31097]: [ID 801593 mail.info] " + text, traditional},
-		"no host":                     {"Nov 23 08:19:03 " + tag, with(traditional, func(h *Header) { h.Host = "" })},
-		"ISO":                         {"2026-11-23T08:19:03.123456+00:00 mx1 " + tag, full(micro)},
-		"ISO, zone":                   {"2026-11-23T09:19:03.123456+01:00 mx1 " + tag, full(micro)},
-		"ISO, Z":                      {"2026-11-23T08:19:03Z mx1 " + tag, full(second)},
-		"ISO, zone without colon":     {"2026-11-23T09:19:03+0100 mx1 " + tag, full(second)},
-		"ISO, comma":                  {"2026-11-23T08:19:03,123456Z mx1 " + tag, full(micro)},
-		"ISO, no zone":                {"2026-11-23T09:19:03 mx1 " + tag, full(second)},
-		"ISO, nanoseconds":            {"2026-11-23T08:19:03.123456000Z mx1 " + tag, full(micro)},
-		"date and time":               {"2026-11-23 09:19:03 mx1 " + tag, full(second)},
-		"date and time, milliseconds": {"2026-11-23 09:19:03,500 mx1 " + tag, full(second.Add(time.Second / 2))},
-		"date and time, zone":         {"2026-11-23 09:19:03+01:00 mx1 " + tag, full(second)},
-		"RFC 5424":                    {"<22>1 2026-11-23T08:19:03.123456+00:00 mx1 sm-mta 31097 - - " + text, full(micro)},
-		"RFC 5424, rsyslog's space":   {"<22>1 2026-11-23T08:19:03.123456+00:00 mx1 sm-mta 31097 - -  " + text, full(micro)},
-		"RFC 5424, BOM":               {"<22>1 2026-11-23T08:19:03Z mx1 sm-mta 31097 - - \ufeff" + text, full(second)},
+		"traditional, CR":           {"Nov 23 08:19:03 mx1 " + tag + "\r", traditional},
+		"traditional, priority":     {"<22>Nov 23 08:19:03 mx1 " + tag, traditional},
+		"BSD, verbose":              {"Nov 23 08:19:03 <mail.info> mx1 " + tag, traditional},
+		"Solaris":                   {"Nov 23 08:19:03 mx1 sm-mta[31097]: [ID 801593 mail.info] " + text, traditional},
+		"no host":                   {"Nov 23 08:19:03 " + tag, with(traditional, func(h *Header) { h.Host = "" })},
+		"ISO":                       {"2026-11-23T08:19:03.123456+00:00 mx1 " + tag, full(micro)},
+		"ISO, zone":                 {"2026-11-23T09:19:03.123456+01:00 mx1 " + tag, full(micro)},
+		"ISO, Z":                    {"2026-11-23T08:19:03Z mx1 " + tag, full(second)},
+		"ISO, zone without colon":   {"2026-11-23T09:19:03+0100 mx1 " + tag, full(second)},
+		"ISO, comma":                {"2026-11-23T08:19:03,123456Z mx1 " + tag, full(micro)},
+		"ISO, no zone":              {"2026-11-23T09:19:03 mx1 " + tag, full(second)},
+		"ISO, nanohours":            {"2026-11-23T08:19:03.123456000Z mx1 " + tag, full(micro)},
+		"date and time":             {"2026-11-23 09:19:03 mx1 " + tag, full(second)},
+		"date and time, millihours": {"2026-11-23 09:19:03,500 mx1 " + tag, full(second.Add(time.Second / 2))},
+		"date and time, zone":       {"2026-11-23 09:19:03+01:00 mx1 " + tag, full(second)},
+		"RFC 5424":                  {"<22>1 2026-11-23T08:19:03.123456+00:00 mx1 sm-mta 31097 - - " + text, full(micro)},
+		"RFC 5424, rsyslog's space": {"<22>1 2026-11-23T08:19:03.123456+00:00 mx1 sm-mta 31097 - -  " + text, full(micro)},
+		"RFC 5424, BOM":             {"<22>1 2026-11-23T08:19:03Z mx1 sm-mta 31097 - - \ufeff" + text, full(second)},
 		"RFC 5424, structured data": {
 			`<22>1 2026-11-23T08:19:03Z mx1 sm-mta 31097 ID47 [a@1 k="x \"] \\"][meta sequenceId="7"] ` + text,
 			full(second),
@@ -107,6 +108,13 @@ func TestHeaderRefuses(t *testing.T) {
 		"Nov 23 08:19:03 mx1 ",
 		"Nov 31 08:19:03 mx1 sm-mta[1]: x",
 		"Nov 23 25:19:03 mx1 sm-mta[1]: x",
+		"Nov 23 08:60:03 mx1 sm-mta[1]: x",
+		"Nov 23 08:19:61 mx1 sm-mta[1]: x",
+		"Nov 23 08:19:0x mx1 sm-mta[1]: x",
+		"Nov 23 08-19:03 mx1 sm-mta[1]: x",
+		"Nov 23 08:19-03 mx1 sm-mta[1]: x",
+		"2026-11-23T08:60:03Z mx1 sm-mta[1]: x",
+		"2026-11-23T08:19 mx1 sm-mta[1]: some text",
 		"Nix 23 08:19:03 mx1 sm-mta[1]: x",
 		"Nov 23 08:19:03mx1 sm-mta[1]: x",
 		"2026-13-23T08:19:03Z mx1 sm-mta[1]: x",
@@ -128,13 +136,14 @@ func TestHeaderRefuses(t *testing.T) {
 }
 
 // TestHeaderMemory: the time that the parser remembers must not leak into lines
-// of other formats, zones or seconds.
+// of other formats, zones or hours.
 func TestHeaderMemory(t *testing.T) {
 	p := NewHeaderParser(time.UTC)
 	for _, test := range []struct{ line, want string }{
 		{"2026-11-23T08:19:03.9+00:00 mx1 a: x", "2026-11-23T08:19:03.9Z"},
 		{"2026-11-23T08:19:03.1+00:00 mx1 a: x", "2026-11-23T08:19:03.1Z"},
 		{"2026-11-23T08:19:03+02:00 mx1 a: x", "2026-11-23T06:19:03Z"},
+		{"2026-11-23T08:59:60+02:00 mx1 a: x", "2026-11-23T07:00:00Z"},
 		{"2026-11-23 08:19:03 mx1 a: x", "2026-11-23T08:19:03Z"},
 		{"Nov 23 08:19:04 mx1 a: x", "0000-11-23T08:19:04Z"},
 		{"2026-11-23T08:19:03+02:00 mx1 a: x", "2026-11-23T06:19:03Z"},
@@ -156,11 +165,12 @@ func TestHeaderMemory(t *testing.T) {
 func TestHeaderBufferIsFree(t *testing.T) {
 	p := NewHeaderParser(time.UTC)
 	var h Header
-	p.Parse("Nov 23 08:19:03 mx1 a: x", &h)
-	first := strings.Clone(p.day)
-	p.Parse("Nov 23 08:19:03 mx1 a: y", &h)
-	if p.day != first {
-		t.Errorf("remembers %q, want %q", p.day, first)
+	buffer := []byte("Nov 23 08:19:03 mx1 a: x")
+	p.Parse(unsafe.String(&buffer[0], len(buffer)), &h)
+	copy(buffer, "Nov 22 07:")
+	p.Parse(unsafe.String(&buffer[0], len(buffer)), &h)
+	if want := local(11, 22, 7, 19, 3); !h.Time.Equal(want) {
+		t.Errorf("time %v, want %v", h.Time, want)
 	}
 }
 
@@ -201,4 +211,12 @@ func BenchmarkHeader(b *testing.B) {
 			}
 		})
 	}
+	b.Run("new hour each", func(b *testing.B) {
+		hours := [2]string{lines["traditional"], strings.Replace(lines["traditional"], " 08:", " 09:", 1)}
+		p := NewHeaderParser(time.UTC)
+		var h Header
+		for i := 0; b.Loop(); i++ {
+			p.Parse(hours[i&1], &h)
+		}
+	})
 }

@@ -1,0 +1,416 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"iter"
+	"net/netip"
+	"slices"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+
+	"uppercut/cmd/uppercut/console"
+	"uppercut/detector"
+	"uppercut/enforcer"
+	"uppercut/metrics"
+)
+
+// What people ask: the console.Reader side of the appliance.
+
+// Status implements console.Reader. Its numbers are those of /metrics, so that
+// page and Prometheus never disagree.
+func (a *appliance) Status(ctx context.Context) (console.Status, error) {
+	c := a.config.Load()
+	state := a.enforcer.Show()
+	families, err := a.registry.Gather()
+	if err != nil {
+		return console.Status{}, err
+	}
+	n := counts(families)
+	last := a.reloads.Last()
+	s := console.Status{
+		Version: metrics.ReadBuild(version).Version, Now: time.Now(), Started: a.started,
+		Mode: c.Mode, Suspended: state.Suspended,
+		Enforcing: console.Families{IPv4: state.Enforcing, IPv6: state.Enforcing},
+		Blocks: console.ActiveBlocks{
+			Addresses4: int(n.sum("uppercut_blocks_active", "family", "ipv4", "kind", "address")),
+			Addresses6: int(n.sum("uppercut_blocks_active", "family", "ipv6", "kind", "address")),
+			Networks4:  int(n.sum("uppercut_blocks_active", "family", "ipv4", "kind", "network")),
+			Networks6:  int(n.sum("uppercut_blocks_active", "family", "ipv6", "kind", "network")),
+		},
+		Totals: console.Totals{
+			Received:      uint64(n.sum("uppercut_messages_received_total")),
+			Judged:        uint64(n.sum("uppercut_messages_judged_total")),
+			NotUnderstood: uint64(n.sum("uppercut_parse_failures_total")),
+			Lost:          uint64(n.sum("uppercut_messages_dropped_total") + n.sum("uppercut_udp_kernel_drops_total")),
+			Rejections:    uint64(n.sum("uppercut_rejections_total")),
+			MailAccepted:  uint64(n.sum("uppercut_mail_accepted_total")),
+			Blocks:        uint64(n.sum("uppercut_blocks_total")),
+			Unblocks:      uint64(n.sum("uppercut_unblocks_total")),
+		},
+		TrackedSources: int(n.sum("uppercut_tracked_sources")),
+		TrackedLimit:   c.Detector.MaxSources,
+		AllowEntries:   int(n.sum("uppercut_allowlist_entries")),
+		Reload:         console.Reload{At: last.At, Success: last.Success},
+	}
+	if last.Err != nil {
+		s.Reload.Error = last.Err.Error()
+	}
+	for _, drops := range state.Dropped {
+		s.Totals.DroppedPackets += drops.Packets
+		s.Totals.DroppedBytes += drops.Bytes
+	}
+	for _, rule := range c.Detector.Rules {
+		s.Rules = append(s.Rules, rule.Name)
+	}
+	s.BlockLatencyP50 = console.Duration(n.quantile("uppercut_block_duration_seconds", 0.5))
+	s.BlockLatencyP99 = console.Duration(n.quantile("uppercut_block_duration_seconds", 0.99))
+	return s, a.countHosts(ctx, &s)
+}
+
+// countHosts fills in what is known of the mail hosts.
+func (a *appliance) countHosts(ctx context.Context, s *console.Status) error {
+	senders, err := a.Senders(ctx)
+	if err != nil {
+		return err
+	}
+	for _, sender := range senders {
+		if !sender.Last.IsZero() {
+			s.HostsSeen++
+		}
+		if sender.Silent {
+			s.HostsSilent++
+		}
+		if sender.BreakerOpen {
+			s.BreakersOpen++
+		}
+	}
+	return nil
+}
+
+// counts are gathered metrics.
+type counts []*dto.MetricFamily
+
+// sum adds up the samples of a counter or gauge with these labels, given as
+// name, value, name, value.
+func (c counts) sum(name string, labels ...string) (sum float64) {
+	for _, family := range c {
+		if family.GetName() != name {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			if hasLabels(m, labels) {
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
+func hasLabels(m *dto.Metric, labels []string) bool {
+	for pair := range slices.Chunk(labels, 2) {
+		if !slices.ContainsFunc(m.GetLabel(), func(l *dto.LabelPair) bool {
+			return l.GetName() == pair[0] && l.GetValue() == pair[1]
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// quantile is the upper bound of the bucket in which the quantile q of a
+// histogram lies; 0 while it is empty.
+func (c counts) quantile(name string, q float64) time.Duration {
+	i := slices.IndexFunc(c, func(f *dto.MetricFamily) bool { return f.GetName() == name })
+	if i < 0 || len(c[i].GetMetric()) == 0 {
+		return 0
+	}
+	h := c[i].GetMetric()[0].GetHistogram()
+	wanted := q * float64(h.GetSampleCount())
+	if wanted == 0 {
+		return 0
+	}
+	for _, bucket := range h.GetBucket() {
+		if float64(bucket.GetCumulativeCount()) >= wanted {
+			return time.Duration(bucket.GetUpperBound() * float64(time.Second))
+		}
+	}
+	return 0
+}
+
+// Blocks implements console.Reader.
+func (a *appliance) Blocks(context.Context) iter.Seq[*console.Block] {
+	return func(yield func(*console.Block) bool) {
+		for b := range a.enforcer.Blocks() {
+			if forPeople := blockForPeople(b); !yield(&forPeople) {
+				return
+			}
+		}
+	}
+}
+
+func blockForPeople(b enforcer.Block) console.Block {
+	reason, _ := weightiest(b.Evidence)
+	var hosts []string
+	for _, line := range b.Evidence {
+		if !slices.Contains(hosts, line.Host) {
+			hosts = append(hosts, line.Host)
+		}
+	}
+	return console.Block{
+		ID: b.ID, Prefix: b.Prefix, At: b.At, Until: b.Until, Rule: b.Rule, Score: b.Score,
+		Reason: reason, Hosts: hosts, Note: b.Note, Author: b.Author,
+	}
+}
+
+// Why implements console.Reader.
+func (a *appliance) Why(ctx context.Context, addr netip.Addr) (console.Why, error) {
+	addr = addr.Unmap().WithZone("")
+	single := netip.PrefixFrom(addr, addr.BitLen())
+	w := console.Why{Addr: addr, Source: single, Exempt: a.guard.Exempt(single)}
+	var (
+		status detector.SourceStatus
+		known  bool
+	)
+	err := a.pipeline.ask(ctx, func(d *detector.Detector) { status, known = d.Source(addr, time.Now()) })
+	if err != nil {
+		return w, err
+	}
+	if known {
+		a.describeSource(&w, status)
+	}
+	if err := a.describeBlock(&w, addr); err != nil {
+		return w, err
+	}
+	w.Allowed, err = a.allowanceOf(ctx, addr)
+	return w, err
+}
+
+// describeSource fills in what the detector knows.
+func (a *appliance) describeSource(w *console.Why, s detector.SourceStatus) {
+	w.Source = s.Prefix
+	w.Accepted = console.Accepted{Messages: uint64(s.Accepted), Delivered: uint64(s.Delivered)}
+	for _, rule := range a.config.Load().Detector.Rules {
+		i := slices.IndexFunc(s.Rules, func(r detector.RuleScore) bool { return r.Rule == rule.Name })
+		if i < 0 {
+			continue
+		}
+		w.Rules = append(w.Rules, console.RuleScore{
+			Rule: rule.Name, Window: console.Duration(rule.Window), Score: s.Rules[i].Score, Limit: s.Rules[i].Limit,
+			Block: console.Duration(rule.Block),
+		})
+	}
+	for _, e := range s.Evidence {
+		w.Evidence = append(w.Evidence, console.Evidence{
+			Time: e.Time, Sender: e.Sender, Host: e.Host, Transport: e.Transport, Reason: e.Reason.String(), Text: e.Text,
+		})
+	}
+}
+
+// describeBlock fills in what the enforcer and the kernel know.
+func (a *appliance) describeBlock(w *console.Why, addr netip.Addr) error {
+	if b, ok := a.enforcer.Lookup(addr); ok {
+		b, err := a.enforcer.WithEvidence(b)
+		if err != nil {
+			return err
+		}
+		block := blockForPeople(b)
+		w.Block = &block
+		w.Source = b.Prefix
+		if len(b.Evidence) > 0 {
+			w.Evidence = nil
+		}
+		for _, e := range b.Evidence {
+			w.Evidence = append(w.Evidence, console.Evidence(e))
+		}
+	}
+	set, left, err := a.enforcer.InKernel(addr)
+	w.Kernel = console.KernelState{Blocked: set != "", Set: set, Left: console.Duration(left)}
+	if err != nil {
+		w.Kernel.Problem = err.Error()
+	}
+	if a.config.Load().Mode == modeObserve {
+		w.Kernel.Problem = "not asked: mode observe"
+	}
+	return a.describeHistory(w)
+}
+
+// maxHistory limits the earlier blocks that are shown.
+const maxHistory = 20
+
+func (a *appliance) describeHistory(w *console.Why) error {
+	now := time.Now()
+	for b, err := range a.enforcer.History() {
+		if err != nil {
+			return err
+		}
+		if !b.Prefix.Overlaps(w.Source) || w.Block != nil && b.ID == w.Block.ID {
+			continue
+		}
+		past := console.PastBlock{Block: blockForPeople(b)}
+		if b.Until.Before(now) {
+			past.Ended, past.Cause = b.Until, "expired"
+		}
+		if w.History = append(w.History, past); len(w.History) == maxHistory {
+			return nil
+		}
+	}
+	return nil
+}
+
+// allowanceOf returns the entry of the allow list that covers addr.
+func (a *appliance) allowanceOf(ctx context.Context, addr netip.Addr) (*console.Allowance, error) {
+	list, err := a.Allowed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, entry := range list {
+		if entry.Prefix.Contains(addr) {
+			return &entry, nil
+		}
+	}
+	return nil, nil
+}
+
+// Allowed implements console.Reader: what operators said, then what the
+// configuration says.
+func (a *appliance) Allowed(context.Context) ([]console.Allowance, error) {
+	var list []console.Allowance
+	byHand := make(map[netip.Prefix]bool)
+	for e := range a.enforcer.Allowed() {
+		byHand[e.Prefix] = true
+		list = append(list, allowance(e))
+	}
+	for p := range a.guard.Allowed() {
+		if !byHand[p] {
+			list = append(list, console.Allowance{Prefix: p, Configured: true})
+		}
+	}
+	slices.SortFunc(list, func(x, y console.Allowance) int {
+		return cmp.Or(x.Prefix.Addr().Compare(y.Prefix.Addr()), cmp.Compare(x.Prefix.Bits(), y.Prefix.Bits()))
+	})
+	return list, nil
+}
+
+// Breakers implements console.Reader.
+func (a *appliance) Breakers(ctx context.Context) ([]console.Breaker, error) {
+	var states []detector.BreakerStatus
+	if err := a.pipeline.ask(ctx, func(d *detector.Detector) { states = d.Breakers() }); err != nil {
+		return nil, err
+	}
+	list := make([]console.Breaker, 0, len(states))
+	for _, s := range states {
+		list = append(list, console.Breaker{Host: s.Host, Open: s.Open, Since: s.Since, Reason: breakerWords(s.Cause)})
+	}
+	return list, nil
+}
+
+// breakerWords says why a breaker is open.
+func breakerWords(cause string) string {
+	switch cause {
+	case "partners":
+		return "it refuses sources from which the other hosts accept mail"
+	case "surge":
+		return "it refuses far more sources than usual, nearly all for one reason"
+	}
+	return cause
+}
+
+// TopSources implements console.Reader.
+func (a *appliance) TopSources(ctx context.Context, limit int) ([]console.TopItem, error) {
+	var items []console.TopItem
+	err := a.pipeline.ask(ctx, func(d *detector.Detector) {
+		for _, s := range d.Top(limit, time.Now()) {
+			items = append(items, topItem(s))
+		}
+	})
+	return items, err
+}
+
+func topItem(s detector.SourceStatus) console.TopItem {
+	item := console.TopItem{Name: s.Prefix.String(), Last: s.LastSeen}
+	for _, r := range s.Rules {
+		item.Score = max(item.Score, r.Score/r.Limit)
+	}
+	for _, o := range s.Offences {
+		item.Count += uint64(o.Count)
+	}
+	return item
+}
+
+// Firewall implements console.Reader.
+func (a *appliance) Firewall(context.Context) (console.Firewall, error) {
+	return a.firewallWith(enforcer.Report{}), nil
+}
+
+// firewallWith is the state of the firewall and what a comparison found.
+func (a *appliance) firewallWith(r enforcer.Report) console.Firewall {
+	state := a.enforcer.Show()
+	f := console.Firewall{
+		Table: state.Table, Missing: r.Found["missing"], Unexpected: r.Found["unexpected"],
+		DroppedPackets4: state.Dropped["ipv4"].Packets, DroppedPackets6: state.Dropped["ipv6"].Packets,
+	}
+	if r.Found != nil {
+		f.Verified = time.Now()
+	}
+	if state.Suspended {
+		f.Problems = append(f.Problems, "suspended by flush: there is no table until resume")
+	}
+	for kind, n := range r.Found {
+		if n > 0 && kind != "missing" && kind != "unexpected" {
+			f.Problems = append(f.Problems, kind+" is missing or not as it should be")
+		}
+	}
+	slices.Sort(f.Problems)
+	for _, s := range state.Sets {
+		f.Sets = append(f.Sets, console.FirewallSet{Name: s.Name, Elements: s.Elements, Capacity: s.Capacity})
+	}
+	return f
+}
+
+// Configuration implements console.Reader.
+func (a *appliance) Configuration(context.Context) (string, error) {
+	var text bytes.Buffer
+	err := printConfig(&text, *a.config.Load())
+	return text.String(), err
+}
+
+// Samples implements console.Reader.
+func (a *appliance) Samples(ctx context.Context) ([]console.Sample, error) {
+	var list []console.Sample
+	err := a.pipeline.ask(ctx, func(d *detector.Detector) {
+		for _, text := range d.NotUnderstood() {
+			list = append(list, console.Sample{Stage: "sendmail", Text: text})
+		}
+	})
+	return list, err
+}
+
+// Senders implements console.Reader.
+func (a *appliance) Senders(ctx context.Context) ([]console.Sender, error) {
+	breakers, err := a.Breakers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	families, err := a.registry.Gather()
+	if err != nil {
+		return nil, err
+	}
+	n := counts(families)
+	list := []console.Sender{}
+	for _, s := range a.receiver.Senders() {
+		list = append(list, console.Sender{
+			Host: s.Host, Sender: s.Sender, Transport: s.Transport.String(), Last: s.LastMessage,
+			Expected: s.Expected, Silent: s.Silent, Messages: s.Messages,
+			Rejections: uint64(n.sum("uppercut_rejections_total", "host", s.Host)),
+			Accepted:   uint64(n.sum("uppercut_mail_accepted_total", "host", s.Host)),
+			Skew:       console.Duration(s.ClockSkew),
+			BreakerOpen: slices.ContainsFunc(breakers, func(b console.Breaker) bool {
+				return b.Open && b.Host == s.Host
+			}),
+		})
+	}
+	return list, nil
+}

@@ -1,0 +1,233 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"os/signal"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"uppercut/cmd/uppercut/console"
+	"uppercut/detector"
+	"uppercut/detector/sendmail"
+	"uppercut/enforcer"
+	"uppercut/enforcer/guard"
+	"uppercut/metrics"
+	"uppercut/receiver"
+)
+
+// appliance is a running uppercut: every part, introduced to the others.
+type appliance struct {
+	env      *environment
+	started  time.Time
+	config   atomic.Pointer[Config]
+	logger   *slog.Logger
+	registry *prometheus.Registry
+	metrics  *applianceMetrics
+	reloads  *metrics.Reload
+	hosts    *hostLabels
+	recheck  chan struct{} // holds a token when blocks may have become exempt
+
+	guard    *guard.Guard
+	enforcer *enforcer.Enforcer
+	pipeline *pipeline
+	receiver *receiver.Receiver
+	console  *console.Console
+}
+
+// applianceMetrics are those of the wiring itself.
+type applianceMetrics struct {
+	lastSave     prometheus.Gauge
+	saveFailures prometheus.Counter
+}
+
+func newApplianceMetrics(reg prometheus.Registerer) *applianceMetrics {
+	m := &applianceMetrics{
+		lastSave: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "uppercut_scores_last_save_timestamp_seconds",
+			Help: "Time of the last successful save of the scores.",
+		}),
+		saveFailures: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "uppercut_scores_save_failures_total",
+			Help: "Failed saves of the scores.",
+		}),
+	}
+	reg.MustRegister(m.lastSave, m.saveFailures)
+	return m
+}
+
+// block hands a verdict to the enforcer and shows it on open pages.
+func (a *appliance) block(v detector.Verdict) {
+	b := enforcer.Block{
+		Prefix: v.Prefix, At: v.At, Until: v.Until, Received: v.Received, Rule: v.Rule, Score: v.Score,
+		Evidence: make([]enforcer.Evidence, len(v.Evidence)),
+	}
+	for i, e := range v.Evidence {
+		b.Evidence[i] = enforcer.Evidence{
+			Time: e.Time, Sender: e.Sender, Host: e.Host, Transport: e.Transport, Reason: e.Reason.String(), Text: e.Text,
+		}
+	}
+	a.enforcer.Block(b)
+	reason, host := weightiest(b.Evidence)
+	a.console.Publish(console.Event{
+		Time: v.At, Kind: console.EventBlock, Prefix: v.Prefix, Rule: v.Rule, Reason: reason, Host: a.hosts.label("", host),
+	})
+}
+
+// weightiest returns the reason and the host that most lines name.
+func weightiest(lines []enforcer.Evidence) (reason, host string) {
+	reasons, hosts := make(map[string]int), make(map[string]int)
+	for _, line := range lines {
+		reasons[line.Reason]++
+		hosts[line.Host]++
+	}
+	return most(reasons), most(hosts)
+}
+
+// most returns the key with the highest count, the first in order among equals.
+func most(counts map[string]int) (key string) {
+	for k, n := range counts {
+		if n > counts[key] || n == counts[key] && k < key {
+			key = k
+		}
+	}
+	return key
+}
+
+// notice logs what the detector has to say and shows it on open pages.
+func (a *appliance) notice(n detector.Notice) {
+	event := console.Event{Time: time.Now(), Host: a.hosts.label(n.Sender, n.Host)}
+	switch n.Kind {
+	case detector.ZoneLearned:
+		a.logger.Warn("time zone learned from log lines; configure it under detector.zones",
+			"sender", n.Sender, "host", n.Host, "offset", n.Offset)
+		return
+	case detector.BreakerOpened:
+		a.logger.Warn("breaker opened", "sender", n.Sender, "host", n.Host, "cause", n.Cause)
+		event.Kind, event.Text = console.EventBreaker, "opened: "+breakerWords(n.Cause)
+	case detector.BreakerClosed:
+		a.logger.Info("breaker closed", "sender", n.Sender, "host", n.Host)
+		event.Kind, event.Text = console.EventBreaker, "closed"
+	case detector.Exempted:
+		a.logger.Info("not blocked", "prefix", n.Prefix, "cause", n.Cause, "rule", n.Rule, "score", n.Score)
+		event.Kind, event.Prefix, event.Rule, event.Text = console.EventGuard, n.Prefix, n.Rule, n.Cause
+	}
+	a.console.Publish(event)
+}
+
+// blockedSeen tells the enforcer that a source which should be blocked has
+// reached a mail host all the same.
+func (a *appliance) blockedSeen(l *detector.Line, e *sendmail.Event, _ netip.Prefix, _ time.Time) {
+	a.enforcer.SeenAfterBlock(e.Addr, l.Received)
+}
+
+// exempted hears from the guard that somebody must no longer be blocked. It is
+// called by any goroutine, also before the enforcer exists.
+func (a *appliance) exempted(string, []netip.Prefix) {
+	select {
+	case a.recheck <- struct{}{}:
+	default: // a look is due already
+	}
+}
+
+// watch does what has to be done beside the way of a log line, until ctx ends.
+func (a *appliance) watch(ctx context.Context) error {
+	go a.keepScores(ctx)
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	watchdog := time.NewTicker(watchdogInterval())
+	defer watchdog.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-a.recheck:
+			a.liftExempt(ctx)
+		case <-hangup:
+			_ = a.reload(ctx) // it has said what was wrong
+		case now := <-watchdog.C:
+			if a.pipeline.alive(now) {
+				a.notify("WATCHDOG=1")
+			}
+		}
+	}
+}
+
+// liftExempt lifts the blocks of who must no longer be blocked.
+func (a *appliance) liftExempt(ctx context.Context) {
+	if err := a.enforcer.Recheck(ctx); err != nil && ctx.Err() == nil {
+		a.logger.Error("blocks that have become exempt are not lifted", "error", err)
+	}
+}
+
+// watchdogInterval is half of what systemd wants, or a minute without systemd.
+func watchdogInterval() time.Duration {
+	if d, err := daemon.SdWatchdogEnabled(false); err == nil && d > 0 {
+		return d / 2
+	}
+	return time.Minute
+}
+
+// notify tells systemd, where there is one.
+func (a *appliance) notify(state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		a.logger.Warn("notify systemd", "error", err)
+	}
+}
+
+// health knows what must be right for the appliance to do its work.
+func (a *appliance) health() *metrics.Health {
+	h := new(metrics.Health)
+	h.Add("judge", func() error {
+		if !a.pipeline.alive(time.Now()) {
+			return fmt.Errorf("the judge has not come around for %s", pipelineStall)
+		}
+		return nil
+	})
+	h.Add("firewall", func() error {
+		if s := a.enforcer.Show(); !s.Enforcing && !s.Observe {
+			return errors.New("table, sets or rules are not in the kernel; uppercut firewall verify says more")
+		}
+		return nil
+	})
+	h.Add("ledger", func() error {
+		if !a.enforcer.Show().Saving {
+			return errors.New("blocks are enforced but not saved; the log says why")
+		}
+		return nil
+	})
+	return h
+}
+
+// sayWhatNext helps who has just typed make run.
+func (a *appliance) sayWhatNext() {
+	c := a.config.Load()
+	fmt.Fprintf(a.env.stdout, `
+uppercut runs on its defaults, mode %s. It hears syslog on udp %s and tcp %s.
+Page and metrics: http://%s/
+
+In another terminal, report a client six times and see it blocked:
+
+  for pid in 1 2 3 4 5 6; do
+    logger --rfc3164 --udp --server 127.0.0.1 --port 5514 -p mail.info -t "sendmail[$pid]" 'ruleset=check_relay, arg1=[203.0.113.9], arg2=203.0.113.9, relay=[203.0.113.9], reject=550 5.7.1 Fix reverse DNS for 203.0.113.9'
+  done
+  bin/uppercut blocks
+  bin/uppercut why 203.0.113.9
+  nft list table inet uppercut
+  bin/uppercut unblock 203.0.113.9
+
+Then point a mail host at it; the README says how. Ctrl-C stops it, blocks stay
+until they run out; "bin/uppercut flush" lifts them all.
+
+`, c.Mode, strings.Join(c.Receiver.UDP, ", "), strings.Join(c.Receiver.TCP, ", "), c.Web.Listen)
+}

@@ -1,0 +1,160 @@
+package console
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+func TestHistoryCountsWhatTheCountersGrowBy(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	rejections := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "uppercut_rejections_total", Help: "x"}, []string{"host", "reason"})
+	reg.MustRegister(rejections)
+	add := func(host, reason string, n float64) { rejections.WithLabelValues(host, reason).Add(n) }
+	h := newHistory()
+	sample := func(at time.Time) {
+		if err := h.sample(at, reg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add("mx1", "dnsbl", 1000) // before the first look: of no known time
+	sample(noon)
+	add("mx1", "dnsbl", 5)
+	add("mx2", "dnsbl", 2)
+	add("mx2", "no_rdns", 1) // a series that is new counts from 0
+	sample(noon.Add(time.Minute))
+	add("mx1", "dnsbl", 3)
+	sample(noon.Add(slotWidth))
+	got := h.trends(rejectionsByReason, noon.Add(slotWidth))
+	if len(got) != 2 || got[0].Name != "dnsbl" || got[0].Total != 10 || got[1].Name != "no_rdns" || got[1].Total != 1 {
+		t.Fatalf("by reason: %+v", got)
+	}
+	if last := got[0].counts[slots-2:]; last[0] != 7 || last[1] != 3 {
+		t.Errorf("dnsbl in the last two slots: %v, want 7 and 3", last)
+	}
+	want := []TopItem{{Name: "mx1", Count: 8}, {Name: "mx2", Count: 3}}
+	hosts := h.trends(rejectionsByHost, noon.Add(slotWidth))
+	if diff := cmp.Diff(want, []TopItem{{Name: hosts[0].Name, Count: hosts[0].Total}, {Name: hosts[1].Name, Count: hosts[1].Total}}); diff != "" {
+		t.Errorf("by host (-want +got):\n%s", diff)
+	}
+}
+
+func TestHistoryForgetsAfterSixHours(t *testing.T) {
+	h := newHistory()
+	h.blocked(Event{Time: noon, Rule: "burst", Reason: "dnsbl", Host: "mx1"})
+	last := noon.Add(slots*slotWidth - time.Nanosecond)
+	if got := h.trends(blocksByRule, last); len(got) != 1 || got[0].counts[0] != 1 {
+		t.Errorf("one nanosecond before six hours: %+v", got)
+	}
+	if got := h.trends(blocksByRule, last.Add(time.Nanosecond)); len(got) != 0 {
+		t.Errorf("after six hours: %+v", got)
+	}
+	h.blocked(Event{Time: noon.Add(slots * slotWidth), Rule: "steady"})
+	h.blocked(Event{Time: noon, Rule: "late"}) // its slot has moved on
+	got := h.trends(blocksByRule, noon.Add(slots*slotWidth))
+	if len(got) != 1 || got[0].Name != "steady" || got[0].Total != 1 {
+		t.Errorf("after the ring has come round: %+v", got)
+	}
+	if by := h.trends(blocksByReason, noon.Add(slots*slotWidth)); by[0].Name != "manual" {
+		t.Errorf("a block without a reason is %q, want manual", by[0].Name)
+	}
+}
+
+func TestFeedKeepsTheLast(t *testing.T) {
+	f := newFeed()
+	if got := f.latest(10); len(got) != 0 {
+		t.Errorf("an empty feed: %v", got)
+	}
+	for i := range feedSize + 7 {
+		f.add(Event{Text: fmt.Sprint(i)})
+	}
+	if got := f.latest(2); len(got) != 2 || got[0].Text != "56" || got[1].Text != "55" {
+		t.Errorf("latest: %v", got)
+	}
+	if got := f.latest(1000); len(got) != feedSize || got[feedSize-1].Text != "7" {
+		t.Errorf("all: %d, oldest %v", len(got), got[len(got)-1])
+	}
+}
+
+func TestChartStacksAndFolds(t *testing.T) {
+	var ts []trend
+	for i := range maxBands + 3 {
+		counts := make([]uint64, slots)
+		counts[10] = uint64(100 - i)
+		ts = append(ts, trend{Name: fmt.Sprintf("r%d", i), Total: counts[10], counts: counts})
+	}
+	c := newChart("Rejections", ts, noon)
+	if len(c.Bands) != maxBands+1 || c.Bands[maxBands].Name != "3 others" || c.Bands[maxBands].Total != 94+93+92 {
+		t.Fatalf("bands: %+v", c.Bands)
+	}
+	if c.Total != 864 || c.Top != "500/min" {
+		t.Errorf("total %d, top %s; want 864 and 500/min", c.Total, c.Top)
+	}
+	if want := "M10 120V108h1V120z"; c.Bands[0].Path != want {
+		t.Errorf("first band: %s, want %s", c.Bands[0].Path, want)
+	}
+	if want := "M10 108V96.12h1V108z"; c.Bands[1].Path != want {
+		t.Errorf("second band stands on the first: %s, want %s", c.Bands[1].Path, want)
+	}
+	if len(c.Slots) != 1 || !strings.HasSuffix(c.Slots[0].Text, ": 864") {
+		t.Errorf("notes: %+v", c.Slots)
+	}
+	if len(c.Hours) != 7 || c.Hours[6] != "now" {
+		t.Errorf("hours: %v", c.Hours)
+	}
+	if empty := newChart("Blocks", nil, noon); empty.Total != 0 || len(empty.Bands) != 0 {
+		t.Errorf("empty: %+v", empty)
+	}
+}
+
+func TestNiceTop(t *testing.T) {
+	for n, want := range map[uint64]uint64{1: 2, 2: 2, 3: 4, 5: 10, 11: 20, 864: 1000, 1001: 2000} {
+		if got := niceTop(n); got != want {
+			t.Errorf("niceTop(%d) = %d, want %d", n, got, want)
+		}
+	}
+}
+
+func TestScoreChart(t *testing.T) {
+	rule := RuleScore{Rule: "burst", Window: Duration(10 * time.Minute), Score: 8, Limit: 10}
+	points := []Point{{noon.Add(-10 * time.Minute), 100}, {noon.Add(-5 * time.Minute), 3}, {noon, 5}, {noon.Add(time.Second), 100}}
+	c := newScoreChart(rule, points, noon)
+	if want := "M0 120H300V88.696H600V36.522H600"; c.Line != want {
+		t.Errorf("line: %s, want %s: what is out of the window does not count", c.Line, want)
+	}
+	if !strings.HasSuffix(c.Area, "V120H0z") || c.Percent() != 80 {
+		t.Errorf("area %s, %d %%", c.Area, c.Percent())
+	}
+	if none := newScoreChart(RuleScore{}, nil, noon); none.Line != "" || none.Percent() != 0 {
+		t.Errorf("a rule without limit: %+v", none)
+	}
+}
+
+func TestTopByReasonAndHost(t *testing.T) {
+	c := newConsole(DefaultConfig(), Options{Appliance: newFake()})
+	s := c.history.at(time.Now())
+	s.add(rejectionsByReason, "dnsbl", 7)
+	s.add(rejectionsByReason, "no_rdns", 9)
+	s.add(rejectionsByHost, "mx1", 16)
+	for by, want := range map[string]TopItem{"reason": {Name: "no_rdns", Count: 9}, "host": {Name: "mx1", Count: 16}} {
+		top, err := c.topBy(t.Context(), by, 1)
+		if err != nil || len(top.Items) != 1 || top.Items[0] != want {
+			t.Errorf("top by %s: %+v, %v; want %+v", by, top, err, want)
+		}
+	}
+}
+
+func TestPublishNeverWaits(t *testing.T) {
+	c := newConsole(DefaultConfig(), Options{Appliance: newFake()})
+	for range 10 * feedSize {
+		c.Publish(Event{Time: time.Now(), Kind: EventBlock, Rule: "burst", Prefix: netip.MustParsePrefix("192.0.2.1/32")})
+	}
+	if got := c.history.trends(blocksByRule, time.Now()); len(got) != 1 || got[0].Total != 10*feedSize {
+		t.Errorf("history: %+v", got)
+	}
+}

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"uppercut/cmd/uppercut/console"
+	"uppercut/detector"
+	"uppercut/enforcer"
+)
+
+// What operators order: the console.Operator side of the appliance.
+
+// manualBlock is how long a block by hand lasts if nobody says.
+const manualBlock = time.Hour
+
+// leaveAlone is how long an unblocked source is left alone.
+const leaveAlone = 10 * time.Minute
+
+// Block implements console.Operator.
+func (a *appliance) Block(ctx context.Context, o console.Order) (console.BlockResult, error) {
+	lasts := o.For
+	if lasts == 0 {
+		lasts = manualBlock
+	}
+	now := time.Now()
+	refused, err := a.enforcer.BlockNow(ctx, o.Author, o.Note, now.Add(lasts), o.Prefixes...)
+	if err != nil {
+		return console.BlockResult{}, err
+	}
+	var result console.BlockResult
+	no := make(map[netip.Prefix]bool)
+	for _, r := range refused {
+		no[r.Prefix] = true
+		result.Refused = append(result.Refused, console.Refusal{Prefix: r.Prefix, Cause: r.Cause})
+	}
+	for _, p := range o.Prefixes {
+		if no[p] {
+			continue
+		}
+		result.Blocked = append(result.Blocked, console.Block{
+			Prefix: p, At: now, Until: now.Add(lasts), Rule: enforcer.Manual, Author: o.Author, Note: o.Note,
+		})
+		a.console.Publish(console.Event{Time: now, Kind: console.EventBlock, Prefix: p, Rule: enforcer.Manual})
+	}
+	return result, nil
+}
+
+// Unblock implements console.Operator.
+func (a *appliance) Unblock(ctx context.Context, o console.Order) (console.UnblockResult, error) {
+	now := time.Now()
+	result := console.UnblockResult{LeftAloneUntil: now.Add(leaveAlone)}
+	// The pardon comes first: a verdict between the two would block again.
+	err := a.pipeline.ask(ctx, func(d *detector.Detector) {
+		for _, p := range o.Prefixes {
+			d.Pardon(p, result.LeftAloneUntil)
+		}
+	})
+	if err != nil {
+		return result, err
+	}
+	prefixes := a.blockedAs(o.Prefixes)
+	result.Unblocked, err = a.enforcer.Unblock(ctx, o.Author, o.Note, prefixes...)
+	if err != nil {
+		return result, err
+	}
+	lifted := make(map[netip.Prefix]bool)
+	for _, p := range result.Unblocked {
+		lifted[p] = true
+		a.console.Publish(console.Event{Time: now, Kind: console.EventUnblock, Prefix: p})
+	}
+	for i, p := range prefixes {
+		if !lifted[p] {
+			result.NotBlocked = append(result.NotBlocked, o.Prefixes[i])
+		}
+	}
+	return result, nil
+}
+
+// blockedAs replaces single addresses by the block that covers them: who asks
+// to unblock an IPv6 address means the /64 as which it is blocked.
+func (a *appliance) blockedAs(prefixes []netip.Prefix) []netip.Prefix {
+	as := make([]netip.Prefix, len(prefixes))
+	for i, p := range prefixes {
+		as[i] = p
+		if !p.IsSingleIP() {
+			continue
+		}
+		if b, ok := a.enforcer.Lookup(p.Addr()); ok {
+			as[i] = b.Prefix
+		}
+	}
+	return as
+}
+
+// Allow implements console.Operator. The guard comes first, so that no verdict
+// falls between.
+func (a *appliance) Allow(ctx context.Context, o console.Order) ([]console.Allowance, error) {
+	now := time.Now()
+	var until time.Time
+	if o.For > 0 {
+		until = now.Add(o.For)
+	}
+	var list []console.Allowance
+	for _, p := range o.Prefixes {
+		a.guard.Allow(p, until)
+		entry := enforcer.AllowEntry{Prefix: p, Since: now, Until: until, Author: o.Author, Note: o.Note}
+		lifted, err := a.enforcer.Allow(ctx, entry)
+		if err != nil {
+			return list, err
+		}
+		for _, l := range lifted {
+			a.console.Publish(console.Event{Time: now, Kind: console.EventUnblock, Prefix: l, Text: "allowed"})
+		}
+		list = append(list, allowance(entry))
+	}
+	return list, nil
+}
+
+func allowance(e enforcer.AllowEntry) console.Allowance {
+	return console.Allowance{Prefix: e.Prefix, At: e.Since, Until: e.Until, Note: e.Note, Author: e.Author}
+}
+
+// Disallow implements console.Operator.
+func (a *appliance) Disallow(ctx context.Context, o console.Order) ([]console.Allowance, error) {
+	was := make(map[netip.Prefix]enforcer.AllowEntry)
+	for e := range a.enforcer.Allowed() {
+		was[e.Prefix] = e
+	}
+	removed, err := a.enforcer.Disallow(ctx, o.Author, o.Note, o.Prefixes...)
+	if err != nil {
+		return nil, err
+	}
+	var list []console.Allowance
+	for _, p := range removed {
+		a.guard.Disallow(p)
+		list = append(list, allowance(was[p]))
+	}
+	return list, nil
+}
+
+// CloseBreaker implements console.Operator.
+func (a *appliance) CloseBreaker(ctx context.Context, by console.By, host string) error {
+	closed := 0
+	if err := a.pipeline.ask(ctx, func(d *detector.Detector) { closed = d.CloseBreaker(host) }); err != nil {
+		return err
+	}
+	if closed == 0 {
+		return fmt.Errorf("%w: no breaker is open for host %q", console.ErrNotFound, host)
+	}
+	a.logger.Info("breaker closed", "host", host, "author", by.Author, "note", by.Note)
+	return nil
+}
+
+// Flush implements console.Operator.
+func (a *appliance) Flush(ctx context.Context, by console.By, forget bool) error {
+	return a.enforcer.Flush(ctx, by.Author, by.Note, forget)
+}
+
+// Resume implements console.Operator.
+func (a *appliance) Resume(ctx context.Context, by console.By) error {
+	return a.enforcer.Resume(ctx, by.Author, by.Note)
+}
+
+// VerifyFirewall implements console.Operator.
+func (a *appliance) VerifyFirewall(ctx context.Context) (console.Firewall, error) {
+	report, err := a.enforcer.Verify(ctx)
+	return a.firewallWith(report), err
+}
+
+// RepairFirewall implements console.Operator.
+func (a *appliance) RepairFirewall(ctx context.Context, by console.By) (console.Firewall, error) {
+	if _, err := a.enforcer.Repair(ctx, by.Author, by.Note); err != nil {
+		return console.Firewall{}, err
+	}
+	return a.VerifyFirewall(ctx)
+}
+
+// Reload implements console.Operator.
+func (a *appliance) Reload(ctx context.Context, _ console.By) error {
+	if err := a.reload(ctx); err != nil {
+		return fmt.Errorf("%w: %w", console.ErrRefused, err)
+	}
+	return nil
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"time"
+
+	"uppercut/detector"
+	"uppercut/detector/sendmail"
+)
+
+// reload reads the configuration again and puts in force what can change while
+// running: rules, weights, texts, allow list, guard, senders and certificates.
+// A bad file changes nothing. No message and no score is lost.
+func (a *appliance) reload(ctx context.Context) error {
+	err := a.tryReload(ctx)
+	a.reloads.Done(time.Now(), err)
+	if err != nil {
+		a.logger.Error("configuration not reloaded; the old one stays in force", "error", err)
+		return err
+	}
+	a.logger.Info("configuration reloaded")
+	return nil
+}
+
+func (a *appliance) tryReload(ctx context.Context) error {
+	old := a.config.Load()
+	c, err := a.env.config()
+	if err != nil {
+		return err
+	}
+	c.Web.ConfigFile = old.Web.ConfigFile
+	if err := needsRestart(old, &c); err != nil {
+		return err
+	}
+	parser, err := sendmail.NewParser(c.Detector.Texts)
+	if err != nil {
+		return fmt.Errorf("detector.texts: %w", err)
+	}
+	if err := a.guard.Reload(c.guardConfig()); err != nil {
+		return fmt.Errorf("enforcer.guard: %w", err)
+	}
+	if err := a.receiver.Reconfigure(c.Receiver); err != nil {
+		return errors.Join(fmt.Errorf("receiver.%w", err), a.guard.Reload(old.guardConfig()))
+	}
+	var refused error
+	if err := a.pipeline.ask(ctx, func(d *detector.Detector) { refused = d.Reconfigure(c.Detector) }); err != nil {
+		return err
+	}
+	if refused != nil {
+		return errors.Join(fmt.Errorf("detector.%w", refused), a.guard.Reload(old.guardConfig()), a.receiver.Reconfigure(old.Receiver))
+	}
+	a.pipeline.parser.Store(parser)
+	a.config.Store(&c)
+	return nil
+}
+
+// needsRestart refuses changes that cannot be put in force while running.
+func needsRestart(old, now *Config) error {
+	for _, part := range []struct {
+		key      string
+		old, now any
+	}{
+		{"mode", old.Mode, now.Mode},
+		{"state_dir", old.StateDir, now.StateDir},
+		{"enforcer", old.Enforcer.Config, now.Enforcer.Config},
+		{"web", old.Web, now.Web},
+	} {
+		if !reflect.DeepEqual(part.old, part.now) {
+			return fmt.Errorf("%s: has changed, which takes a restart", part.key)
+		}
+	}
+	return nil
+}

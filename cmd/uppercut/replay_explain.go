@@ -1,0 +1,147 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"uppercut/detector"
+	"uppercut/detector/sendmail"
+)
+
+// explainer says of each line what was read in it, and by which rule.
+type explainer struct {
+	in     *input
+	out    *bufio.Writer
+	events []sendmail.Event
+}
+
+// replayExplain explains every line of sendmail's.
+func replayExplain(ctx context.Context, in *input, c Config, w io.Writer) error {
+	x := &explainer{in: in, out: bufio.NewWriter(w)}
+	d, err := detector.New(c.Detector, detector.Options{
+		OnEvent: func(_ *detector.Line, e *sendmail.Event) { x.events = append(x.events, *e) },
+	})
+	if err != nil {
+		return err
+	}
+	err = in.each(ctx, c.Detector, func(l *detector.Line) {
+		x.events = x.events[:0]
+		d.Observe(l)
+		x.explain(l)
+	})
+	return errors.Join(err, x.out.Flush())
+}
+
+func (x *explainer) explain(l *detector.Line) {
+	fmt.Fprintf(x.out, "%s  %s %s[%d]: %s\n", x.place(l.Number), l.Host, l.Tag, l.PID,
+		shortened(sendmail.Mask(l.Record.Text), 160))
+	fmt.Fprintf(x.out, "    %s\n", ruleText(&l.Record))
+	if l.Record.Count > 1 {
+		fmt.Fprintf(x.out, "    R1: it happened %d times\n", l.Record.Count)
+	}
+	proven := false
+	for i := range x.events {
+		fmt.Fprintf(x.out, "    %s\n", x.eventText(&x.events[i], l.Number))
+		proven = proven || x.events[i].Line == l.Number
+	}
+	if l.Record.Reason != sendmail.ReasonNone && !proven {
+		fmt.Fprintf(x.out, "    %s, held until a line of its session proves the client (R10)\n", l.Record.Reason)
+	}
+}
+
+// place is where a line stands: its number, with the file if there are several.
+func (x *explainer) place(number uint64) string {
+	if len(x.in.paths) == 1 {
+		return fmt.Sprint(lineOf(number))
+	}
+	return fmt.Sprintf("%s:%d", x.in.paths[fileOf(number)], lineOf(number))
+}
+
+// eventText says what the line of that number proved.
+func (x *explainer) eventText(e *sendmail.Event, number uint64) string {
+	what := "offence " + e.Reason.String()
+	switch e.Kind {
+	case sendmail.Connected:
+		what = "connection"
+	case sendmail.Accepted:
+		what = "accepted message"
+	case sendmail.Authenticated:
+		what = "successful AUTH"
+	case sendmail.Delivered:
+		what = "delivery"
+	}
+	text := fmt.Sprintf("%s of %s", what, e.Addr)
+	if e.Kind == sendmail.Delivered {
+		text = fmt.Sprintf("%s to %s", what, e.Addr)
+	}
+	if e.Line != number {
+		text += fmt.Sprintf(", from line %s of the same session (R10)", x.place(e.Line))
+	} else if e.ViaSession {
+		text += ", named by another line of the session (R10)"
+	}
+	return text
+}
+
+// ruleText says by which rule the line gave or refused an address. The rules
+// are those of the documentation of package sendmail.
+func ruleText(rec *sendmail.Record) string {
+	switch {
+	case rec.Part != 0:
+		return "R2: part of a split line, read only when it is whole"
+	case rec.Kind == sendmail.LineUnknown:
+		return "R12: looks like sendmail's and is not understood, so it says nothing"
+	case rec.Kind == sendmail.LineInfo:
+		return "R11: known, and says nothing of a client"
+	}
+	rule := grammarRule(rec.Body)
+	switch {
+	case rec.Local:
+		return rule + "; there is no client"
+	case rec.Addr.IsValid():
+		return fmt.Sprintf("%s; it is %s", rule, rec.Addr)
+	case rule == sessionRule:
+		return rule
+	}
+	return rule + "; it proves no address"
+}
+
+// grammarRule is the rule for lines that begin like body.
+func grammarRule(body string) string {
+	for _, r := range []struct{ prefix, rule string }{
+		{"ruleset=check_relay, ", "R4: the client is in relay=, arg2 is not to be trusted"},
+		{"ruleset=check_mail, ", pathRule},
+		{"ruleset=check_rcpt, ", pathRule},
+		{"ruleset=check_vrfy, ", pathRule},
+		{"ruleset=check_expn, ", pathRule},
+		{"ruleset=check_etrn, ", pathRule},
+		{"ruleset=", "R5: arg1 is free text, so the client counts if there is one only"},
+		{"from=", "R6: the client is in relay= at the end, if the sender is one SMTP path"},
+		{"to=", "R6: relay= is where the message went"},
+		{"AUTH", "R8: the client is the last relay=, if it is whole"},
+		{"STARTTLS=", "R8: the client is the last relay=, if it is whole"},
+		{"Milter: connect: ", "R7: the client stands at the start, in words of sendmail's own"},
+		{"Milter", sessionRule},
+		{"collect: ", sessionRule},
+		{"timeout ", sessionRule},
+		{"SYSERR", sessionRule},
+		{"headers too large ", sessionRule},
+		{"message size ", sessionRule},
+	} {
+		if strings.HasPrefix(body, r.prefix) {
+			return r.rule
+		}
+	}
+	if strings.HasPrefix(body, "<") || strings.Contains(body, "... ") {
+		return sessionRule
+	}
+	return "R7: the client stands at the start, in words of sendmail's own"
+}
+
+const (
+	pathRule    = "R5: arg1 is one SMTP path, the client is in the first relay= outside it"
+	sessionRule = "R9: such lines name no client, the session does"
+)

@@ -1,0 +1,174 @@
+package detector
+
+import (
+	"encoding/binary"
+	"flag"
+	"fmt"
+	"net/netip"
+	"runtime"
+	"testing"
+	"time"
+	"uppercut/detector/sendmail"
+)
+
+// tracked is how many sources a benchmark tracks; CI takes a million, the
+// figure to reach is for five.
+var tracked = flag.Int("tracked", 1_000_000, "sources tracked by the benchmarks")
+
+// crowd is a Detector with many sources and a line to observe.
+type crowd struct {
+	d      *Detector
+	parser *sendmail.Parser
+	line   Line
+	event  sendmail.Event
+	n      uint64
+}
+
+// newCrowd tracks sources that have each done so many offences of 1 point,
+// half of them IPv4 and half IPv6.
+func newCrowd(b *testing.B, sources, offences int) *crowd {
+	b.Helper()
+	c := DefaultConfig()
+	c.MaxSources = 2 * sources
+	c.Rules[0].Score, c.Rules[1].Score = 1000, 10_000
+	d, err := New(c, Options{Local: time.UTC})
+	if err != nil {
+		b.Fatal(err)
+	}
+	parser, err := sendmail.NewParser(nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	cr := &crowd{d: d, parser: parser, line: Line{Sender: "192.0.2.1", Host: "mx1", Tag: "sm-mta", Transport: "tcp", Stamp: StampFull}}
+	for range offences {
+		for i := range sources {
+			cr.n++
+			cr.offend(client(i), sendmail.SenderDomain)
+		}
+	}
+	return cr
+}
+
+// client returns a client's address by number.
+func client(i int) netip.Addr {
+	n := uint32(i) * 2654435761 // spread, as clients are
+	if i%2 == 0 {
+		return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, n&0x0fffffff|0x40000000)))
+	}
+	var b [16]byte
+	b[0], b[1] = 0x20, 0x01
+	b[2] = 0x0d
+	binary.BigEndian.PutUint32(b[4:], n)
+	return netip.AddrFrom16(b)
+}
+
+// offend judges an event past the session memory.
+func (cr *crowd) offend(a netip.Addr, r sendmail.Reason) {
+	at := noon.Add(time.Duration(cr.n) * time.Microsecond)
+	cr.event = sendmail.Event{Line: cr.n, Time: at, Addr: a, Session: cr.n, Count: 1, Reason: r, Text: "x"}
+	cr.line.Received = at
+	cr.d.begin(at)
+	cr.d.event(&cr.line, &cr.event, cr.d.hosts.of(cr.line.Sender, cr.line.Host))
+}
+
+func heapBytes() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// BenchmarkJudge measures what an event costs once it is read: of a source
+// never seen, one that is known, and one that is blocked.
+func BenchmarkJudge(b *testing.B) {
+	before := heapBytes()
+	cr := newCrowd(b, *tracked, 1)
+	each := float64(heapBytes()-before) / float64(cr.d.sources.count)
+	b.Run("known", func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			cr.n++
+			cr.offend(client(i*7919%*tracked), sendmail.SenderDomain)
+		}
+		b.ReportMetric(each, "B/source")
+	})
+	b.Run("new", func(b *testing.B) {
+		for i := *tracked; b.Loop(); i++ {
+			cr.n++
+			cr.offend(client(i), sendmail.SenderDomain)
+		}
+	})
+	for i := range *tracked {
+		key, prefixBits := keyOf(sourcePrefix(client(i), 64))
+		if number := cr.d.sources.find(&key, prefixBits); number != 0 {
+			cr.d.sources.at(number).until = 1 << 31
+		}
+	}
+	b.Run("blocked", func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			cr.n++
+			cr.offend(client(i*7919%*tracked), sendmail.SenderDomain)
+		}
+	})
+}
+
+// BenchmarkObserve measures whole lines: duplicates, time, session memory and
+// judgement; they are parsed elsewhere. An offence is one of a known source,
+// info a line that proves nothing, as most are.
+func BenchmarkObserve(b *testing.B) {
+	for name, text := range map[string]string{
+		"offence": ": ruleset=check_relay, arg1=x, arg2=127.0.0.2, relay=[%s], reject=550 5.7.1 Rejected: listed at zen.dnsbl.example",
+		"info":    ": to=<u@a.example>, delay=00:00:01, xdelay=00:00:00, mailer=local, pri=30000, dsn=4.0.0, stat=Deferred (%s)",
+	} {
+		b.Run(name, func(b *testing.B) {
+			cr := newCrowd(b, *tracked, 1)
+			lines := cr.lines(b, text)
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				l := &lines[i%len(lines)]
+				cr.n++
+				l.Number = cr.n
+				l.Received = noon.Add(time.Duration(cr.n) * time.Microsecond)
+				l.Time = l.Received
+				cr.d.Observe(l)
+			}
+		})
+	}
+}
+
+// lines makes lines of many processes and clients.
+func (cr *crowd) lines(b *testing.B, text string) []Line {
+	b.Helper()
+	lines := make([]Line, 1<<16)
+	for i := range lines {
+		lines[i] = cr.line
+		l := &lines[i]
+		l.PID = uint32(100_000 + i)
+		cr.parser.Parse(fmt.Sprintf("6ANCjTxx%d"+text, l.PID, client(2*(i*7919%(*tracked/2)))), &l.Record)
+	}
+	return lines
+}
+
+// BenchmarkMemory fills every source with offences as an attacker would, and
+// prints what a source takes then.
+func BenchmarkMemory(b *testing.B) {
+	for b.Loop() {
+		before := heapBytes()
+		c := DefaultConfig()
+		c.MaxSources = *tracked / 4
+		c.Rules[0].Score, c.Rules[1].Score = 1000, 10_000
+		d, err := New(c, Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		cr := &crowd{d: d, line: Line{Sender: "192.0.2.1", Host: "mx1", Tag: "sm-mta"}}
+		for range 40 {
+			for i := range c.MaxSources {
+				cr.n += 20
+				cr.offend(client(i), sendmail.SenderDomain)
+			}
+		}
+		b.ReportMetric(float64(heapBytes()-before)/float64(d.sources.count), "B/source")
+		b.ReportMetric(float64(d.sources.count), "sources")
+		runtime.KeepAlive(d)
+	}
+}

@@ -1,0 +1,89 @@
+package detector
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"uppercut/detector/sendmail"
+)
+
+// The ring gives back what is still in it, and never another line.
+func TestRingModel(t *testing.T) {
+	random := rand.New(rand.NewPCG(8, 8))
+	r := newRing(64 << 10)
+	type kept struct {
+		position, check uint32
+		text            string
+	}
+	var all []kept
+	for i := range 20_000 {
+		k := kept{check: random.Uint32(), text: strings.Repeat(string(rune('a'+i%26)), random.IntN(300))}
+		k.position = r.add(evidenceHeader{check: k.check, reason: sendmail.DNSBL}, k.text)
+		all = append(all, k)
+		known, bytes := 0, 0
+		for j := len(all) - 1; j >= max(0, len(all)-400); j-- {
+			h, text, ok := r.at(all[j].position, all[j].check)
+			if !ok {
+				break
+			}
+			if text != all[j].text || h.reason != sendmail.DNSBL {
+				t.Fatalf("line %d gives %q, want %q", j, text, all[j].text)
+			}
+			known++
+			bytes += len(text) + evidenceHeaderSize
+		}
+		if i > 1000 && known < 400 && bytes < 60<<10 {
+			t.Fatalf("only %d lines of %d bytes are left of a ring of 64 KiB", known, bytes)
+		}
+	}
+	if _, _, ok := r.at(all[0].position, all[0].check); ok {
+		t.Error("the first line is still there")
+	}
+	if _, _, ok := r.at(0, 0); ok {
+		t.Error("there is a line nowhere")
+	}
+}
+
+// Positions have 32 bits; the ring goes on when they begin anew.
+func TestRingGoesRound(t *testing.T) {
+	r := newRing(64 << 10)
+	r.head = 1<<32 - 50
+	previous := uint32(0)
+	for i := range 200 {
+		position := r.add(evidenceHeader{previous: previous, check: 7}, "a line of text")
+		if position == 0 {
+			t.Fatalf("line %d is nowhere", i)
+		}
+		previous = position
+	}
+	n := 0
+	for position := previous; ; n++ {
+		h, _, ok := r.at(position, 7)
+		if !ok {
+			break
+		}
+		position = h.previous
+	}
+	if n != 200 {
+		t.Errorf("%d of 200 lines are found", n)
+	}
+}
+
+func TestRingCutsLongLines(t *testing.T) {
+	r := newRing(64 << 10)
+	position := r.add(evidenceHeader{check: 1}, strings.Repeat("x", 100_000))
+	if _, text, ok := r.at(position, 1); !ok || len(text) != maxEvidenceText {
+		t.Errorf("%d bytes, %v", len(text), ok)
+	}
+}
+
+func TestTransports(t *testing.T) {
+	for _, name := range []string{"udp", "tcp", "tls", "relp", "unix", "file"} {
+		if got := transports[transportOf(name)]; got != name {
+			t.Errorf("%s becomes %s", name, got)
+		}
+	}
+	if got := transports[transportOf("carrier pigeon")]; got != "" {
+		t.Errorf("an unknown transport becomes %s", got)
+	}
+}

@@ -1,0 +1,475 @@
+package sendmail
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// body reads the text behind the queue id. Every form is anchored at its
+// start. A prefix that holds a space cannot be forged: client text at the start
+// of a line is an SMTP address, and an unquoted space ends one.
+func (p *Parser) body(s string, rec *Record) {
+	if s == "" {
+		rec.Kind = LineUnknown
+		return
+	}
+	if p.known(s, rec) || clientLine(s, rec) || isOwn(s) || p.userError(s, rec) || truncatedClient(s, rec) || isLikelyOwn(s) {
+		return
+	}
+	rec.Kind = LineUnknown
+}
+
+// known reads the forms that begin with words of sendmail's own.
+func (p *Parser) known(s string, rec *Record) bool {
+	switch s[0] {
+	case 't':
+		return readTo(s, rec) || readTCPWrappers(s, rec) || readTimeout(s, rec)
+	case 'f':
+		return readFrom(s, rec)
+	case 'm':
+		return readMilterQuarantine(s, rec) || readTooBig(s, rec)
+	case 'r':
+		return p.ruleset(s, rec) || readRejecting(s, rec)
+	case 'A':
+		return readAuth(s, rec)
+	case 'S':
+		return readSTARTTLS(s, rec) || readSyserr(s, rec)
+	case 'M':
+		return readMilter(s, rec)
+	case 'c':
+		return readConnect(s, rec) || readCollect(s, rec)
+	case 'l':
+		return readLostInput(s, rec)
+	case 'i':
+		return readInvalidDomain(s, rec)
+	case 'N':
+		return readNullConnection(s, rec)
+	case 'h':
+		return readHeaderOverflow(s, rec)
+	case 's':
+		return readSetsender(s, rec)
+	case 'u':
+		return readPipelining(s, rec)
+	case '"':
+		return readBogusCommand(s, rec)
+	}
+	return false
+}
+
+func offence(rec *Record, kind LineKind, r Reason) bool {
+	rec.Kind, rec.Reason = kind, r
+	return true
+}
+
+// clientLine reads the forms that begin with the client itself.
+func clientLine(s string, rec *Record) bool {
+	addr, n := readRelay(s)
+	if n == 0 {
+		return false
+	}
+	if !behindClient(s[n:], rec) {
+		return false
+	}
+	rec.Addr = addr
+	return true
+}
+
+// truncatedClient reads the same forms where the client was cut at 100 bytes
+// (%.100s) and so lost its address.
+func truncatedClient(s string, rec *Record) bool {
+	const cut = 100
+	return len(s) > cut && hostLength(s) >= 64 && relayHead(s[:cut]) && behindClient(s[cut:], rec)
+}
+
+// relayHead says whether s can be the beginning of a client.
+func relayHead(s string) bool {
+	n := hostLength(s)
+	return n == len(s) || strings.HasPrefix(s[n:], " [") && strings.IndexByte(s[n:], ']') < 0
+}
+
+func behindClient(s string, rec *Record) bool {
+	if strings.HasPrefix(s, " did not issue MAIL/EXPN/VRFY/ETRN during connection to ") {
+		rec.Ends = true
+		return offence(rec, LineDisconnect, NullConnection)
+	}
+	s, ok := strings.CutPrefix(s, ": ")
+	if !ok {
+		return false
+	}
+	switch {
+	case strings.HasPrefix(s, "possible SMTP attack: command="):
+		return offence(rec, LineMisuse, SMTPAttack)
+	case strings.HasPrefix(s, "Possible SMTP RCPT flood, "):
+		return offence(rec, LineMisuse, RcptFlood)
+	case strings.HasPrefix(s, "probable open proxy: command="):
+		return offence(rec, LineMisuse, OpenProxy)
+	case strings.HasPrefix(s, "SMTP violation, input too long: "):
+		return offence(rec, LineMisuse, LongInput)
+	case hasCommand(s, "VRFY"), hasCommand(s, "EXPN"), hasCommand(s, "ETRN"):
+		return offence(rec, LineReject, verifyReason(s))
+	}
+	return false
+}
+
+// hasCommand says whether s is the SMTP command, as the client typed it, alone
+// or with an argument.
+func hasCommand(s, command string) bool {
+	return len(s) >= len(command) && strings.EqualFold(s[:len(command)], command) &&
+		(len(s) == len(command) || charClass[s[len(command)]]&alnumChar == 0)
+}
+
+func verifyReason(s string) Reason {
+	if strings.HasSuffix(s, " [rejected]") {
+		return VrfyExpnRejected
+	}
+	return VrfyExpn
+}
+
+func readConnect(s string, rec *Record) bool {
+	s, ok := strings.CutPrefix(s, "connect from ")
+	if !ok {
+		return false
+	}
+	rec.Kind, rec.Begins = LineConnect, true
+	rec.Addr = wholeRelay(s)
+	rec.Local = isLocal(s)
+	return true
+}
+
+// isLocal says whether s names no remote client: "localhost" or
+// "user@localhost".
+func isLocal(s string) bool {
+	return s == "localhost" || strings.HasSuffix(s, "@localhost") && strings.IndexByte(s, ' ') < 0
+}
+
+// readNullConnection reads the null connection as 8.11 and older versions tell
+// it.
+func readNullConnection(s string, rec *Record) bool {
+	s, ok := strings.CutPrefix(s, "Null connection from ")
+	if !ok {
+		return false
+	}
+	rec.Ends, rec.Addr = true, wholeRelay(s)
+	return offence(rec, LineDisconnect, NullConnection)
+}
+
+func readTCPWrappers(s string, rec *Record) bool {
+	s, ok := strings.CutPrefix(s, "tcpwrappers (")
+	if !ok {
+		return false
+	}
+	rec.Begins = true
+	s, ok = strings.CutSuffix(s, ") rejection")
+	if n := hostOrBracket(s); ok && n > 0 && strings.HasPrefix(s[n:], ", ") {
+		rec.Addr = barePeer(s[n+2:])
+	}
+	return offence(rec, LineReject, TCPWrappers)
+}
+
+// hostOrBracket returns the length of the host name or the address in brackets
+// at the start of s.
+func hostOrBracket(s string) int {
+	if n := hostLength(s); n > 0 {
+		return n
+	}
+	_, n := readBracket(s)
+	return n
+}
+
+func readRejecting(s string, rec *Record) bool {
+	s, ok := strings.CutPrefix(s, "rejecting ")
+	if !ok {
+		return false
+	}
+	if rest, ok := strings.CutPrefix(s, "commands from "); ok {
+		if tail, ok := peer(rest, rec); ok && !strings.HasPrefix(tail, " due to pre-greeting traffic") {
+			rec.Addr = noAddr
+		}
+		return offence(rec, LineMisuse, Pregreet)
+	}
+	const early = " due to traffic before response"
+	command, rest, ok := strings.Cut(strings.TrimPrefix(s, "server "), " from ")
+	if !ok || hostLength(command) != len(command) || !strings.HasSuffix(rest, early) {
+		return false
+	}
+	if tail, ok := peer(rest, rec); ok && tail != early {
+		rec.Addr = noAddr
+	}
+	return offence(rec, LineMisuse, EHLOPipelining)
+}
+
+// peer reads "HOST [ADDR]" where, for want of a name, HOST is "[ADDR]" itself,
+// or nothing.
+func peer(s string, rec *Record) (tail string, ok bool) {
+	if strings.HasPrefix(s, " [") {
+		s = s[1:]
+	}
+	addr, n := readRelay(s)
+	if n == 0 {
+		return s, false
+	}
+	if strings.HasPrefix(s[n:], " [") {
+		second, m := readBracket(s[n+1:])
+		if m == 0 || second != addr {
+			return s, false
+		}
+		n += 1 + m
+	}
+	rec.Addr = addr
+	return s[n:], true
+}
+
+func readPipelining(s string, rec *Record) bool {
+	if !strings.HasPrefix(s, "unauthorized PIPELINING") {
+		return false
+	}
+	rec.Addr = lastRelay(s)
+	return offence(rec, LineMisuse, EHLOPipelining)
+}
+
+// lastRelay returns the client of a line that ends in ", relay=RELAY" cut at
+// 100 bytes. Only the last one counts, and only if it is complete to the end
+// of the line: everything before it may be the client's text.
+func lastRelay(s string) netip.Addr {
+	i := lastRelayKey(s)
+	if i < 0 {
+		return noAddr
+	}
+	return wholeRelay(s[i+len(relayKey):])
+}
+
+const relayKey = ", relay="
+
+// lastRelayKey is strings.LastIndex(s, relayKey), but quick: the client stands
+// at the end of most lines.
+func lastRelayKey(s string) int {
+	for i := len(s) - len(relayKey); i >= 0; i-- {
+		if s[i] == ',' && s[i+1:i+len(relayKey)] == relayKey[1:] {
+			return i
+		}
+	}
+	return -1
+}
+
+func readBogusCommand(s string, rec *Record) bool {
+	word, rest, ok := strings.Cut(s[1:], `" command from `)
+	if !ok || hostLength(word) != len(word) {
+		return false
+	}
+	addr, n := readRelay(rest)
+	if n > 0 && strings.HasPrefix(rest[n:], " (") {
+		rec.Addr = addr
+	}
+	return offence(rec, LineMisuse, BogusCmd)
+}
+
+func readLostInput(s string, rec *Record) bool {
+	s, ok := strings.CutPrefix(s, "lost input channel from ")
+	if !ok {
+		return false
+	}
+	if addr, n := readRelay(s); n > 0 && strings.HasPrefix(s[n:], " to ") {
+		rec.Addr = addr
+	}
+	return offence(rec, LineDisconnect, LostInput)
+}
+
+// readTimeout reads a time-out of a server. The same words with "client ..."
+// are about a host that ours talks to.
+func readTimeout(s string, rec *Record) bool {
+	s, ok := strings.CutPrefix(s, "timeout waiting for input from ")
+	if !ok {
+		return false
+	}
+	host, phase, ok := strings.Cut(s, " during ")
+	if ok && strings.HasPrefix(phase, "client ") {
+		return true
+	}
+	if addr, n := readBracket(host); ok && n == len(host) {
+		rec.Addr = addr
+	}
+	return offence(rec, LineDisconnect, Timeout)
+}
+
+func readInvalidDomain(s string, rec *Record) bool {
+	if !strings.HasPrefix(s, "invalid domain name (") {
+		return false
+	}
+	if i := strings.LastIndex(s, ") from "); i >= 0 {
+		rec.Addr = wholeRelay(s[i+len(") from "):])
+	}
+	return offence(rec, LineMisuse, BadHelo)
+}
+
+func readSetsender(s string, rec *Record) bool {
+	if !strings.HasPrefix(s, "setsender: ") {
+		return false
+	}
+	const from = ": invalid or unparsable, received from "
+	i := strings.LastIndex(s, from)
+	if i < 0 {
+		return false
+	}
+	client := s[i+len(from):]
+	if isLocal(client) {
+		rec.Kind, rec.Local = LineInfo, true
+		return true
+	}
+	rec.Addr = wholeRelay(client)
+	return offence(rec, LineReject, BadSenderSyntax)
+}
+
+func readHeaderOverflow(s string, rec *Record) bool {
+	if !strings.HasPrefix(s, "headers too large (") {
+		return false
+	}
+	if _, host, ok := strings.Cut(s, ") from "); ok {
+		if addr, n := readBracket(host); n > 0 && strings.HasPrefix(host[n:], " during ") {
+			rec.Addr = addr
+		}
+	}
+	return offence(rec, LineReject, HeaderOverflow)
+}
+
+func readTooBig(s string, rec *Record) bool {
+	if !strings.HasPrefix(s, "message size (") || !strings.Contains(s, ") exceeds maximum (") {
+		return false
+	}
+	return offence(rec, LineReject, TooBig)
+}
+
+// readCollect reads what collect.c tells of a message that did not end well.
+// It names the client by its host name only, which proves nothing, unless
+// there is no name: then it is the address in brackets.
+func readCollect(s string, rec *Record) bool {
+	s, ok := strings.CutPrefix(s, "collect: ")
+	if !ok {
+		return false
+	}
+	if strings.HasPrefix(s, "premature EOM: ") {
+		return offence(rec, LineDisconnect, PrematureEOM)
+	}
+	rest, ok := strings.CutPrefix(s, "relay=")
+	if !ok {
+		return true
+	}
+	n := hostOrBracket(rest)
+	sender, ok := strings.CutPrefix(rest[n:], ", from=")
+	if !ok || n == 0 {
+		return true
+	}
+	if !strings.HasPrefix(behindSender(sender), "info=Bare ") {
+		return true
+	}
+	if rest[0] == '[' {
+		rec.Addr, _ = readBracket(rest)
+	}
+	return offence(rec, LineReject, BareNewline)
+}
+
+// behindSender returns what follows "ADDRESS, " at the start of s. An address
+// that was shortened may lack its closing quote; then the last ", info=" is
+// taken.
+func behindSender(s string) string {
+	if end := pathEnd(s); end > 0 && s[end-1] == ',' {
+		return s[end+1:]
+	}
+	if i := strings.LastIndex(s, ", info="); i >= 0 {
+		return s[i+2:]
+	}
+	return ""
+}
+
+// readSyserr reads the system errors that a client causes.
+func readSyserr(s string, rec *Record) bool {
+	if !strings.HasPrefix(s, "SYSERR(") {
+		return false
+	}
+	_, s, ok := strings.Cut(s, "): ")
+	switch {
+	case !ok:
+	case strings.HasPrefix(s, "Too many hops "):
+		rec.InSession = true
+		return offence(rec, LineReject, Hops)
+	case !strings.HasPrefix(s, "collect: "):
+	case strings.HasSuffix(s, ", info=read timeout"), strings.HasPrefix(s, "collect: read timeout on connection from "):
+		return offence(rec, LineDisconnect, Timeout)
+	}
+	return true
+}
+
+func readSTARTTLS(s string, rec *Record) bool {
+	s, ok := strings.CutPrefix(s, "STARTTLS=server, ")
+	if !ok {
+		return false
+	}
+	if strings.HasPrefix(s, "error: accept failed=") {
+		rec.Addr = lastRelay(s)
+		return offence(rec, LineTLSFailure, TLSFail)
+	}
+	if rest, ok := strings.CutPrefix(s, "relay="); ok {
+		if addr, n := readRelay(rest); n > 0 && strings.HasPrefix(rest[n:], ", version=") {
+			rec.Kind, rec.Addr = LineClient, addr
+		}
+	}
+	return true
+}
+
+func readAuth(s string, rec *Record) bool {
+	switch {
+	case strings.HasPrefix(s, "AUTH failure ("):
+		rec.Addr = lastRelay(s)
+		rec.User = authUser(s)
+		return offence(rec, LineAuthFailure, AuthFail)
+	case strings.HasPrefix(s, "AUTH decode64 error ["):
+		if i := lastRelayKey(s); i > 0 && strings.HasSuffix(s[:i], `"]`) {
+			rec.Addr = lastRelay(s)
+		}
+		return offence(rec, LineAuthFailure, AuthDecode)
+	}
+	rest, ok := strings.CutPrefix(s, "AUTH=server, relay=")
+	if !ok {
+		return false
+	}
+	addr, n := readRelay(rest)
+	if n > 0 && strings.HasPrefix(rest[n:], ", authid=") {
+		rec.Addr = addr
+	}
+	rec.Kind = LineAuth
+	return true
+}
+
+// authUser returns the user name of an AUTH failure, "" if the line has none
+// (before 8.16).
+func authUser(s string) string {
+	const key = ", user="
+	i := strings.Index(s, key)
+	if i < 0 {
+		return ""
+	}
+	s = s[i+len(key):]
+	if end := lastRelayKey(s); end >= 0 {
+		return s[:end]
+	}
+	return s
+}
+
+// readNumberField takes KEY, a number and ", " off s; ok is false if s does not
+// begin with that.
+func readNumberField(s, key string) (value uint32, rest string, ok bool) {
+	rest, ok = strings.CutPrefix(s, key)
+	if !ok {
+		return 0, s, false
+	}
+	rest = strings.TrimPrefix(rest, "-")
+	end := strings.IndexByte(rest, ',')
+	if end <= 0 {
+		return 0, s, false
+	}
+	n, err := strconv.ParseUint(rest[:end], 10, 64)
+	if err != nil || len(rest) < end+2 || rest[end+1] != ' ' {
+		return 0, s, false
+	}
+	return uint32(min(n, 1<<32-1)), rest[end+2:], true
+}

@@ -1,0 +1,94 @@
+package sendmail
+
+import "strings"
+
+// readMilter reads what milters did (srvrsmtp.c, milter.c). The lines
+// "milter=NAME, action=..." tell the same once more and are left out, except
+// quarantine, which is told nowhere else.
+func readMilter(s string, rec *Record) bool {
+	s, ok := strings.CutPrefix(s, "Milter: ")
+	if !ok {
+		return false
+	}
+	if rest, ok := strings.CutPrefix(s, "connect: host="); ok {
+		return milterConnect(rest, rec)
+	}
+	n := hostLength(s)
+	step, rest := s[:n], s[n:]
+	if arg, ok := strings.CutPrefix(rest, "="); ok {
+		rec.NullSender = step == "from" && strings.HasPrefix(arg, "<>, ")
+		milterAction(behindArgument(arg), rec)
+	} else if what, ok := strings.CutPrefix(rest, ", "); ok {
+		milterAction(what, rec)
+	}
+	return true
+}
+
+// behindArgument returns what follows a client's argument and ", ".
+func behindArgument(s string) string {
+	if end := pathEnd(s); end > 0 && s[end-1] == ',' {
+		return s[end+1:]
+	}
+	if i := strings.LastIndex(s, ", reject="); i >= 0 {
+		return s[i+2:]
+	}
+	if i := strings.LastIndex(s, ", "); i >= 0 {
+		return s[i+2:]
+	}
+	return ""
+}
+
+func milterAction(what string, rec *Record) {
+	switch {
+	case strings.HasPrefix(what, "reject="):
+		rec.Temporary = strings.HasPrefix(what, "reject=4")
+		offence(rec, LineMilter, MilterReject)
+	case what == "reject":
+		offence(rec, LineMilter, MilterReject)
+	case what == "tempfail":
+		rec.Temporary = true
+		offence(rec, LineMilter, MilterReject)
+	case strings.HasPrefix(what, "discard"):
+		offence(rec, LineMilter, MilterDiscard)
+	case strings.HasPrefix(what, "quarantine="):
+		offence(rec, LineMilter, MilterQuarantine)
+	}
+}
+
+// milterConnect reads "HOST, addr=ADDR, rejecting commands".
+func milterConnect(s string, rec *Record) bool {
+	n := hostOrBracket(s)
+	rest, ok := strings.CutPrefix(s[n:], ", addr=")
+	if !ok || n == 0 {
+		return true
+	}
+	addr, what, ok := strings.Cut(rest, ", ")
+	if !ok {
+		return true
+	}
+	switch {
+	case strings.HasPrefix(what, "reject"):
+	case strings.HasPrefix(what, "temp"), strings.HasPrefix(what, "shutdown"):
+		rec.Temporary = true
+	default:
+		return true
+	}
+	rec.Addr = barePeer(addr)
+	return offence(rec, LineMilter, MilterReject)
+}
+
+func readMilterQuarantine(s string, rec *Record) bool {
+	s, ok := strings.CutPrefix(s, "milter=")
+	if !ok {
+		return false
+	}
+	n := hostLength(s)
+	what, ok := strings.CutPrefix(s[n:], ", ")
+	if !ok || n == 0 {
+		return false
+	}
+	if strings.HasPrefix(what, "quarantine=") {
+		offence(rec, LineMilter, MilterQuarantine)
+	}
+	return true
+}

@@ -1,0 +1,322 @@
+package sendmail
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// argument says what kind of text the arg1 of a ruleset is.
+type argument uint8
+
+const (
+	argHost    argument = iota // check_relay: the client's host name or address
+	argAddress                 // an SMTP address as the client wrote it
+	argFree                    // any text of the client's
+)
+
+// check is a ruleset that rscheck (parseaddr.c) logs about.
+type check struct {
+	arg argument
+	// denied is the reason of "Access denied", refused that of a 5xx text which
+	// nobody mapped.
+	denied, refused Reason
+	// lists: DNS lists are asked in it.
+	lists bool
+}
+
+func checkOf(name string) (c check, known bool) {
+	switch name {
+	case "check_relay":
+		return check{argHost, AccessReject, AccessReject, true}, true
+	case "check_mail":
+		return check{argAddress, SenderAccess, SenderAccess, false}, true
+	case "check_rcpt":
+		return check{argAddress, AccessDenied, Other, true}, true
+	case "check_vrfy", "check_expn", "check_etrn":
+		return check{argAddress, VrfyExpnRejected, VrfyExpnRejected, false}, true
+	case "check_other":
+		return check{argFree, BadCommand, BadCommand, false}, true
+	case "trust_auth":
+		return check{argFree, RcptSyntax, RcptSyntax, false}, true
+	case "tls_client":
+		return check{argFree, TLSFail, TLSFail, false}, true
+	case "tls_server", "tls_rcpt", "try_tls":
+		return check{}, false
+	case "check_data", "check_eoh", "check_eom":
+		return check{argFree, HeaderReject, HeaderReject, false}, true
+	}
+	if strings.HasPrefix(name, "check_") {
+		return check{argFree, AccessDenied, Other, false}, true
+	}
+	return check{argFree, HeaderReject, HeaderReject, false}, true
+}
+
+// ruleset reads the record of a ruleset that refused, discarded or quarantined:
+//
+//	ruleset=NAME, arg1=ARG[, arg2=ARG], relay=RELAY, reject=REPLY
+//
+// tls_server, tls_rcpt and try_tls are about hosts that ours talks to.
+func (p *Parser) ruleset(s string, rec *Record) bool {
+	s, ok := strings.CutPrefix(s, "ruleset=")
+	if !ok {
+		return false
+	}
+	n := hostLength(s)
+	name := s[:n]
+	s, ok = strings.CutPrefix(s[n:], ", ")
+	if !ok || n == 0 {
+		return false
+	}
+	c, known := checkOf(name)
+	if !known {
+		return true
+	}
+	if c.arg == argHost {
+		rec.Begins = rec.QID == ""
+	}
+	arg, tail := c.client(s, rec)
+	return p.outcome(c, arg, tail, rec)
+}
+
+// client finds the client of the record and returns arg1, where it is an
+// address, and what follows the client.
+func (c check) client(s string, rec *Record) (arg, tail string) {
+	s, hasArg := strings.CutPrefix(s, "arg1=")
+	if !hasArg {
+		return "", relayThen(s, rec)
+	}
+	switch c.arg {
+	case argHost:
+		if tail, ok := connectClient(s, rec); ok {
+			return "", tail
+		}
+	case argAddress:
+		end := pathEnd(s)
+		if end <= 0 || s[end-1] != ',' {
+			return "", lastOutcome(s)
+		}
+		return s[:end-1], relayThen(s[end+1:], rec)
+	}
+	return "", soleClient(s, rec)
+}
+
+// relayThen reads "relay=RELAY, " at the start of s and returns what follows.
+func relayThen(s string, rec *Record) string {
+	s, ok := strings.CutPrefix(s, "relay=")
+	if !ok {
+		return ""
+	}
+	addr, n := readRelay(s)
+	if n == 0 {
+		return lastOutcome(s)
+	}
+	tail, ok := strings.CutPrefix(s[n:], ", ")
+	if !ok {
+		return ""
+	}
+	rec.Addr = addr
+	return tail
+}
+
+// connectClient reads "HOST, arg2=ADDR, relay=RELAY, ". arg2 is never used:
+// behind a DNS list it holds the list's answer.
+func connectClient(s string, rec *Record) (tail string, ok bool) {
+	n := hostOrBracket(s)
+	s, ok = strings.CutPrefix(s[n:], ", arg2=")
+	if !ok || n == 0 {
+		return "", false
+	}
+	end := strings.IndexByte(s, ' ')
+	if end <= 0 || s[end-1] != ',' || !strings.HasPrefix(s[end+1:], "relay=") {
+		return "", false
+	}
+	return relayThen(s[end+1:], rec), true
+}
+
+// maxFree is the longest record with a free argument whose client is believed.
+// sendmail itself splits at 1,024 bytes, receivers of old cut there, and what
+// was cut off may be the only true client.
+const maxFree = 800
+
+// soleClient finds the client of a record whose argument is free text, in which
+// any number of clients may be imitated: if all that look like one agree, it is
+// the one.
+func soleClient(s string, rec *Record) (tail string) {
+	var found netip.Addr
+	agree := len(s) <= maxFree
+	for rest := s; ; {
+		i := strings.Index(rest, relayKey)
+		if i < 0 {
+			break
+		}
+		rest = rest[i+len(relayKey):]
+		addr, n := readRelay(rest)
+		var ok bool
+		tail, ok = strings.CutPrefix(rest[n:], ", ")
+		switch {
+		case n == 0 || !ok || !isOutcome(tail):
+			tail, agree = "", false
+		case found.IsValid() && found != addr:
+			agree = false
+		default:
+			found = addr
+		}
+	}
+	if tail == "" {
+		return lastOutcome(s)
+	}
+	if agree {
+		rec.Addr = found
+	}
+	return tail
+}
+
+func isOutcome(s string) bool {
+	return strings.HasPrefix(s, "reject=") || s == "discard" || strings.HasPrefix(s, "quarantine=")
+}
+
+// lastOutcome returns the last outcome in s, for a record whose client cannot
+// be told.
+func lastOutcome(s string) string {
+	if i := strings.LastIndex(s, ", reject="); i >= 0 {
+		return s[i+2:]
+	}
+	if strings.HasSuffix(s, ", discard") {
+		return "discard"
+	}
+	return ""
+}
+
+// outcome reads "reject=CODE [N.N.N] TEXT", "discard" or "quarantine=TEXT".
+func (p *Parser) outcome(c check, arg, s string, rec *Record) bool {
+	if s == "discard" || strings.HasPrefix(s, "quarantine=") {
+		return offence(rec, LineReject, Discard)
+	}
+	reply, ok := strings.CutPrefix(s, "reject=")
+	if !ok {
+		rec.Addr, rec.Kind = noAddr, LineUnknown
+		return true
+	}
+	code, enhanced, text := cutReply(reply)
+	if c.arg == argAddress {
+		text = cutEcho(text, arg)
+	}
+	rec.Temporary = code == '4'
+	return offence(rec, LineReject, p.replyReason(c, enhanced, text))
+}
+
+// cutReply splits "NNN [X.Y.Z] text" and returns the first digit of the code.
+func cutReply(s string) (code byte, enhanced, text string) {
+	if len(s) < 4 || s[3] != ' ' || s[0] < '0' || s[0] > '9' {
+		return '5', "", s
+	}
+	code, s = s[0], s[4:]
+	end := strings.IndexByte(s, ' ')
+	if end < 0 {
+		end = len(s)
+	}
+	if end >= 5 && s[1] == '.' && s[0] == code && strings.Count(s[:end], ".") == 2 && strings.Trim(s[:end], "0123456789.") == "" {
+		return code, s[:end], strings.TrimPrefix(s[end:], " ")
+	}
+	return code, "", s
+}
+
+// phrase is a reply text of sendmail's own: it begins with head and, where tail
+// is given, ends with it.
+type phrase struct {
+	head, tail string
+	reason     Reason
+}
+
+var phrases = [...]phrase{
+	{"Relaying denied", "", RelayDenied},
+	{"Relaying temporarily denied", "", RelayDenied},
+	{"Can not check MX records for recipient host ", "", RelayDenied},
+	{"MX lookup failure for ", "", BadMX},
+	{"Temporary lookup failure of ", "", DNSBLTempfail},
+	{"Fix reverse DNS for ", "", NoRDNS},
+	{"Possibly forged hostname for ", "", RDNSForged},
+	{"Client IP address ", " does not resolve", RDNSTemp},
+	{"Connection rate limit exceeded", "", RateLimit},
+	{"Too many open connections", "", ConnLimit},
+	{"bogus HELO name used: ", "", BadHelo},
+	{"Domain of sender address ", " does not exist", SenderDomain},
+	{"Domain of sender address ", " does not resolve", SenderDomainTemp},
+	{"Domain name required", "", SenderDomain},
+	{"Real domain name required", "", SenderDomain},
+	{"Fully qualified domain name required", "", SenderDomain},
+	{"Illegal MX record for ", "", BadMX},
+	{"Invalid MX record for ", "", BadMX},
+	{"Mailbox disabled for this recipient", "", RcptAccess},
+	{"User unknown", "", UnknownUser},
+	{"Spam trap", "", RcptTrap},
+	{"Sender domain blocked", "", SenderAccess},
+	{"Your network is ", "", AccessReject},
+}
+
+// replyReason maps the text behind the code and the echoed address. Nothing
+// that a client writes stands before it.
+func (p *Parser) replyReason(c check, enhanced, text string) Reason {
+	if r, ok := p.texts[text]; ok {
+		return r
+	}
+	if text == "Access denied" {
+		return c.denied
+	}
+	for i := range phrases {
+		if ph := &phrases[i]; strings.HasPrefix(text, ph.head) && strings.HasSuffix(text, ph.tail) {
+			return ph.reason
+		}
+	}
+	if c.lists && namesList(text) {
+		return DNSBL
+	}
+	if c.arg != argAddress || c.refused != Other {
+		return c.refused
+	}
+	switch {
+	case isSyntaxError(text):
+		return RcptSyntax
+	case strings.HasSuffix(enhanced, ".1.1"):
+		return UnknownUser
+	case strings.HasSuffix(enhanced, ".2.1"):
+		return RcptAccess
+	}
+	return c.refused
+}
+
+// namesList says whether an administrator's text says that the client stands on
+// a DNS list: in the words of FEATURE(dnsbl) of any version, or by naming one
+// of the lists that everybody uses.
+func namesList(text string) bool {
+	if strings.HasPrefix(text, "Rejected") {
+		for _, words := range [...]string{" listed ", " found in ", " IP in "} {
+			if strings.Contains(text, words) {
+				return true
+			}
+		}
+	}
+	if strings.HasPrefix(text, "Mail from ") || strings.HasPrefix(text, "Message from ") {
+		return strings.Contains(text, " refused") || strings.Contains(text, " blocked") || strings.Contains(text, " rejected")
+	}
+	for _, list := range [...]string{
+		" blocked using ", " listed in ", " listed at ", "dnsbl", "rbl.", "blocklist", "blacklist", "blackhole", "spamhaus", "spamcop", "sorbs.net", "njabl",
+		"barracudacentral", "abuseat", "ordb.org", "mail-abuse.", "uceprotect", "rfc-ignorant", "surriel", "dsbl.org", "psbl.",
+	} {
+		if containsFold(text, list) {
+			return true
+		}
+	}
+	return false
+}
+
+// containsFold is strings.Contains without regard to the case of ASCII letters;
+// sub is in lower case.
+func containsFold(s, sub string) bool {
+	for i := 0; i+len(sub) <= len(s); i++ {
+		if s[i]|0x20 == sub[0] && strings.EqualFold(s[i:i+len(sub)], sub) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,209 @@
+package sendmail
+
+import "time"
+
+const (
+	// The queue ids of a process carry the second in which it began. None of
+	// its lines is older, save for rounding: clockSlack. Its first, "connect
+	// from" or check_relay, comes within beginSlack seconds of it, for IDENT and
+	// DNS may take their time.
+	clockSlack = 2
+	beginSlack = 60
+	// A line without queue id may be this old when a queue id claims it, in
+	// seconds. Well below quarter.
+	maxAnonymous = 300
+	// No PID comes again within this time, in seconds.
+	soon = 5
+	// Zones differ by multiples of a quarter of an hour.
+	quarter = 900
+)
+
+// session returns the session that the line belongs to, a new one if the
+// process of an old one has been replaced.
+func (m *Memory) session(in Input, pid uint32) *session {
+	rec := in.Record
+	key, now := m.key(in, pid), in.Time.Unix()
+	s := m.sessions[key]
+	if s != nil && m.tooOld(s, now) {
+		m.stats.Expired++
+		m.remove(s)
+		s = nil
+	}
+	if s == nil {
+		s = m.add(key, in)
+	} else if !m.continues(s, rec, now) {
+		m.stats.Reused++
+		m.reset(s)
+		s.first = now
+	}
+	if t := idTime(rec.QID); t != 0 {
+		s.began = t
+	}
+	s.begun = s.begun || rec.Begins
+	s.last = now
+	s.queue.touch(s)
+	return s
+}
+
+// continues says whether the line can be of the session s. Queue ids name their
+// process beyond doubt. Lines without one do only while nothing speaks against
+// it, for PIDs come again.
+func (m *Memory) continues(s *session, rec *Record, now int64) bool {
+	t := idTime(rec.QID)
+	silent := now - s.last
+	switch {
+	case t != 0 && s.began != 0:
+		return t == s.began
+	case t != 0:
+		return claims(t, s, now)
+	case s.ended, silent > int64(m.o.MaxAge/time.Second), silent < -maxAnonymous:
+		return false
+	case rec.Begins && s.began == 0:
+		return rec.Addr.IsValid() && s.addr == rec.Addr && now-s.first <= beginSlack
+	case rec.Begins:
+		// lines of two connections of one sender may overtake one another
+		return (!s.addr.IsValid() || s.addr == rec.Addr) && lateness(s.began, now) <= beginSlack
+	case rec.Addr.IsValid() && s.addr.IsValid():
+		return rec.Addr == s.addr
+	}
+	// what waits in a session of another process is dropped when that shows
+	return silent <= soon || s.began != 0 || s.addr.IsValid()
+}
+
+// claims says whether a process that began at t, as its queue ids say, can have
+// written the lines without queue id that the session s consists of.
+func claims(t uint64, s *session, now int64) bool {
+	switch age := now - s.first; {
+	case age >= 0 && age <= soon:
+		return true // whatever the host's clock is
+	case age > maxAnonymous && !s.addr.IsValid(), age < -maxAnonymous:
+		return false
+	}
+	late := lateness(t, s.first)
+	if late >= quarter-clockSlack || late <= beginSlack {
+		return true
+	}
+	return !s.begun && late <= quarter-maxAnonymous
+}
+
+// lateness is how many seconds after the second that the queue ids of its
+// process carry a line was written, modulo a quarter of an hour.
+func lateness(t uint64, line int64) int64 {
+	began := int64(idDigit(byte(t>>32))*60 + idDigit(byte(t>>40)))
+	return ((line-began)%quarter + quarter) % quarter
+}
+
+// idDigit is the value of a character of a queue id, -1 if it is none: such an
+// id has no time, and what is made of it only has to be the same each time.
+func idDigit(c byte) int {
+	switch {
+	case c >= '0' && c <= '9':
+		return int(c - '0')
+	case c >= 'A' && c <= 'Z':
+		return int(c-'A') + 10
+	case c >= 'a' && c <= 'x':
+		return int(c-'a') + 36
+	}
+	return -1
+}
+
+func (m *Memory) add(key uint64, in Input) *session {
+	q := m.queueOf(m.hostKey(in))
+	m.expire(q, in.Time.Unix())
+	if len(m.sessions) >= m.o.MaxSessions {
+		m.stats.Evicted++
+		m.evict(q)
+	}
+	m.number++
+	s := &session{key: key, queue: q, number: m.number, first: in.Time.Unix()}
+	m.sessions[key] = s
+	m.queues[q.host] = q
+	q.append(s)
+	return s
+}
+
+// evict gives up the oldest session of q, or of any host if q has none: who
+// speaks most makes room first.
+func (m *Memory) evict(q *queue) {
+	if q.oldest == nil {
+		for _, q = range m.queues {
+			break
+		}
+	}
+	m.remove(q.oldest)
+}
+
+// reset makes the session one of a new process.
+func (m *Memory) reset(s *session) {
+	m.giveUp(s)
+	m.number++
+	*s = session{key: s.key, queue: s.queue, number: m.number, prev: s.prev, next: s.next}
+}
+
+// queue is the sessions of one host by their last line, the oldest first. Each
+// host has its own because each has its own clock: a backlog must not age the
+// sessions of others.
+type queue struct {
+	host           uint64
+	oldest, newest *session
+}
+
+// queueOf returns the queue of a host; one without sessions is not kept.
+func (m *Memory) queueOf(host uint64) *queue {
+	if q := m.queues[host]; q != nil {
+		return q
+	}
+	return &queue{host: host}
+}
+
+// expire removes the sessions of q that are too old by the host's own clock.
+func (m *Memory) expire(q *queue, now int64) {
+	for s := q.oldest; s != nil && m.tooOld(s, now); s = q.oldest {
+		m.stats.Expired++
+		m.remove(s)
+	}
+}
+
+func (m *Memory) tooOld(s *session, now int64) bool {
+	return now-s.last > int64(m.o.MaxAge/time.Second)
+}
+
+func (m *Memory) remove(s *session) {
+	m.giveUp(s)
+	s.queue.unlink(s)
+	if s.queue.oldest == nil {
+		delete(m.queues, s.queue.host)
+	}
+	delete(m.sessions, s.key)
+}
+
+func (q *queue) touch(s *session) {
+	if q.newest != s {
+		q.unlink(s)
+		q.append(s)
+	}
+}
+
+func (q *queue) append(s *session) {
+	s.prev, s.next = q.newest, nil
+	if q.newest == nil {
+		q.oldest = s
+	} else {
+		q.newest.next = s
+	}
+	q.newest = s
+}
+
+func (q *queue) unlink(s *session) {
+	if s.prev == nil {
+		q.oldest = s.next
+	} else {
+		s.prev.next = s.next
+	}
+	if s.next == nil {
+		q.newest = s.prev
+	} else {
+		s.next.prev = s.prev
+	}
+	s.prev, s.next = nil, nil
+}

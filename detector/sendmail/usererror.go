@@ -1,0 +1,104 @@
+package sendmail
+
+import "strings"
+
+// syntaxErrors are the last words of the errors that parseaddr.c, recipient.c
+// and srvrsmtp.c give about an address or a parameter.
+var syntaxErrors = []string{
+	`Unbalanced '"'`, "Unbalanced '<'", "Unbalanced '>'", "Unbalanced '('", "Unbalanced ')'",
+	"prescan: token too long", "prescan: too many tokens", "remotename: too many tokens",
+	"User address required", "Recipient address required", "List:; syntax illegal for recipient addresses",
+	"Invalid route address", "Colon illegal in host name part", "Hostname required",
+	"Local part must not begin with a dot", "Local part must not end with a dot",
+	"Cannot mail directly to programs", "Cannot mail directly to files", "Cannot mail directly to :include:s",
+	" bytes max)", "Invalid host name", "Invalid address", "Invalid sender address", "Address too long",
+	"Domain name required", "domain name required", "Missing recipient",
+	" parameter unrecognized", " requires a value", " parameter value", " out of range", " BY= missing ';'",
+	" to NOTIFY", " to RET", "Too many parameters", "Address required", "Parameter required", "Argument required",
+}
+
+// userError reads what usrerr (err.c) logs while a client names recipients:
+// the error alone, or "ADDRESS... ERROR". Neither names the client.
+func (p *Parser) userError(s string, rec *Record) bool {
+	if s == "Too many recipients" {
+		return offence(rec, LineReject, TooManyRcpts)
+	}
+	if strings.HasPrefix(s, "Message size exceeds ") {
+		return offence(rec, LineReject, TooBig)
+	}
+	if isSyntaxError(s) {
+		return offence(rec, LineReject, RcptSyntax)
+	}
+	if strings.HasSuffix(s, "... User unknown") {
+		return offence(rec, LineReject, UnknownUser)
+	}
+	text, ok := behindEcho(s)
+	if !ok {
+		return false
+	}
+	return offence(rec, LineReject, p.userErrorReason(text))
+}
+
+func isSyntaxError(s string) bool {
+	for _, end := range syntaxErrors {
+		if strings.HasSuffix(s, end) {
+			return true
+		}
+	}
+	for _, begin := range syntaxBegins {
+		if strings.HasPrefix(s, begin) {
+			return true
+		}
+	}
+	return false
+}
+
+var syntaxBegins = []string{
+	"8-bit character in mailbox address ", "Syntax error in ", `Bad argument "`, `Address "`, "Illegal character ",
+	"Invalid numeric domain spec ", "Unrecognized host name ", "Unknown BODY type ", "Duplicate AUTH ", "Duplicate ENVID ",
+	"Duplicate ORCPT ", "Duplicate RET ", "illegal by-mode ", "illegal by-trace ", "cannot decode AUTH parameter ",
+	"Sorry, NOTIFY not supported", "Sorry, ENVID not supported", "Sorry, RET not supported", "Sorry, ORCPT not supported",
+}
+
+// behindEcho returns the error behind "ADDRESS... ". An address that was
+// shortened may not walk; then the first "... " behind its cut is taken.
+func behindEcho(s string) (text string, ok bool) {
+	if end := pathEnd(s); end > 3 {
+		if s[end-3:end] == "..." {
+			return s[end+1:], true
+		}
+		return "", false
+	}
+	i := strings.LastIndex(s, "... ")
+	if i <= 0 {
+		return "", false
+	}
+	return s[i+4:], true
+}
+
+func (p *Parser) userErrorReason(text string) Reason {
+	if r, ok := p.texts[text]; ok {
+		return r
+	}
+	if text == "Too many recipients" {
+		return TooManyRcpts
+	}
+	if isSyntaxError(text) {
+		return RcptSyntax
+	}
+	for _, phrase := range unknownUserPhrases {
+		if strings.HasPrefix(text, phrase) {
+			return UnknownUser
+		}
+	}
+	return Other
+}
+
+// unknownUserPhrases begin the texts for recipients that do not exist.
+var unknownUserPhrases = []string{
+	"User unknown", "No such user", "Unknown user", "Unknown recipient", "Unknown mailbox", "Unknown address",
+	"Recipient unknown", "Mailbox unknown", "Address unknown", "Account unknown",
+	"No such recipient", "No such mailbox", "No such address", "No such account", "No such person",
+	"User does not exist", "Recipient does not exist", "Mailbox does not exist", "Address does not exist",
+	"User not found", "Recipient not found", "Mailbox not found", "Invalid recipient", "Invalid user", "Invalid mailbox",
+}
