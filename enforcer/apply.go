@@ -82,14 +82,16 @@ func (e *Enforcer) permitted(batch []Block) (kept []Block, refused []Refusal) {
 	now := time.Now()
 	kept = make([]Block, 0, len(batch))
 	for _, b := range batch {
-		cause := causeRunOut
-		if b.Until.After(now) {
-			cause = e.exemption(b.Prefix)
+		if !b.Until.After(now) {
+			refused = append(refused, Refusal{b.Prefix, causeRunOut})
+			continue
 		}
+		holes, cause := e.exemption(b.Prefix)
 		if cause != "" {
 			refused = append(refused, Refusal{b.Prefix, cause})
 			continue
 		}
+		e.write(e.addHoles(holes))
 		kept = append(kept, b)
 	}
 	return kept, refused
@@ -146,15 +148,32 @@ func label(cause string) string {
 	return causeOwn
 }
 
-// exemption says why p must not be blocked.
-func (e *Enforcer) exemption(p netip.Prefix) string {
+// exemption says why p must not be blocked, and else what to leave out of it.
+func (e *Enforcer) exemption(p netip.Prefix) (holes []netip.Prefix, cause string) {
 	if _, ok := e.exempt.LookupPrefix(p); ok {
-		return causeAllowlist
+		return nil, causeAllowlist
 	}
-	if e.options.Exempt == nil {
-		return ""
+	switch {
+	case e.options.Holes != nil && !p.IsSingleIP():
+		return e.options.Holes(p)
+	case e.options.Exempt != nil:
+		return nil, e.options.Exempt(p)
 	}
-	return e.options.Exempt(p)
+	return nil, ""
+}
+
+// addHoles takes over what is to be left out of networks, and returns what the
+// kernel must be told.
+func (e *Enforcer) addHoles(holes []netip.Prefix) (touched []netip.Prefix) {
+	if len(holes) == 0 {
+		return nil
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, p := range canonicals(holes) {
+		touched = append(touched, e.list.addHole(p)...)
+	}
+	return touched
 }
 
 // lift takes blocks out of list and ledger and counts them; it returns what
@@ -293,8 +312,7 @@ func (e *Enforcer) fail(err error) {
 	}
 	k.broken = err
 	k.retryAt = time.Now().Add(k.pause)
-	e.metrics.enforcing.Set(0)
-	e.setEnforcing(false)
+	e.setTrouble(err)
 }
 
 // rebuild writes the whole list, in one transaction.
@@ -310,8 +328,7 @@ func (e *Enforcer) rebuild() error {
 		e.logger.Info("firewall can be written again")
 	}
 	e.kernel.broken, e.kernel.suspect = nil, false
-	e.metrics.enforcing.Set(1)
-	e.setEnforcing(true)
+	e.setTrouble(nil)
 	return nil
 }
 

@@ -1,9 +1,8 @@
 package enforcer
 
 import (
-	"cmp"
+	"errors"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"uppercut/enforcer/nft"
@@ -11,9 +10,6 @@ import (
 
 // Config says how to enforce.
 type Config struct {
-	// Allow lists addresses and networks that are never blocked. Default:
-	// none.
-	Allow []netip.Prefix `mapstructure:"-"`
 	// IPv6PrefixLength is the length in bits of the IPv6 prefixes that are
 	// expected in large numbers: it must be the length by which the detector
 	// counts IPv6 sources. 1 to 128. Default: 64.
@@ -92,14 +88,9 @@ func DefaultConfig() Config {
 	}
 }
 
-// Validate returns the first impossible value, by the name of its key.
+// Validate returns the impossible values, each beginning with its key.
 func (c Config) Validate() error {
-	for i, p := range c.Allow {
-		if !p.IsValid() {
-			return fmt.Errorf("allow[%d]: not a prefix", i)
-		}
-	}
-	return cmp.Or(
+	return errors.Join(
 		within("ipv6_prefix_length", c.IPv6PrefixLength, 1, 128),
 		within("max_addresses", c.MaxAddresses, 1, 1<<24),
 		within("max_networks", c.MaxNetworks, 1, 1<<20),

@@ -74,13 +74,13 @@ type Options struct {
 	// is the process's own.
 	NetNS int
 	// Exempt says why p must not be blocked, "" if it may be. It is asked
-	// for every block, also by hand and after a restart, from one goroutine
-	// at a time. nil exempts nobody.
+	// for every block of an address, also by hand and after a restart. nil
+	// exempts nobody.
 	Exempt func(p netip.Prefix) (cause string)
-	// Holes yields the exempt addresses and networks that must stay reachable
-	// within a wider blocked network. It is asked by New and Recheck. nil
-	// yields none.
-	Holes func() iter.Seq[netip.Prefix]
+	// Holes says what a block of the network p must leave out, or why not
+	// even that helps. It is asked instead of Exempt for every block of more
+	// than an address. nil is Exempt without holes.
+	Holes func(p netip.Prefix) (holes []netip.Prefix, cause string)
 }
 
 // Enforcer owns the list. All methods are safe for concurrent use.
@@ -99,11 +99,10 @@ type Enforcer struct {
 	mu        sync.RWMutex
 	list      *list
 	allowed   map[netip.Prefix]ledger.Allow
-	exempt    bart.Table[struct{}]  // Config.Allow and allowed
-	holes     map[netip.Prefix]bool // what Options.Holes yielded last
+	exempt    bart.Table[struct{}] // allowed
 	lastID    uint64
 	suspended bool
-	enforcing bool
+	trouble   error // why the kernel does not enforce the list; nil if it does
 	lastDrops [2]nft.Drops
 	drift     []Drift
 }
@@ -183,13 +182,6 @@ func remedyOf(err error) string {
 
 // restore reads the ledger into the list: what is still due and not exempt.
 func (e *Enforcer) restore(ctx context.Context) error {
-	for _, p := range e.config.Allow {
-		if p, ok := canonical(p); ok {
-			e.exempt.Insert(p, struct{}{})
-			e.list.addHole(p)
-		}
-	}
-	e.refreshHoles()
 	if e.journal.ledger == nil {
 		return nil
 	}
@@ -231,11 +223,13 @@ func (e *Enforcer) restoreBlocks(ctx context.Context) error {
 	var nets []netip.Prefix
 	err = e.journal.ledger.Blocks(func(r ledger.Block) error {
 		b := blockOf(r)
-		if cause := e.unwanted(&b, now); cause != "" {
+		cause, holes := e.unwanted(&b, now)
+		if cause != "" {
 			e.metrics.unblocks.WithLabelValues(cause).Inc()
 			e.journal.delete(b.Prefix)
 			return ctx.Err()
 		}
+		e.addHoles(holes)
 		if entry := e.list.put(&b); entry.flags&flagNet != 0 {
 			nets = append(nets, b.Prefix)
 		}
@@ -247,23 +241,25 @@ func (e *Enforcer) restoreBlocks(ctx context.Context) error {
 	return err
 }
 
-// unwanted says why a block of the ledger is not restored.
-func (e *Enforcer) unwanted(b *Block, now time.Time) string {
+// unwanted says why a block of the ledger is not restored, and else what to
+// leave out of it.
+func (e *Enforcer) unwanted(b *Block, now time.Time) (cause string, holes []netip.Prefix) {
 	switch {
 	case !b.Until.After(now):
-		return causeExpired
+		return causeExpired, nil
 	case b.Observed && !e.options.Observe:
-		return causeReplaced // what was only observed is not enforced later
-	case e.exemption(b.Prefix) != "":
-		return causeAllowed
+		return causeReplaced, nil // what was only observed is not enforced later
 	}
-	return ""
+	holes, cause = e.exemption(b.Prefix)
+	if cause != "" {
+		cause = causeAllowed
+	}
+	return cause, holes
 }
 
 // start makes the kernel agree with the list.
 func (e *Enforcer) start() error {
 	if e.options.Observe {
-		e.metrics.dryRun.Set(1)
 		return nil
 	}
 	f, err := nft.Open(e.config.firewall(e.options.NetNS))
@@ -418,6 +414,22 @@ func (e *Enforcer) page(page []Block, from uint32) ([]Block, uint32, bool) {
 		}
 	}
 	return page, 0, false
+}
+
+// Healthy returns nil if blocks reach the kernel, or need not (observe mode),
+// else what stands in the way.
+func (e *Enforcer) Healthy() error {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	switch {
+	case e.firewall == nil:
+		return nil
+	case e.suspended:
+		return ErrSuspended
+	case e.trouble != nil:
+		return explain(e.trouble)
+	}
+	return nil
 }
 
 // Count is the number of blocks in force.

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/gaissmai/bart"
+
 	"uppercut/enforcer/ledger"
 )
 
@@ -170,8 +172,8 @@ func (e *Enforcer) within(p netip.Prefix) (ps []netip.Prefix) {
 }
 
 // Disallow removes entries of exactly these prefixes from the allow list that
-// operators keep; it returns those that were in it. What the configuration
-// allows stays allowed.
+// operators keep; it returns those that were in it. What Options exempts
+// stays exempt.
 func (e *Enforcer) Disallow(ctx context.Context, author, note string, ps ...netip.Prefix) (removed []netip.Prefix, err error) {
 	wanted := canonicals(ps)
 	err = e.do(ctx, func() error {
@@ -192,19 +194,12 @@ func (e *Enforcer) disallow(ps []netip.Prefix) (removed []netip.Prefix) {
 		removed = append(removed, p)
 		delete(e.allowed, p)
 		e.journal.setAllow(p, nil)
-		if !e.configured(p) {
-			e.exempt.Delete(p)
-			touched = append(touched, e.list.removeHole(p)...)
-		}
+		e.exempt.Delete(p)
+		touched = append(touched, e.list.removeHole(p)...)
 	}
 	e.mu.Unlock()
 	e.write(touched)
 	return removed
-}
-
-// configured reports whether p stays exempt without an operator's entry.
-func (e *Enforcer) configured(p netip.Prefix) bool {
-	return slices.Contains(canonicals(e.config.Allow), p)
 }
 
 // expireAllowed ends entries of the allow list.
@@ -222,8 +217,7 @@ func (e *Enforcer) expireAllowed(now time.Time) {
 	}
 }
 
-// Allowed yields the allow list that operators keep, in no order. The
-// configuration's is not in it.
+// Allowed yields the allow list that operators keep, in no order.
 func (e *Enforcer) Allowed() iter.Seq[AllowEntry] {
 	e.mu.RLock()
 	list := slices.Collect(maps.Values(e.allowed))
@@ -231,48 +225,60 @@ func (e *Enforcer) Allowed() iter.Seq[AllowEntry] {
 	return slices.Values(list)
 }
 
-// Recheck asks Options.Exempt and Options.Holes again, about every block, and
-// lifts those that have become exempt. It returns them.
-func (e *Enforcer) Recheck(ctx context.Context) (lifted []netip.Prefix, err error) {
-	err = e.do(ctx, func() error {
-		e.write(e.refreshHoles())
-		var exempt []netip.Prefix
-		for slot := range e.list.slots(0) {
-			if p := e.list.at(slot).key.prefix(); e.exemption(p) != "" {
+// Recheck asks Options.Exempt and Options.Holes again and lifts the blocks that
+// have become exempt: of every block, or with added of those that overlap one
+// of these.
+func (e *Enforcer) Recheck(ctx context.Context, added ...netip.Prefix) error {
+	return e.do(ctx, func() error {
+		var exempt, touched []netip.Prefix
+		fresh := map[netip.Prefix]bool{}
+		for p := range e.overlapping(added) {
+			holes, cause := e.exemption(p)
+			if cause != "" {
 				exempt = append(exempt, p)
 			}
+			for _, hole := range holes {
+				fresh[hole] = true
+			}
 		}
-		lifted = e.unblock(exempt, causeAllowed)
+		e.mu.Lock()
+		if len(added) == 0 {
+			touched = e.closeHoles(fresh)
+		}
+		for p := range fresh {
+			touched = append(touched, e.list.addHole(p)...)
+		}
+		e.mu.Unlock()
+		e.write(touched)
+		e.unblock(exempt, causeAllowed)
 		return e.kernelError()
 	})
-	return lifted, err
 }
 
-// refreshHoles takes over Options.Holes and returns what the kernel must be
-// told.
-func (e *Enforcer) refreshHoles() (touched []netip.Prefix) {
-	if e.options.Holes == nil {
-		return nil
+// overlapping yields the blocked prefixes that overlap one of ps, all without.
+func (e *Enforcer) overlapping(ps []netip.Prefix) iter.Seq[netip.Prefix] {
+	var wanted bart.Lite
+	for _, p := range canonicals(ps) {
+		wanted.Insert(p)
 	}
-	fresh := map[netip.Prefix]bool{}
-	for p := range e.options.Holes() {
-		if p, ok := canonical(p); ok {
-			fresh[p] = true
+	return func(yield func(netip.Prefix) bool) {
+		for slot := range e.list.slots(0) {
+			p := e.list.at(slot).key.prefix()
+			if (len(ps) == 0 || wanted.OverlapsPrefix(p)) && !yield(p) {
+				return
+			}
 		}
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for p := range e.holes {
-		if !fresh[p] && e.allowed[p].Prefix != p && !e.configured(p) {
+}
+
+// closeHoles takes back the holes that are neither in keep nor on the allow
+// list, and returns what the kernel must be told.
+func (e *Enforcer) closeHoles(keep map[netip.Prefix]bool) (touched []netip.Prefix) {
+	for p := range e.list.holes.Clone().All() {
+		if _, allowed := e.allowed[p]; !allowed && !keep[p] {
 			touched = append(touched, e.list.removeHole(p)...)
 		}
 	}
-	for p := range fresh {
-		if !e.holes[p] {
-			touched = append(touched, e.list.addHole(p)...)
-		}
-	}
-	e.holes = fresh
 	return touched
 }
 
@@ -296,7 +302,7 @@ func (e *Enforcer) Flush(ctx context.Context, author, note string, forget bool) 
 		start := time.Now()
 		err := e.firewall.Remove()
 		e.metrics.observe("flush", start, err)
-		e.setEnforcing(false)
+		e.setTrouble(ErrSuspended)
 		if err != nil {
 			return explain(err)
 		}

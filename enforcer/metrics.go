@@ -52,9 +52,7 @@ type metrics struct {
 	reconciles    prometheus.Counter
 	reconciled    prometheus.Gauge
 	verified      prometheus.Counter
-	enforcing     prometheus.Gauge
 	suspended     prometheus.Gauge
-	dryRun        prometheus.Gauge
 	seen          prometheus.Counter
 	saved         prometheus.Gauge
 	saveFailures  prometheus.Counter
@@ -78,13 +76,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		reconciles:    f.counter("firewall_reconciles_total", "Completed reconcile runs."),
 		reconciled:    f.gauge("firewall_last_reconcile_timestamp_seconds", "Time of the last completed reconcile."),
 		verified:      f.counter("firewall_elements_verified_total", "Elements that were asked for one by one."),
-		enforcing:     f.gauge("firewall_writable", "1 when the last attempt to write to the firewall succeeded."),
 		suspended:     f.gauge("firewall_suspended", "1 when an operator has flushed the firewall and not resumed."),
-		dryRun:        f.gauge("dry_run", "1 when decisions are made but not written to the firewall."),
 		seen:          f.counter("seen_after_block_total", "Blocked sources that still turned up in the logs after the grace period: their packets come around the gateway."),
-		saved:         f.gauge("state_last_save_timestamp_seconds", "Time of the last successful save of blocks."),
-		saveFailures:  f.counter("state_save_failures_total", "Failed saves of blocks."),
-		ledgerOK:      f.gauge("state_saving", "1 when blocks are saved; 0 when they are enforced but would not survive a restart."),
+		saved:         f.gauge("ledger_last_save_timestamp_seconds", "Time of the last successful save of blocks."),
+		saveFailures:  f.counter("ledger_save_failures_total", "Failed saves of blocks."),
+		ledgerOK:      f.gauge("ledger_saving", "1 when blocks are saved; 0 when they are enforced but would not survive a restart."),
 	}
 	m.preset()
 	return m
@@ -206,7 +202,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
-	active := c.e.counts()
+	active := c.e.active()
 	enforcing := 0.0
 	if c.e.Enforcing() {
 		enforcing = 1

@@ -59,7 +59,7 @@ const adoptedForever = 10 * 365 * 24 * time.Hour
 func (e *Enforcer) adopt(elems []nft.Element) {
 	now := time.Now()
 	for _, el := range elems {
-		if e.list.want(el.Prefix) > 0 || e.exemption(el.Prefix) != "" {
+		if _, cause := e.exemption(el.Prefix); cause != "" || e.list.want(el.Prefix) > 0 {
 			continue
 		}
 		b := Block{
@@ -531,7 +531,6 @@ type State struct {
 	Dropped map[string]nft.Drops `json:"dropped"`
 	// Drifts are the last differences that were found and repaired.
 	Drifts []Drift `json:"drifts,omitempty"`
-	Allow  []netip.Prefix
 }
 
 // Set is one of the kernel's sets.
@@ -550,12 +549,11 @@ func (e *Enforcer) Show() State {
 		Table:     "inet " + nft.Table,
 		Observe:   e.options.Observe,
 		Suspended: e.suspended,
-		Enforcing: e.enforcing,
+		Enforcing: e.firewall != nil && e.trouble == nil,
 		Saving:    e.journal.ledger != nil && !e.journal.failed(),
 		Scope:     e.config.Scope,
 		Dropped:   map[string]nft.Drops{families[0]: drops[0], families[1]: drops[1]},
 		Drifts:    e.drift,
-		Allow:     e.config.Allow,
 	}
 	for i, name := range nft.Sets {
 		s.Sets = append(s.Sets, Set{name, elements[i], e.capacity(i)})
@@ -568,13 +566,14 @@ func (e *Enforcer) Show() State {
 func (e *Enforcer) Enforcing() bool {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	return e.enforcing
+	return e.firewall != nil && e.trouble == nil
 }
 
-func (e *Enforcer) setEnforcing(v bool) {
+// setTrouble notes why the kernel does not enforce the list, nil if it does.
+func (e *Enforcer) setTrouble(err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.enforcing = v
+	e.trouble = err
 }
 
 // elements asks for the numbers of elements; -1 where the kernel is silent.
@@ -611,8 +610,8 @@ func (e *Enforcer) drops() [2]nft.Drops {
 	return e.lastDrops
 }
 
-// counts are the numbers of blocks by family and kind.
-func (e *Enforcer) counts() (active [2][2]int) {
+// active are the numbers of blocks by family and kind.
+func (e *Enforcer) active() [2][2]int {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	return e.list.active

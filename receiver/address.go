@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
 	"strconv"
 )
 
@@ -24,6 +25,19 @@ func checkAddresses(key string, addresses []string) error {
 			errs = append(errs, fmt.Errorf("%s[%d]: %q is listed twice", key, i, a))
 		}
 		seen[a] = true
+	}
+	return errors.Join(errs...)
+}
+
+// checkPaths reports every entry of a list of socket paths that the kernel
+// would not take.
+func checkPaths(key string, paths []string) error {
+	const longest = 107 // sun_path, unix(7), with its NUL
+	var errs []error
+	for i, p := range paths {
+		if !filepath.IsAbs(p) || len(p) > longest {
+			errs = append(errs, fmt.Errorf("%s[%d]: %q is not an absolute path of at most %d bytes", key, i, p, longest))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -16,6 +17,17 @@ type Config struct {
 	// TCP lists addresses "host:port" for streams, framed by LF or octet
 	// count (RFC 6587), told apart per frame. Default: 127.0.0.1:5514.
 	TCP []string `mapstructure:"tcp"`
+	// TLS is for syslog over TLS and for RELP over TLS.
+	TLS TLSConfig `mapstructure:"tls"`
+	// RELP lists addresses "host:port" for rsyslog's reliable protocol: each
+	// message is acknowledged when it has been judged. Default: none.
+	RELP []string `mapstructure:"relp"`
+	// Unix lists paths of datagram sockets for programs on this host. They are
+	// made with mode 0660. Default: none.
+	Unix []string `mapstructure:"unix"`
+	// Hosts names the mail hosts that should send; one that does not is
+	// reported. Default: none.
+	Hosts []HostConfig `mapstructure:"hosts"`
 	// Senders lists the networks that may log. Everybody else is counted and
 	// dropped unread. Default: loopback and the private networks.
 	Senders []netip.Prefix `mapstructure:"senders"`
@@ -62,6 +74,11 @@ func DefaultConfig() Config {
 			netip.MustParsePrefix("192.168.0.0/16"),
 			netip.MustParsePrefix("fc00::/7"),
 		},
+		TLS: TLSConfig{
+			MaxVersion:       "1.2",
+			HandshakeTimeout: 10 * time.Second,
+			MaxHandshakes:    128,
+		},
 		ReversePath:             true,
 		MaxMessageSize:          64 << 10,
 		ReceiveBuffer:           16 << 20,
@@ -84,6 +101,10 @@ func (c Config) Validate() error {
 		between("stop_timeout", c.StopTimeout, 0, 5*time.Minute),
 		checkAddresses("udp", c.UDP),
 		checkAddresses("tcp", c.TCP),
+		checkAddresses("relp", c.RELP),
+		checkPaths("unix", c.Unix),
+		c.TLS.validate(),
+		validateHosts(c.Hosts),
 	}
 	for i, p := range c.Senders {
 		if !p.IsValid() {
@@ -96,6 +117,32 @@ func (c Config) Validate() error {
 func between[T int | time.Duration](key string, value, low, high T) error {
 	if value < low || value > high {
 		return fmt.Errorf("%s: %v is not between %v and %v", key, value, low, high)
+	}
+	return nil
+}
+
+// needsRestart reports a key that differs and that a running receiver cannot
+// change.
+func needsRestart(old, c Config) error {
+	for _, key := range []struct {
+		name string
+		same bool
+	}{
+		{"udp", slices.Equal(old.UDP, c.UDP)},
+		{"tcp", slices.Equal(old.TCP, c.TCP)},
+		{"tls.listen", slices.Equal(old.TLS.Listen, c.TLS.Listen)},
+		{"tls.relp_listen", slices.Equal(old.TLS.RELPListen, c.TLS.RELPListen)},
+		{"relp", slices.Equal(old.RELP, c.RELP)},
+		{"unix", slices.Equal(old.Unix, c.Unix)},
+		{"reverse_path", old.ReversePath == c.ReversePath},
+		{"max_message_size", old.MaxMessageSize == c.MaxMessageSize},
+		{"receive_buffer", old.ReceiveBuffer == c.ReceiveBuffer},
+		{"readers", old.Readers == c.Readers},
+		{"stop_timeout", old.StopTimeout == c.StopTimeout},
+	} {
+		if !key.same {
+			return fmt.Errorf("%s: cannot change while running: restart uppercut", key.name)
+		}
 	}
 	return nil
 }

@@ -13,13 +13,13 @@ func (e HeaderError) Error() string { return "syslog header: " + string(e) }
 
 // What can be wrong with a header.
 const (
-	// ErrEmpty: nothing but trailing LF, CR and NUL.
+	// ErrEmpty means nothing but trailing LF, CR and NUL.
 	ErrEmpty HeaderError = "empty"
-	// ErrPriority: "<" without one to three digits up to 191 and ">".
+	// ErrPriority means "<" without one to three digits up to 191 and ">".
 	ErrPriority HeaderError = "priority"
-	// ErrTimestamp: neither a time of a known shape nor a tag.
+	// ErrTimestamp means neither a time of a known shape nor a tag.
 	ErrTimestamp HeaderError = "timestamp"
-	// ErrHeader: cut before the message, or a header of RFC 5424 that the
+	// ErrHeader means cut before the message, or a header of RFC 5424 that the
 	// RFC does not allow.
 	ErrHeader HeaderError = "header"
 )

@@ -13,6 +13,9 @@ type origin struct {
 	sender    string
 	addr      netip.Addr
 	transport Transport
+	host      string    // the name that the configuration or the certificate gives, "" for none
+	expires   time.Time // the end of the certificate; zero without one
+	sequence  uint32    // the last sequence number, 0 for none
 }
 
 // intake turns the frames of one reader into batches for the Handler. Each
@@ -20,6 +23,7 @@ type origin struct {
 type intake struct {
 	handle Handler
 	counts *counters
+	fleet  *fleet
 	parser Parser
 	batch  *batch
 }
@@ -35,22 +39,40 @@ var batches = sync.Pool{New: func() any { return new(batch) }}
 // begin must be called before add.
 func (in *intake) begin() { in.batch = batches.Get().(*batch) }
 
-// addAll adds the frames of the batch, all of which are substrings of text.
+// addAll reads the headers of the frames of the batch, all of which are
+// substrings of text, and keeps the messages for flush.
 func (in *intake) addAll(text string, received time.Time, from func(i int) *origin) {
-	size := 0
-	for i, f := range in.batch.frames {
+	var (
+		b     = in.batch
+		size  = 0
+		start = 0 // where the messages of the sender begin
+	)
+	for i, f := range b.frames {
+		sender := from(i)
+		if i > 0 && from(i-1) != sender {
+			in.observe(from(i-1), b.messages[start:])
+			start = len(b.messages)
+		}
 		size += f.end - f.start
 		if f.cut {
 			in.counts.truncated.Inc()
 		}
-		in.add(text[f.start:f.end], from(i), received)
+		in.add(text[f.start:f.end], sender, received)
 	}
-	in.counts.received.Add(float64(len(in.batch.frames)))
-	in.counts.bytes.Add(float64(size))
+	if n := len(b.frames); n > 0 {
+		in.observe(from(n-1), b.messages[start:])
+		in.counts.received.Add(float64(n))
+		in.counts.bytes.Add(float64(size))
+	}
 }
 
-// add reads the header of frame and keeps the message for flush; a frame that
-// cannot be read is counted.
+func (in *intake) observe(from *origin, messages []Message) {
+	if lost := in.fleet.observe(from, messages); lost > 0 {
+		in.counts.lost.Add(float64(lost))
+	}
+}
+
+// add reads the header of frame; a frame that cannot be read is counted.
 func (in *intake) add(frame string, from *origin, received time.Time) {
 	b := in.batch
 	b.messages = append(b.messages, Message{
@@ -64,6 +86,7 @@ func (in *intake) add(frame string, from *origin, received time.Time) {
 		return
 	}
 	b.messages = b.messages[:len(b.messages)-1]
+	in.fleet.refused(from)
 	in.counts.syslogFailures.Inc()
 	if kind, ok := errors.AsType[HeaderError](err); ok {
 		in.counts.drop(string(kind))

@@ -10,31 +10,47 @@ import (
 // comes, the one that has been silent for longest makes room: a sender that
 // has spoken is never closed for another.
 type door struct {
-	maxOpen, maxPerSender, maxSilent int
+	mu           sync.Mutex
+	maxOpen      int
+	maxPerSender int
+	open         int
+	senders      map[netip.Addr]int
+	silent       room
+	// handshakes are counted apart for listed addresses and for others, so
+	// that strangers cannot keep the fleet out of the TLS ports.
+	listed, strangers room
+}
 
-	mu      sync.Mutex
-	open    int
-	senders map[netip.Addr]int
-	silent  list.List // of *guest, the oldest first
+// room holds guests in the order in which they came.
+type room struct {
+	max    int
+	guests list.List // of *guest
 }
 
 // guest is a connection that was let in.
 type guest struct {
-	addr netip.Addr
+	addr   netip.Addr
+	listed bool // by its address
 	// evict closes the connection; it is called at most once, by the door,
 	// and must not block.
-	evict func()
-	place *list.Element // in door.silent; nil once the guest has spoken or left
-	left  bool
+	evict  func()
+	left   bool
+	places map[*room]*list.Element
 }
 
 func newDoor(c Config) *door {
-	return &door{
-		maxOpen:      c.MaxConnections,
-		maxPerSender: c.MaxConnectionsPerSender,
-		maxSilent:    c.MaxSilentConnections,
-		senders:      make(map[netip.Addr]int),
-	}
+	d := &door{senders: make(map[netip.Addr]int)}
+	d.limit(c)
+	return d
+}
+
+// limit sets the limits; nobody is closed for them.
+func (d *door) limit(c Config) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.maxOpen, d.maxPerSender, d.silent.max = c.MaxConnections, c.MaxConnectionsPerSender, c.MaxSilentConnections
+	d.strangers.max = c.TLS.MaxHandshakes / 2
+	d.listed.max = c.TLS.MaxHandshakes - d.strangers.max
 }
 
 // enter lets g in, or returns the reason why not. evicted is true if another
@@ -47,14 +63,15 @@ func (d *door) enter(g *guest) (evicted bool, refusal string) {
 		if evicted = d.evictOf(g.addr); !evicted {
 			return false, refuseSenderLimit
 		}
-	case d.open >= d.maxOpen, d.silent.Len() >= d.maxSilent:
-		if evicted = d.evictOldest(); !evicted {
+	case d.open >= d.maxOpen, d.silent.isFull():
+		if evicted = d.evictFirst(&d.silent); !evicted {
 			return false, refuseLimit
 		}
 	}
 	d.open++
 	d.senders[g.addr]++
-	g.place = d.silent.PushBack(g)
+	g.places = make(map[*room]*list.Element)
+	g.sit(&d.silent)
 	return evicted, ""
 }
 
@@ -62,10 +79,35 @@ func (d *door) enter(g *guest) (evicted bool, refusal string) {
 func (d *door) spoke(g *guest) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if g.place != nil {
-		d.silent.Remove(g.place)
-		g.place = nil
+	g.stand(&d.silent)
+}
+
+// beginHandshake counts a handshake in flight; the oldest one makes room, and
+// so fails.
+func (d *door) beginHandshake(g *guest) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	waiting := d.handshakes(g)
+	if waiting.isFull() {
+		d.evictFirst(waiting)
 	}
+	if !g.left {
+		g.sit(waiting)
+	}
+}
+
+// endHandshake says that the handshake is over, well or not.
+func (d *door) endHandshake(g *guest) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	g.stand(d.handshakes(g))
+}
+
+func (d *door) handshakes(g *guest) *room {
+	if g.listed {
+		return &d.listed
+	}
+	return &d.strangers
 }
 
 // leave says that g is gone.
@@ -79,19 +121,20 @@ func (d *door) leave(g *guest) {
 func (d *door) makeRoom() (evicted bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.evictOldest()
+	return d.evictFirst(&d.silent)
 }
 
-func (d *door) evictOldest() bool {
-	if front := d.silent.Front(); front != nil {
-		d.evict(front.Value.(*guest))
-		return true
+func (d *door) evictFirst(r *room) bool {
+	front := r.guests.Front()
+	if front == nil {
+		return false
 	}
-	return false
+	d.evict(front.Value.(*guest))
+	return true
 }
 
 func (d *door) evictOf(addr netip.Addr) bool {
-	for e := d.silent.Front(); e != nil; e = e.Next() {
+	for e := d.silent.guests.Front(); e != nil; e = e.Next() {
 		if g := e.Value.(*guest); g.addr == addr {
 			d.evict(g)
 			return true
@@ -114,8 +157,18 @@ func (d *door) forget(g *guest) {
 	if d.senders[g.addr]--; d.senders[g.addr] == 0 {
 		delete(d.senders, g.addr)
 	}
-	if g.place != nil {
-		d.silent.Remove(g.place)
-		g.place = nil
+	for r := range g.places {
+		g.stand(r)
+	}
+}
+
+func (r *room) isFull() bool { return r.guests.Len() >= r.max }
+
+func (g *guest) sit(r *room) { g.places[r] = r.guests.PushBack(g) }
+
+func (g *guest) stand(r *room) {
+	if e, ok := g.places[r]; ok {
+		r.guests.Remove(e)
+		delete(g.places, r)
 	}
 }

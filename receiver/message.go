@@ -25,12 +25,12 @@ func (t Transport) String() string {
 type Stamp uint8
 
 const (
-	// StampNone: the header carries no time.
+	// StampNone means that the header carries no time.
 	StampNone Stamp = iota
-	// StampLocal: month, day and time of day of an unknown year and zone
+	// StampLocal means month, day and time of day of an unknown year and zone
 	// (RFC 3164, section 4.1.2). Message.Time holds them as year 0, UTC.
 	StampLocal
-	// StampFull: an absolute time (RFC 3339, RFC 5424).
+	// StampFull means an absolute time (RFC 3339, RFC 5424).
 	StampFull
 )
 

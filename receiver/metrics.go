@@ -1,9 +1,6 @@
 package receiver
 
 import (
-	"maps"
-	"slices"
-
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -28,15 +25,18 @@ const (
 // once and kept in counters.
 type metrics struct {
 	received, bytes, truncated      *prometheus.CounterVec
+	lost                            *prometheus.CounterVec
 	dropped, rejected               *prometheus.CounterVec
 	accepted                        *prometheus.CounterVec
 	connections                     *prometheus.GaugeVec
 	framingFailures, syslogFailures prometheus.Counter
+	kinds                           map[Transport]*counters
 }
 
 // counters are the metrics of one kind of listener.
 type counters struct {
 	received, bytes, truncated prometheus.Counter
+	lost                       prometheus.Counter
 	drops                      map[string]prometheus.Counter
 	framingFailures            prometheus.Counter
 	syslogFailures             prometheus.Counter
@@ -45,7 +45,9 @@ type counters struct {
 	rejects                    map[string]prometheus.Counter
 }
 
-func newMetrics(r prometheus.Registerer) (*metrics, error) {
+// newMetrics makes the metrics of r and registers them, or none of them;
+// registerer may be nil.
+func newMetrics(registerer prometheus.Registerer, r *Receiver) (*metrics, error) {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
@@ -63,20 +65,26 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			"Bytes of syslog payload received.", "listener"),
 		truncated: counter("uppercut_messages_truncated_total",
 			"Messages longer than the configured maximum that were cut.", "listener"),
+		lost: counter("uppercut_messages_lost_total",
+			"Messages lost before they came here, as gaps in syslog-ng's sequenceId show.", "listener"),
 		dropped: counter("uppercut_messages_dropped_total",
 			"Messages received by the process and then dropped; reason is acl, reverse_path, framing, empty, priority, timestamp or header.", "listener", "reason"),
 		accepted: counter("uppercut_connections_accepted_total",
 			"Accepted sender connections.", "listener"),
 		rejected: counter("uppercut_connections_rejected_total",
-			"Refused sender connections; reason is acl, limit, sender_limit, silent or descriptors.", "listener", "reason"),
+			"Refused sender connections; reason is acl, limit, sender_limit, silent, descriptors, tls_handshake, tls_untrusted, tls_expired or tls_name.", "listener", "reason"),
 		connections: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "uppercut_connections", Help: "Open sender connections.",
 		}, []string{"listener"}),
 		framingFailures: failures("framing"),
 		syslogFailures:  failures("syslog"),
+		kinds:           make(map[Transport]*counters),
 	}
-	return m, register(r, m.received, m.bytes, m.truncated, m.dropped, m.accepted, m.rejected,
-		m.connections, m.framingFailures, m.syslogFailures)
+	for _, t := range r.transports() {
+		m.kinds[t] = m.of(t)
+	}
+	return m, register(registerer, m.received, m.bytes, m.truncated, m.lost, m.dropped, m.accepted, m.rejected,
+		m.connections, m.framingFailures, m.syslogFailures, newScrape(r))
 }
 
 // register registers all of cs, or none; r may be nil.
@@ -100,28 +108,27 @@ func register(r prometheus.Registerer, cs ...prometheus.Collector) error {
 func (m *metrics) of(t Transport) *counters {
 	listener := t.String()
 	drops := []string{string(ErrEmpty), string(ErrPriority), string(ErrTimestamp), string(ErrHeader)}
-	var rejects []string
-	switch t {
-	case UDP:
+	if t == UDP {
 		drops = append(drops, dropSender, dropPath)
-	case TCP, TLS, RELP:
-		drops = append(drops, dropFraming)
-		rejects = []string{refuseSender, refuseLimit, refuseSenderLimit, refuseSilent, refuseDescriptors}
-	case Unix:
 	}
 	c := &counters{
 		received:        m.received.WithLabelValues(listener),
 		bytes:           m.bytes.WithLabelValues(listener),
 		truncated:       m.truncated.WithLabelValues(listener),
-		drops:           children(m.dropped, listener, drops),
-		rejects:         children(m.rejected, listener, rejects),
+		lost:            m.lost.WithLabelValues(listener),
 		framingFailures: m.framingFailures,
 		syslogFailures:  m.syslogFailures,
 	}
-	if rejects != nil {
+	if t == TCP || t == TLS || t == RELP {
+		drops = append(drops, dropFraming)
+		c.rejects = children(m.rejected, listener, []string{
+			refuseSender, refuseLimit, refuseSenderLimit, refuseSilent, refuseDescriptors,
+			refuseHandshake, refuseUntrusted, refuseExpired, refuseName,
+		})
 		c.accepted = m.accepted.WithLabelValues(listener)
 		c.connections = m.connections.WithLabelValues(listener)
 	}
+	c.drops = children(m.dropped, listener, drops)
 	return c
 }
 
@@ -137,41 +144,4 @@ func children(v *prometheus.CounterVec, listener string, reasons []string) map[s
 		byReason[reason] = v.WithLabelValues(listener, reason)
 	}
 	return byReason
-}
-
-// socketCollector exports what the kernel says of the datagram sockets, asked
-// at each scrape.
-type socketCollector struct {
-	sockets       map[Transport][]*datagramSocket
-	drops, buffer *prometheus.Desc
-}
-
-func newSocketCollector(sockets map[Transport][]*datagramSocket) *socketCollector {
-	return &socketCollector{
-		sockets: sockets,
-		drops: prometheus.NewDesc("uppercut_udp_kernel_drops_total",
-			"Datagrams the kernel dropped because the socket receive buffer was full.", []string{"listener"}, nil),
-		buffer: prometheus.NewDesc("uppercut_udp_receive_buffer_bytes",
-			"Effective socket receive buffer size.", []string{"listener"}, nil),
-	}
-}
-
-// Describe implements prometheus.Collector.
-func (c *socketCollector) Describe(ch chan<- *prometheus.Desc) {
-	ch <- c.drops
-	ch <- c.buffer
-}
-
-// Collect implements prometheus.Collector.
-func (c *socketCollector) Collect(ch chan<- prometheus.Metric) {
-	for _, t := range slices.Sorted(maps.Keys(c.sockets)) {
-		var drops, buffer uint64
-		for _, s := range c.sockets[t] {
-			m := s.memory()
-			drops += uint64(m.drops)
-			buffer += uint64(m.buffer)
-		}
-		ch <- prometheus.MustNewConstMetric(c.drops, prometheus.CounterValue, float64(drops), t.String())
-		ch <- prometheus.MustNewConstMetric(c.buffer, prometheus.GaugeValue, float64(buffer), t.String())
-	}
 }

@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -27,26 +30,35 @@ type Options struct {
 	Registerer prometheus.Registerer
 	// Handle takes the messages; it must not be nil.
 	Handle Handler
+	// Inherited are sockets that systemd passed (activation.Files). Each takes
+	// the place of one that the configuration lists; New closes them all.
+	Inherited []*os.File
 }
 
 // Receiver owns the listening sockets.
 type Receiver struct {
-	config  Config
 	log     *slog.Logger
 	handle  Handler
 	metrics *metrics
-	policy  *policy
 	door    *door
-	routes  *routes
+	fleet   *fleet
+	routes  *routes // nil without the reverse-path check
+	policy  atomic.Pointer[policy]
 
-	udp       []*net.UDPConn
-	datagrams map[Transport][]*datagramSocket
-	streams   []*streamListener
+	mu           sync.Mutex // guards config after New
+	config       Config
+	certificates *certificates // nil without TLS
+	inherited    *inherited
+	udp          []*net.UDPConn
+	unix         []*net.UnixConn
+	unixPaths    []string // those to remove
+	datagrams    []*datagramSocket
+	streams      []*streamListener
 }
 
 // New checks the configuration and binds every socket, but reads nothing. On
-// error nothing stays bound.
-func New(c Config, o Options) (*Receiver, error) {
+// error nothing stays bound. The error begins with the key that is wrong.
+func New(c Config, o Options) (_ *Receiver, err error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
@@ -54,12 +66,15 @@ func New(c Config, o Options) (*Receiver, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	r := &Receiver{
-		config:    c,
-		log:       o.Logger,
-		handle:    o.Handle,
-		policy:    newPolicy(c),
-		door:      newDoor(c),
-		datagrams: make(map[Transport][]*datagramSocket),
+		config: c,
+		log:    o.Logger,
+		handle: o.Handle,
+		door:   newDoor(c),
+		fleet:  newFleet(c.Hosts, time.Now()),
+	}
+	r.policy.Store(newPolicy(c))
+	if r.inherited, err = inherit(o.Inherited); err != nil {
+		return nil, err
 	}
 	if err := r.bind(o.Registerer); err != nil {
 		return nil, errors.Join(err, r.Close())
@@ -67,41 +82,58 @@ func New(c Config, o Options) (*Receiver, error) {
 	return r, nil
 }
 
-// bind does everything that can fail.
+// bind does everything that can fail: first what binds nothing.
 func (r *Receiver) bind(registerer prometheus.Registerer) (err error) {
-	for i, address := range r.config.UDP {
-		if err := r.bindUDP(fmt.Sprintf("udp[%d]", i), address); err != nil {
+	c := r.config
+	if c.TLS.enabled() {
+		if r.certificates, err = loadCertificates(c.TLS, r.log); err != nil {
 			return err
 		}
 	}
-	for i, address := range r.config.TCP {
-		if err := r.bindTCP(fmt.Sprintf("tcp[%d]", i), address); err != nil {
-			return err
-		}
-	}
-	if len(r.udp) > 0 && r.config.ReversePath {
+	if len(c.UDP) > 0 && c.ReversePath {
 		if r.routes, err = dialRoutes(); err != nil {
 			return err
 		}
 	}
+	for _, kind := range []struct {
+		key       string
+		addresses []string
+		bind      func(key, address string) error
+	}{
+		{"udp", c.UDP, r.bindUDP},
+		{"unix", c.Unix, r.bindUnix},
+		{"tcp", c.TCP, r.streamBinder(TCP, nil, r.serveSyslog)},
+		{"tls.listen", c.TLS.Listen, r.streamBinder(TLS, r.certificates, r.serveSyslog)},
+		{"relp", c.RELP, r.streamBinder(RELP, nil, r.serveRELP)},
+		{"tls.relp_listen", c.TLS.RELPListen, r.streamBinder(RELP, r.certificates, r.serveRELP)},
+	} {
+		for i, address := range kind.addresses {
+			key := fmt.Sprintf("%s[%d]", kind.key, i)
+			if err := kind.bind(key, address); err != nil {
+				return bindError(key, address, err)
+			}
+		}
+	}
+	if err := r.inherited.unclaimed(); err != nil {
+		return err
+	}
 	return r.count(registerer)
 }
 
-func (r *Receiver) bindUDP(key, address string) error {
-	conns, err := listenUDP(address, r.readers())
-	if err != nil {
-		return bindError(key, address, err)
+func (r *Receiver) bindUDP(_, address string) (err error) {
+	var conns []*net.UDPConn
+	if conn := takePacket[*net.UDPConn](r.inherited, address); conn != nil {
+		conns = append(conns, conn)
+	} else if conns, err = listenUDP(address, r.readers()); err != nil {
+		return err
 	}
 	r.udp = append(r.udp, conns...)
 	for _, conn := range conns {
 		socket, err := newDatagramSocket(conn, r.config.ReceiveBuffer)
 		if err != nil {
-			return bindError(key, address, err)
+			return err
 		}
-		if err := socket.wantInterface(); err != nil {
-			return bindError(key, address, err)
-		}
-		r.datagrams[UDP] = append(r.datagrams[UDP], socket)
+		r.datagrams = append(r.datagrams, socket)
 	}
 	return nil
 }
@@ -113,61 +145,129 @@ func (r *Receiver) readers() int {
 	return min(runtime.GOMAXPROCS(0), 4)
 }
 
-func (r *Receiver) bindTCP(key, address string) error {
-	socket, err := net.Listen("tcp", address)
-	if err != nil {
-		return bindError(key, address, err)
+func (r *Receiver) bindUnix(_, path string) error {
+	conn := takePacket[*net.UnixConn](r.inherited, path)
+	if conn == nil {
+		var err error
+		if conn, err = listenUnix(path); err != nil {
+			return err
+		}
+		r.unixPaths = append(r.unixPaths, path)
 	}
-	l := &streamListener{
-		transport: TCP,
-		socket:    socket.(*net.TCPListener),
-		policy:    r.policy,
-		door:      r.door,
-		log:       r.log,
-		timeout:   r.config.StopTimeout,
-	}
-	l.serve = func(ctx context.Context, conn *net.TCPConn, from *origin, spoke func()) {
-		r.newStream(conn, from, spoke).run(ctx)
-	}
-	r.streams = append(r.streams, l)
+	r.unix = append(r.unix, conn)
 	return nil
 }
 
-func (r *Receiver) newStream(conn net.Conn, from *origin, spoke func()) *stream {
-	return &stream{
-		conn:    conn,
-		from:    from,
-		intake:  r.newIntake(from.transport),
-		frames:  splitter{max: r.config.MaxMessageSize},
-		spoke:   spoke,
-		timeout: r.config.StopTimeout,
+// streamBinder returns what binds the listeners of one kind.
+func (r *Receiver) streamBinder(t Transport, k *certificates, serve func(context.Context, *visit)) func(key, address string) error {
+	return func(key, address string) error {
+		socket := r.inherited.takeStream(address)
+		if socket == nil {
+			l, err := net.Listen("tcp", address)
+			if err != nil {
+				return err
+			}
+			socket = l.(*net.TCPListener)
+		}
+		r.streams = append(r.streams, &streamListener{
+			receiver: r, key: key, transport: t, socket: socket, certificates: k, serve: serve,
+		})
+		return nil
 	}
 }
 
+func (r *Receiver) serveSyslog(ctx context.Context, v *visit) {
+	s := &stream{
+		visit:   v,
+		intake:  r.newIntake(v.from.transport),
+		frames:  splitter{max: r.config.MaxMessageSize},
+		timeout: r.config.StopTimeout,
+	}
+	s.run(ctx)
+}
+
+func (r *Receiver) serveRELP(ctx context.Context, v *visit) {
+	s := &relpSession{
+		visit:   v,
+		intake:  r.newIntake(v.from.transport),
+		frames:  relpSplitter{max: r.config.MaxMessageSize},
+		timeout: r.config.StopTimeout,
+	}
+	s.run(ctx)
+}
+
 func (r *Receiver) newIntake(t Transport) intake {
-	return intake{handle: r.handle, counts: r.metrics.of(t)}
+	return intake{handle: r.handle, counts: r.metrics.kinds[t], fleet: r.fleet}
 }
 
 // count makes the metrics and gives the listeners theirs.
 func (r *Receiver) count(registerer prometheus.Registerer) (err error) {
-	if r.metrics, err = newMetrics(registerer); err != nil {
+	if r.metrics, err = newMetrics(registerer, r); err != nil {
 		return err
 	}
 	for _, l := range r.streams {
-		l.counts = r.metrics.of(l.transport)
+		l.counts = r.metrics.kinds[l.transport]
 	}
-	return register(registerer, newSocketCollector(r.datagrams))
+	return nil
 }
 
-// Addrs returns the addresses that are listened on, in the order of the
-// configuration: UDP, then TCP.
-func (r *Receiver) Addrs() []net.Addr {
-	var addrs []net.Addr
-	for _, conn := range r.udp {
-		addrs = append(addrs, conn.LocalAddr())
+// transports returns the kinds of listeners that there are.
+func (r *Receiver) transports() (all []Transport) {
+	for _, t := range []Transport{UDP, TCP, TLS, RELP, Unix} {
+		if len(r.Addrs(t)) > 0 {
+			all = append(all, t)
+		}
 	}
-	for _, l := range r.streams {
-		addrs = append(addrs, l.socket.Addr())
+	return all
+}
+
+// Reconfigure puts a new configuration in force without closing a connection:
+// senders, hosts, limits and certificates. An error, which begins with the
+// key, leaves everything as it was; so does a change of what only a restart
+// can change, such as an address to listen on.
+func (r *Receiver) Reconfigure(c Config) error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := needsRestart(r.config, c); err != nil {
+		return err
+	}
+	if r.certificates != nil {
+		if err := r.certificates.reconfigure(c.TLS); err != nil {
+			return err
+		}
+	}
+	r.policy.Store(newPolicy(c))
+	r.door.limit(c)
+	r.fleet.configure(c.Hosts)
+	return nil
+}
+
+// Senders returns what is known of each sender, sorted by name, with the hosts
+// of the configuration that never sent.
+func (r *Receiver) Senders() []SenderStatus { return r.fleet.status(time.Now()) }
+
+// Addrs returns the addresses that are listened on: where the configuration
+// says port 0, the one that the kernel chose.
+func (r *Receiver) Addrs(t Transport) []net.Addr {
+	var addrs []net.Addr
+	switch t {
+	case UDP:
+		for _, conn := range r.udp {
+			addrs = append(addrs, conn.LocalAddr())
+		}
+	case Unix:
+		for _, conn := range r.unix {
+			addrs = append(addrs, conn.LocalAddr())
+		}
+	case TCP, TLS, RELP:
+		for _, l := range r.streams {
+			if l.transport == t {
+				addrs = append(addrs, l.socket.Addr())
+			}
+		}
 	}
 	return addrs
 }
@@ -185,7 +285,7 @@ func (r *Receiver) Run(ctx context.Context) error {
 		once    sync.Once
 		failure error
 	)
-	start := func(run func(context.Context) error) {
+	for _, run := range r.runs() {
 		running.Go(func() {
 			if err := run(ctx); err != nil {
 				once.Do(func() { failure = err })
@@ -193,26 +293,42 @@ func (r *Receiver) Run(ctx context.Context) error {
 			}
 		})
 	}
-	for _, conn := range r.udp {
-		start(newUDPReader(conn, r).run)
-	}
-	for _, l := range r.streams {
-		start(l.run)
-	}
 	running.Wait()
 	return errors.Join(failure, r.Close())
 }
 
-// Close releases the sockets of a Receiver that was not run.
+// runs returns what to run for each socket.
+func (r *Receiver) runs() (runs []func(context.Context) error) {
+	for _, conn := range r.udp {
+		runs = append(runs, newUDPReader(conn, r).run)
+	}
+	for _, conn := range r.unix {
+		runs = append(runs, newUnixReader(conn, r).run)
+	}
+	for _, l := range r.streams {
+		runs = append(runs, l.run)
+	}
+	return runs
+}
+
+// Close releases the sockets of a Receiver that does not run.
 func (r *Receiver) Close() error {
 	for _, conn := range r.udp {
 		conn.Close()
 	}
+	for _, conn := range r.unix {
+		conn.Close()
+	}
+	for _, path := range r.unixPaths {
+		_ = os.Remove(path)
+	}
+	r.unixPaths = nil
 	for _, l := range r.streams {
 		l.socket.Close()
 	}
+	errs := []error{r.inherited.close()}
 	if r.routes != nil {
-		return r.routes.close()
+		errs = append(errs, r.routes.close())
 	}
-	return nil
+	return errors.Join(errs...)
 }

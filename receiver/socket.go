@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 	"unsafe"
@@ -95,24 +96,24 @@ func newDatagramSocket(conn syscall.Conn, size int) (*datagramSocket, error) {
 		}
 		return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, size)
 	})
-	return &datagramSocket{raw: raw}, err
+	if err != nil {
+		return nil, err
+	}
+	return &datagramSocket{raw: raw}, control(raw, wantInterface)
 }
 
 // wantInterface asks for the interface with each datagram: IP_PKTINFO, and
 // IPV6_PKTINFO on a socket of that family, which has it for mapped IPv4 too.
-func (s *datagramSocket) wantInterface() error {
-	return control(s.raw, func(fd int) error {
-		family, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
-		if err != nil {
-			return err
-		}
-		if family == unix.AF_INET6 {
-			err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
-		} else {
-			err = unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
-		}
+func wantInterface(fd int) error {
+	family, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
+	switch {
+	case err != nil:
 		return err
-	})
+	case family == unix.AF_INET6:
+		return unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1)
+	default:
+		return unix.SetsockoptInt(fd, unix.IPPROTO_IP, unix.IP_PKTINFO, 1)
+	}
 }
 
 // memory returns what the kernel says now, or what it said last.
@@ -158,7 +159,14 @@ func arrivalInterface(oob []byte) int {
 // listened on.
 func bindError(key, address string, err error) error {
 	remedy := "choose an address of this host"
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		err = op.Err // the address is said already
+	}
 	switch {
+	case errors.Is(err, os.ErrExist):
+		remedy = "it is not a socket: choose another path"
+	case strings.HasPrefix(key, "unix"):
+		remedy = "choose a path whose directory exists and may be written to"
 	case errors.Is(err, unix.EADDRINUSE):
 		remedy = "stop the program that has it (ss -lnp shows which) or choose another port"
 	case errors.Is(err, os.ErrPermission):

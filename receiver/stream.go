@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
@@ -32,16 +31,23 @@ const (
 
 // streamListener accepts connections of one kind at one address.
 type streamListener struct {
-	transport Transport
-	socket    *net.TCPListener
-	policy    *policy
-	door      *door
-	counts    *counters
-	log       *slog.Logger
-	timeout   time.Duration // to drain, see Config.StopTimeout
-	// serve reads a connection to its end. It must call spoke when the first
-	// whole message has come.
-	serve func(ctx context.Context, conn *net.TCPConn, from *origin, spoke func())
+	receiver     *Receiver
+	key          string // in the configuration
+	transport    Transport
+	socket       *net.TCPListener
+	certificates *certificates // nil without TLS
+	counts       *counters
+	// serve reads a connection to its end.
+	serve func(context.Context, *visit)
+}
+
+// visit is a connection that is served.
+type visit struct {
+	tcp  *net.TCPConn
+	conn net.Conn // tcp itself, or TLS over it
+	from *origin
+	// spoke must be called when the first whole message has come.
+	spoke func()
 }
 
 // run accepts until ctx is cancelled and what the kernel has queued is
@@ -50,7 +56,7 @@ func (l *streamListener) run(ctx context.Context) error {
 	var serving sync.WaitGroup
 	defer serving.Wait()
 	defer l.socket.Close()
-	stop := context.AfterFunc(ctx, func() { l.socket.SetDeadline(time.Now().Add(drainGrace)) })
+	stop := context.AfterFunc(ctx, func() { _ = l.socket.SetDeadline(time.Now().Add(drainGrace)) })
 	defer stop()
 	for pause := time.Duration(0); ; {
 		conn, err := l.socket.AcceptTCP()
@@ -80,7 +86,7 @@ func isExhausted(err error) bool {
 // starve makes room for a descriptor and waits.
 func (l *streamListener) starve(ctx context.Context, pause time.Duration) {
 	l.counts.reject(refuseDescriptors)
-	if l.door.makeRoom() {
+	if l.receiver.door.makeRoom() {
 		l.counts.reject(refuseSilent)
 	}
 	timer := time.NewTimer(pause)
@@ -91,43 +97,80 @@ func (l *streamListener) starve(ctx context.Context, pause time.Duration) {
 	}
 }
 
-// welcome judges whether to serve conn, by its address alone, and serves it.
+// welcome judges whether to serve conn, by its address before a byte is read,
+// and serves it.
 func (l *streamListener) welcome(ctx context.Context, conn *net.TCPConn) {
 	defer conn.Close()
-	addr := peerOf(conn)
-	if !l.policy.allows(addr) {
-		l.refuse(conn, refuseSender)
+	door := l.receiver.door
+	g, ok := l.admit(conn)
+	if !ok {
 		return
 	}
-	g := &guest{addr: addr, evict: func() { reset(conn) }}
-	evicted, refusal := l.door.enter(g)
+	defer door.leave(g)
+	l.counts.accepted.Inc()
+	l.counts.connections.Inc()
+	defer l.counts.connections.Dec()
+	v := &visit{
+		tcp:   conn,
+		conn:  conn,
+		from:  &origin{sender: g.addr.String(), addr: g.addr, transport: l.transport},
+		spoke: sync.OnceFunc(func() { door.spoke(g) }),
+	}
+	if l.certificates != nil && !l.secure(ctx, v, g) {
+		return
+	}
+	v.from.host = l.receiver.policy.Load().host(v.from)
+	l.receiver.fleet.greet(v.from)
+	l.serve(ctx, v)
+	l.receiver.fleet.part(v.from)
+}
+
+// admit lets conn in or refuses it. With mutual TLS the certificate decides
+// instead of the address.
+func (l *streamListener) admit(conn *net.TCPConn) (*guest, bool) {
+	addr := peerOf(conn)
+	listed := l.receiver.policy.Load().allows(addr)
+	if !listed && (l.certificates == nil || !l.certificates.mutual()) {
+		l.refuse(conn, refuseSender)
+		return nil, false
+	}
+	g := &guest{addr: addr, listed: listed, evict: func() { reset(conn) }}
+	evicted, refusal := l.receiver.door.enter(g)
 	if evicted {
 		l.counts.reject(refuseSilent)
 	}
 	if refusal != "" {
 		l.refuse(conn, refusal)
-		return
+		return nil, false
 	}
-	defer l.door.leave(g)
-	l.counts.accepted.Inc()
-	l.counts.connections.Inc()
-	defer l.counts.connections.Dec()
-	stop := context.AfterFunc(ctx, func() { conn.CloseWrite() })
-	defer stop()
-	from := &origin{sender: addr.String(), addr: addr, transport: l.transport}
-	l.serve(ctx, conn, from, sync.OnceFunc(func() { l.door.spoke(g) }))
+	return g, true
+}
+
+// secure makes a TLS connection of v.
+func (l *streamListener) secure(ctx context.Context, v *visit, g *guest) bool {
+	door := l.receiver.door
+	door.beginHandshake(g)
+	secure, err := l.certificates.handshake(ctx, v.tcp, v.from)
+	door.endHandshake(g)
+	if err != nil {
+		l.counts.reject(handshakeFailure(err))
+		l.receiver.log.Debug("handshake failed", "listener", l.transport.String(), "peer", v.tcp.RemoteAddr().String(), "error", err)
+		return false
+	}
+	v.conn = secure
+	return true
 }
 
 // refuse closes conn so that its sender notices at once.
 func (l *streamListener) refuse(conn *net.TCPConn, reason string) {
 	l.counts.reject(reason)
-	l.log.Debug("connection refused", "listener", l.transport.String(), "peer", conn.RemoteAddr().String(), "reason", reason)
+	l.receiver.log.Debug("connection refused", "listener", l.transport.String(), "peer", conn.RemoteAddr().String(), "reason", reason)
 	reset(conn)
 }
 
 // reset closes conn with an RST and leaves nothing behind in the kernel.
 func reset(conn *net.TCPConn) {
-	conn.SetLinger(0)
+	_ = conn.SetLinger(0)
 	conn.Close()
 }
 
@@ -143,19 +186,21 @@ func peerOf(conn net.Conn) netip.Addr {
 // stream reads frames from a connection: the part that plain TCP and TLS have
 // in common.
 type stream struct {
-	conn    net.Conn
-	from    *origin
+	*visit
 	intake  intake
 	frames  splitter
 	buffer  buffer
-	spoke   func()
-	timeout time.Duration
+	timeout time.Duration // to drain, see Config.StopTimeout
 }
 
-// run reads to the end of the stream. When ctx is cancelled the other side has
-// been told to end (a FIN), and gets until the timeout to do so.
+// run reads to the end of the stream. When ctx is cancelled the other side is
+// told to end and gets until the timeout to do so. Over TLS too that is a FIN:
+// rsyslog does not look for close_notify before it sends.
 func (s *stream) run(ctx context.Context) {
-	stop := context.AfterFunc(ctx, func() { s.conn.SetReadDeadline(time.Now().Add(min(drainIdle, s.timeout))) })
+	stop := context.AfterFunc(ctx, func() {
+		_ = s.tcp.CloseWrite()
+		_ = s.conn.SetReadDeadline(time.Now().Add(min(drainIdle, s.timeout)))
+	})
 	defer stop()
 	var deadline time.Time
 	for {
@@ -173,7 +218,7 @@ func (s *stream) run(ctx context.Context) {
 			if deadline.IsZero() {
 				deadline = now.Add(s.timeout)
 			}
-			s.conn.SetReadDeadline(earlier(now.Add(drainIdle), deadline))
+			_ = s.conn.SetReadDeadline(earlier(now.Add(drainIdle), deadline))
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/ipv4"
@@ -29,20 +30,20 @@ const (
 type udpReader struct {
 	conn    *net.UDPConn
 	packets *ipv4.PacketConn
-	policy  *policy
+	policy  *atomic.Pointer[policy]
 	paths   *paths // nil: not asked for
 	intake  intake
 	buffers []ipv4.Message
 	peers   map[netip.AddrPort]*origin
+	// peersPolicy is the policy by which peers were named.
+	peersPolicy *policy
 }
 
-// newUDPReader returns a reader of conn that keeps up to size bytes of each
-// datagram.
 func newUDPReader(conn *net.UDPConn, r *Receiver) *udpReader {
 	u := &udpReader{
 		conn:    conn,
 		packets: ipv4.NewPacketConn(conn),
-		policy:  r.policy,
+		policy:  &r.policy,
 		intake:  r.newIntake(UDP),
 		buffers: make([]ipv4.Message, datagramsPerRead),
 		peers:   make(map[netip.AddrPort]*origin),
@@ -60,7 +61,7 @@ func newUDPReader(conn *net.UDPConn, r *Receiver) *udpReader {
 // run reads until ctx is cancelled and the socket is empty.
 func (u *udpReader) run(ctx context.Context) error {
 	defer u.conn.Close()
-	stop := context.AfterFunc(ctx, func() { u.conn.SetReadDeadline(time.Now().Add(drainGrace)) })
+	stop := context.AfterFunc(ctx, func() { _ = u.conn.SetReadDeadline(time.Now().Add(drainGrace)) })
 	defer stop()
 	for {
 		n, err := u.packets.ReadBatch(u.buffers, 0)
@@ -115,7 +116,8 @@ func totalSize(datagrams []ipv4.Message) int {
 // origin returns who sent d; nil, counted, if it is not to be taken.
 func (u *udpReader) origin(d *ipv4.Message, received time.Time) *origin {
 	source := sourceOf(d.Addr)
-	if !u.policy.allows(source.Addr()) {
+	policy := u.policy.Load()
+	if !policy.allows(source.Addr()) {
 		u.intake.counts.drop(dropSender)
 		return nil
 	}
@@ -123,12 +125,20 @@ func (u *udpReader) origin(d *ipv4.Message, received time.Time) *origin {
 		u.intake.counts.drop(dropPath)
 		return nil
 	}
+	return u.peer(source, policy)
+}
+
+// peer returns what is kept of a source. Sources are told apart by port, since
+// each program that numbers its messages has a port of its own.
+func (u *udpReader) peer(source netip.AddrPort, p *policy) *origin {
+	if p != u.peersPolicy || len(u.peers) >= maxPeers {
+		clear(u.peers)
+		u.peersPolicy = p
+	}
 	from, ok := u.peers[source]
 	if !ok {
-		if len(u.peers) >= maxPeers {
-			clear(u.peers)
-		}
 		from = &origin{sender: source.Addr().String(), addr: source.Addr(), transport: UDP}
+		from.host = p.host(from)
 		u.peers[source] = from
 	}
 	return from

@@ -90,7 +90,7 @@ func yamlMapping(v reflect.Value) *yaml.Node {
 			mapping.Content = append(mapping.Content, yamlMapping(value).Content...)
 			continue
 		}
-		if name != "" {
+		if name != "" && name != "-" {
 			mapping.Content = append(mapping.Content, yamlScalar(name), yamlNode(value))
 		}
 	}

@@ -62,11 +62,11 @@ type EnforcerConfig struct {
 func (c EnforcerConfig) Validate() error {
 	guarded := c.Guard
 	guarded.Allow = nil
-	err := errors.Join(guarded.Validate())
-	if err != nil {
-		err = fmt.Errorf("guard.%w", err)
+	mistakes := []error{c.Config.Validate(), c.validateAllow()}
+	for _, err := range unjoin(guarded.Validate()) {
+		mistakes = append(mistakes, fmt.Errorf("guard.%w", err))
 	}
-	return errors.Join(c.Config.Validate(), c.validateAllow(), err)
+	return errors.Join(mistakes...)
 }
 
 func (c EnforcerConfig) validateAllow() error {
@@ -228,7 +228,7 @@ func forgetLists(v *viper.Viper, c reflect.Value, prefix string) {
 		switch {
 		case options == "squash":
 			forgetLists(v, value, prefix)
-		case name == "":
+		case name == "" || name == "-":
 			continue
 		case isSection(field.Type):
 			forgetLists(v, value, prefix+name+".")
@@ -304,7 +304,7 @@ func configKeys(t reflect.Type, prefix string) []string {
 		switch {
 		case options == "squash":
 			keys = append(keys, configKeys(field.Type, prefix)...)
-		case name == "":
+		case name == "" || name == "-":
 			continue
 		case isSection(field.Type):
 			keys = append(keys, configKeys(field.Type, prefix+name+".")...)

@@ -40,6 +40,7 @@ type pipeline struct {
 	queue     chan *batch
 	questions chan func(*detector.Detector)
 	free      sync.Pool
+	lines     uint64       // judged so far; the judge's own
 	heartbeat atomic.Int64 // Unix seconds when the judge last came around; 0 before the first time
 }
 
@@ -106,6 +107,8 @@ func (pl *pipeline) run() {
 
 func (pl *pipeline) judge(b *batch) {
 	for i := range b.lines {
+		pl.lines++
+		b.lines[i].Number = pl.lines // by which the detector tells held lines apart
 		pl.carryOut(pl.detector.Observe(&b.lines[i]))
 	}
 	if b.judged != nil {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"uppercut/enforcer"
 )
 
 // capability is a number of linux/capability.h.
@@ -23,6 +25,10 @@ const (
 	capNetAdmin capability = unix.CAP_NET_ADMIN
 	// capNetBindService is needed until ports below 1024 are bound.
 	capNetBindService capability = unix.CAP_NET_BIND_SERVICE
+	// capChown is needed until the control socket belongs to its group.
+	capChown capability = unix.CAP_CHOWN
+	// capSetPCAP is needed to shrink the bounding set once more.
+	capSetPCAP capability = unix.CAP_SETPCAP
 )
 
 func (c capability) String() string {
@@ -31,12 +37,44 @@ func (c capability) String() string {
 		return "CAP_NET_ADMIN"
 	case capNetBindService:
 		return "CAP_NET_BIND_SERVICE"
+	case capChown:
+		return "CAP_CHOWN"
+	case capSetPCAP:
+		return "CAP_SETPCAP"
 	}
 	return fmt.Sprintf("capability %d", uint(c))
 }
 
-// errNoNetAdmin says what to do when the kernel does not let us block.
-var errNoNetAdmin = errors.New("the kernel does not let this process change the firewall: grant it CAP_NET_ADMIN (run it as root, or with AmbientCapabilities=CAP_NET_ADMIN in its unit), or set mode: observe")
+// What is kept while the parts are built and the sockets bound. Root may still
+// give the control socket to its group; see keptForGood for what is left then.
+var keptToStart = []capability{capNetAdmin, capNetBindService, capChown, capSetPCAP}
+
+// keptForGood returns what serving in a mode needs.
+func keptForGood(mode string) []capability {
+	if mode == modeObserve {
+		return nil
+	}
+	return []capability{capNetAdmin}
+}
+
+// beginWithLess leaves what starting needs, and refuses what would fail later
+// without the rest: a firewall that is not ours to write, a state directory
+// whose owner could not read what we write.
+func (a *appliance) beginWithLess(c *Config) error {
+	if c.Mode == modeEnforce && !hasNetAdmin() {
+		return enforcer.ErrPrivilege
+	}
+	a.keepOnly(keptToStart)
+	return checkStateDir(c.StateDir)
+}
+
+// keepOnly gives up all capabilities but some. Where it cannot be done we serve
+// all the same.
+func (a *appliance) keepOnly(keep []capability) {
+	if err := dropPrivileges(a.logger, keep...); err != nil {
+		a.logger.Warn("privileges are kept", "error", err)
+	}
+}
 
 // hasNetAdmin asks the kernel instead of reading our own capabilities, since
 // they mean nothing for a network namespace of another user namespace: it
@@ -151,8 +189,8 @@ func onAllThreads(trap, a1, a2, a3 uintptr) error {
 // subject to modes like anybody else.
 func checkStateDir(path string) error {
 	err := unix.Faccessat(unix.AT_FDCWD, path, unix.R_OK|unix.W_OK|unix.X_OK, unix.AT_EACCESS)
-	if err == nil {
-		return nil
+	if err == nil || errors.Is(err, unix.ENOENT) {
+		return nil // or it will be ours
 	}
 	owner := "somebody else"
 	var st unix.Stat_t

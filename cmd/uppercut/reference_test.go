@@ -49,7 +49,7 @@ func describe(t *testing.T, b *bytes.Buffer, docs map[string]string, v reflect.V
 			describe(t, b, docs, value, prefix)
 			continue
 		}
-		if name == "" {
+		if name == "" || name == "-" {
 			continue
 		}
 		doc := docs[v.Type().PkgPath()+"."+v.Type().Name()+"."+field.Name]
@@ -74,7 +74,7 @@ func describe(t *testing.T, b *bytes.Buffer, docs map[string]string, v reflect.V
 // listEntry writes the keys of a list's entries.
 func listEntry(b *bytes.Buffer, docs map[string]string, entry reflect.Type) {
 	for field := range entry.Fields() {
-		if name := field.Tag.Get("mapstructure"); name != "" {
+		if name := field.Tag.Get("mapstructure"); name != "" && name != "-" {
 			doc := docs[entry.PkgPath()+"."+entry.Name()+"."+field.Name]
 			fmt.Fprintf(b, "- `%s`: %s\n", name, strings.ReplaceAll(doc, "\n", " "))
 		}

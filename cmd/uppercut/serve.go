@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -85,9 +86,13 @@ func (env *environment) serve(ctx context.Context, flags *serveFlags) error {
 	for _, warning := range c.warnings() {
 		a.logger.Warn("configuration", "warning", warning)
 	}
+	if err := a.beginWithLess(&c); err != nil {
+		return err
+	}
 	if err := a.build(ctx); err != nil {
 		return err
 	}
+	a.keepOnly(keptForGood(c.Mode))
 	a.reloads.Done(a.started, nil)
 	if env.configFile == "" {
 		a.sayWhatNext()
@@ -134,6 +139,7 @@ func (a *appliance) buildJudge(ctx context.Context, c *Config) error {
 	}
 	a.guard, err = guard.New(ctx, c.guardConfig(), guard.Options{
 		Logger: a.logger, Registerer: a.registry, OnChange: a.exempted,
+		NamesFile: filepath.Join(c.StateDir, "names.json"),
 	})
 	if err != nil {
 		return fmt.Errorf("enforcer.guard: %w", err)

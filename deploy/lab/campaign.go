@@ -107,7 +107,7 @@ func (a *Account) hold(ctx context.Context, internet Namespace, s session) {
 	}
 	d := call(ctx, internet, a.Addr, s.host, wait)
 	defer d.end()
-	d.number = a.Sessions
+	d.number, d.wary = a.Sessions, a.persist
 	a.Sessions++
 	s.act(d)
 	for _, refusal := range d.refusals {

@@ -18,7 +18,7 @@ import (
 // but who expects to be blocked need not wait for long.
 const (
 	patience  = 20 * time.Second
-	suspicion = 4 * time.Second
+	suspicion = 5 * time.Second
 )
 
 // Refusal is one offence that a client knows it was logged for.
@@ -34,6 +34,7 @@ type dialogue struct {
 	host     string
 	number   int           // of the client's sessions, from 0
 	wait     time.Duration // for each answer
+	wary     bool          // expects to be blocked once it has been refused
 	conn     net.Conn
 	lines    *bufio.Reader
 	refusals []Refusal
@@ -96,11 +97,6 @@ func (d *dialogue) read() string {
 	return ""
 }
 
-func (d *dialogue) say(command string) string {
-	d.write(command + "\r\n")
-	return d.read()
-}
-
 // expect reads a reply that must begin with code.
 func (d *dialogue) expect(code string) string {
 	reply := d.read()
@@ -128,6 +124,9 @@ func (d *dialogue) refused(reason, code string) {
 	d.expect(code)
 	if d.err == nil {
 		d.refusals = append(d.refusals, Refusal{Host: d.host, Reason: reason, At: time.Now()})
+		if d.wary {
+			d.wait = suspicion
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 )
@@ -68,21 +69,21 @@ func (l *Lab) up(o Options) (err error) {
 	if err := l.watchFirewall(); err != nil {
 		return err
 	}
-	if err := l.startPrometheus(); err != nil {
+	if err := l.startFleet(authority); err != nil {
 		return err
 	}
-	return l.startFleet(authority)
+	return l.startPrometheus()
 }
 
 // serveGateway starts what the mail hosts need: DNS, a next hop, a milter.
 func (l *Lab) serveGateway() error {
-	dns, err := l.net.gateway.ListenPacket("udp", net.JoinHostPort(gateway4.String(), "53"))
+	dns, err := l.net.gateway.ListenPacket("udp", net.JoinHostPort(gatewayAddr.String(), "53"))
 	if err != nil {
 		return err
 	}
 	l.closers = append(l.closers, dns.Close)
 	go serveDNS(dns)
-	hub, err := l.net.gateway.Listen("tcp", net.JoinHostPort(gateway4.String(), "25"))
+	hub, err := l.net.gateway.Listen("tcp", net.JoinHostPort(gatewayAddr.String(), "25"))
 	if err != nil {
 		return err
 	}
@@ -132,7 +133,7 @@ func (l *Lab) Attack(ctx context.Context, size Size) (*Report, error) {
 
 // Down ends every process and removes namespaces and files.
 func (l *Lab) Down() error {
-	for _, p := range l.processes {
+	for _, p := range slices.Backward(l.processes) { // uppercut last, so that it need not wait for senders
 		if p.name == "uppercut" {
 			p.stop(10 * time.Second)
 			continue

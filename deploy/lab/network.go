@@ -11,11 +11,8 @@ import (
 	"strings"
 )
 
-// The gateway's addresses on the mail hosts' side.
-var (
-	gateway4 = netip.MustParseAddr("10.25.0.1")
-	gateway6 = netip.MustParseAddr("fd25::1")
-)
+// gatewayAddr is the gateway's address on the mail hosts' side.
+var gatewayAddr = netip.MustParseAddr("10.25.0.1")
 
 // namePrefix begins the names of all our namespaces; the process id follows.
 const namePrefix = "uplab"

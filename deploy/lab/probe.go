@@ -2,10 +2,11 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/net/icmp"
@@ -41,7 +42,8 @@ func (l *Lab) Pings(addr netip.Addr) (answered bool, err error) {
 		return false, fmt.Errorf("ping from %v: %w", addr, err)
 	}
 	defer conn.Close()
-	message := icmp.Message{Type: request, Body: &icmp.Echo{ID: os.Getpid() & 0xffff, Seq: 1}}
+	id := int(pings.Add(1) & 0xffff)
+	message := icmp.Message{Type: request, Body: &icmp.Echo{ID: id, Seq: 1}}
 	packet, err := message.Marshal(nil)
 	if err != nil {
 		return false, err
@@ -50,24 +52,32 @@ func (l *Lab) Pings(addr netip.Addr) (answered bool, err error) {
 	if _, err := conn.WriteTo(packet, &net.IPAddr{IP: host.AsSlice()}); err != nil {
 		return false, fmt.Errorf("ping from %v: %w", addr, err)
 	}
-	return awaitReply(conn, protocol, reply)
+	return awaitReply(conn, protocol, reply, id)
 }
 
-// awaitReply reads until an ICMP message of that type comes, or none does.
-func awaitReply(conn net.PacketConn, protocol int, want icmp.Type) (bool, error) {
+// pings numbers echo requests: until it is bound, a raw socket hears the
+// replies to others, too.
+var pings atomic.Uint32
+
+// awaitReply reads until the echo reply of that number comes, or none does.
+func awaitReply(conn net.PacketConn, protocol int, want icmp.Type, id int) (bool, error) {
 	if err := conn.SetReadDeadline(time.Now().Add(probePatience)); err != nil {
 		return false, err
 	}
 	buffer := make([]byte, 1500)
 	for {
 		n, _, err := conn.ReadFrom(buffer)
-		if silence(err) == errSilence {
+		if errors.Is(silence(err), errSilence) {
 			return false, nil
 		}
 		if err != nil {
 			return false, err
 		}
-		if message, err := icmp.ParseMessage(protocol, buffer[:n]); err == nil && message.Type == want {
+		message, err := icmp.ParseMessage(protocol, buffer[:n])
+		if err != nil || message.Type != want {
+			continue
+		}
+		if echo, ok := message.Body.(*icmp.Echo); ok && echo.ID == id {
 			return true, nil
 		}
 	}

@@ -3,6 +3,7 @@ package lab
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -25,7 +26,9 @@ scrape_configs:
       - targets: ["` + webAddress + `"]
 `
 
-// startPrometheus runs a Prometheus on the gateway that scrapes uppercut.
+// startPrometheus runs a Prometheus on the gateway that scrapes uppercut, and
+// returns when it has seen counters of every mail host, while they are still 0:
+// what was never seen at 0 has no rate. The fleet must be up.
 func (l *Lab) startPrometheus() error {
 	file := filepath.Join(l.Dir, "prometheus.yml")
 	if err := os.WriteFile(file, []byte(scrapeConfig), 0o644); err != nil {
@@ -39,7 +42,10 @@ func (l *Lab) startPrometheus() error {
 		return err
 	}
 	l.processes = append(l.processes, p)
-	return p.await(30*time.Second, func() bool { return l.answers("http://" + prometheusAddress + "/-/ready") })
+	return p.await(30*time.Second, func() bool {
+		seen, err := l.Query(`count by (host) (uppercut_rejections_total)`)
+		return err == nil && len(seen) >= len(hosts)
+	})
 }
 
 // client speaks HTTP inside the gateway.
@@ -56,9 +62,22 @@ type Sample struct {
 	Value  float64
 }
 
-// Query evaluates PromQL now.
+// Query evaluates PromQL at the time of the last scrape: a rate over a range
+// that ends with a sample is not extrapolated.
 func (l *Lab) Query(promQL string) ([]Sample, error) {
-	response, err := l.client().Get("http://" + prometheusAddress + "/api/v1/query?query=" + url.QueryEscape(promQL))
+	scraped, err := l.query(`timestamp(up{job="uppercut"})`, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	if len(scraped) != 1 {
+		return nil, errors.New("uppercut is not scraped")
+	}
+	return l.query(promQL, time.UnixMilli(int64(scraped[0].Value*1000)))
+}
+
+func (l *Lab) query(promQL string, at time.Time) ([]Sample, error) {
+	parameters := url.Values{"query": {promQL}, "time": {at.UTC().Format(time.RFC3339Nano)}}
+	response, err := l.client().Get("http://" + prometheusAddress + "/api/v1/query?" + parameters.Encode())
 	if err != nil {
 		return nil, err
 	}

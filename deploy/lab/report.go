@@ -71,7 +71,7 @@ func (r *Report) Write(w io.Writer) {
 		}
 		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\n", kind, len(accounts), six, sessions, refusals, blocked)
 	}
-	table.Flush()
+	_ = table.Flush()
 	fmt.Fprintf(w, "from the reply that made it enough to the kernel's block: %s\n", r.latencies())
 	fmt.Fprintf(w, "%.0f refusals in %.1f s: %s\n", r.Tally().total(), r.Took.Seconds(), r.Tally().byReason())
 }

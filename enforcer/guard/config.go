@@ -19,7 +19,7 @@ type Config struct {
 	// receiver.senders.
 	Senders []netip.Prefix `mapstructure:"-"`
 	// SSHPorts are the ports of the gateway's own sshd, 1 to 65535. Whoever
-	// has an open connection to one of them is not blocked. Default 22; an
+	// has an open connection to one of them is not blocked. Default: 22; an
 	// empty list turns this off.
 	SSHPorts []int `mapstructure:"ssh_ports"`
 	// Reserved are ranges that are never blocked because their addresses are
@@ -29,28 +29,31 @@ type Config struct {
 	// ordinary addresses. An empty list turns this off.
 	Reserved []netip.Prefix `mapstructure:"reserved"`
 	// MinPrefix4 is the shortest IPv4 prefix that may be blocked, in bits, 1
-	// to 32. Default 16.
+	// to 32. Default: 16.
 	MinPrefix4 int `mapstructure:"min_prefix4"`
 	// MinPrefix6 is the shortest IPv6 prefix that may be blocked, in bits, 1
-	// to 128. Default 32, what a registry gives to one provider.
+	// to 128. Default: 32, what a registry gives to one provider.
 	MinPrefix6 int `mapstructure:"min_prefix6"`
 	// Refresh is how often addresses and routes are read in full, beside the
-	// kernel's events, 1s to 1h. Default 30s.
+	// kernel's events, 1s to 1h. Default: 30s.
 	Refresh time.Duration `mapstructure:"refresh"`
 	// Poll is how often the table of ssh connections and the dates of files
-	// are looked at, 100ms to 1m. Default 1s.
+	// are looked at, 100ms to 1m. Default: 1s.
 	Poll time.Duration `mapstructure:"poll"`
 	// ResolvConf are the files that name the gateway's resolvers. One that
-	// does not exist is empty. Default /etc/resolv.conf and
+	// does not exist is empty. Default: /etc/resolv.conf and
 	// /run/systemd/resolve/resolv.conf, which names the resolvers behind
 	// systemd's stub.
 	ResolvConf []string `mapstructure:"resolv_conf"`
-	// DNSMinRefresh and DNSMaxRefresh bound the time between two look-ups of a
-	// DNS name in the allow list, whatever its TTL says; after a failure the
-	// lower bound counts. 1s to 24h. Defaults 30s and 1h.
+	// DNSMinRefresh is the least time between two look-ups of a DNS name in the
+	// allow list, whatever its TTL says, and the time to the next after a
+	// failure, 1s to 24h. Default: 30s.
 	DNSMinRefresh time.Duration `mapstructure:"dns_min_refresh"`
+	// DNSMaxRefresh is the longest time between two look-ups of a DNS name in
+	// the allow list, whatever its TTL says, 1s to 24h and no less than
+	// dns_min_refresh. Default: 1h.
 	DNSMaxRefresh time.Duration `mapstructure:"dns_max_refresh"`
-	// DNSTimeout bounds one look-up, 100ms to 1m. Default 5s.
+	// DNSTimeout bounds one look-up, 100ms to 1m. Default: 5s.
 	DNSTimeout time.Duration `mapstructure:"dns_timeout"`
 }
 

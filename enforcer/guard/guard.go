@@ -27,6 +27,9 @@ type Options struct {
 	// of the two if the enforcer puts it on its list first and asks Exempt
 	// then.
 	OnChange func(cause string, added []netip.Prefix)
+	// NamesFile remembers the addresses of DNS names across restarts, for a
+	// start without DNS; "" remembers nothing.
+	NamesFile string
 	// NetNS is a descriptor of the network namespace whose addresses, routes
 	// and sockets count; 0 is the one of the process.
 	NetNS int
@@ -45,6 +48,8 @@ type Guard struct {
 	log     *slog.Logger
 	metrics *counters
 	current atomic.Pointer[snapshot]
+	// remembered is what is in NamesFile; only refreshNames uses it.
+	remembered string
 	// wake tells Run that names or timed entries have changed.
 	wakeNames, wakeTimed chan struct{}
 
@@ -88,6 +93,7 @@ func New(ctx context.Context, c Config, o Options) (*Guard, error) {
 	}
 	g.settle(sourceSSH, g.RefreshSSHPeers(ctx))
 	g.settle(sourceResolvers, g.readResolvers())
+	g.settle(sourceNamesFile, g.recallNames())
 	g.refreshNames(ctx)
 	return g, nil
 }

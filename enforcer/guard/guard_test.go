@@ -166,6 +166,13 @@ func TestExempt(t *testing.T) {
 		{"45.0.0.0/16", ""},
 		{"44.0.0.0/15", CauseTooWide},
 		{"0.0.0.0/0", CauseTooWide},
+		{"64:ff9b::198.51.100.7", CauseAllowlist}, // as a translator shows it
+		{"64:ff9b::198.51.100.8", ""},
+		{"64:ff9b::198.51.100.0/121", CauseAllowlist},
+		{"64:ff9b::10.0.0.1", CauseReserved},
+		{"64:ff9b::/96", CauseTooWide}, // all of IPv4
+		{"64:ff9b::/64", CauseTooWide},
+		{"64:ff9b:1::/64", ""},
 		{"2001:db9::/32", ""},
 		{"2001:db8::/31", CauseTooWide},
 		{"::/0", CauseTooWide},
@@ -219,6 +226,9 @@ func TestHoles(t *testing.T) {
 		{prefix: "192.0.2.0/24", cause: CauseSender},       // no hole for that
 		{prefix: "198.0.0.0/8", cause: CauseTooWide},
 		{prefix: "10.0.0.0/16", cause: CauseReserved},
+		{prefix: "64:ff9b::/64", cause: CauseTooWide},
+		{prefix: "64:ff9b::198.51.100.0/120", cause: CauseAllowlist},
+		{prefix: "64:ff9b::198.51.102.0/120"},
 	} {
 		holes, cause := g.Holes(prefix(test.prefix))
 		if diff := cmp.Diff(test.holes, texts(holes)); diff != "" || cause != test.cause {
@@ -518,10 +528,11 @@ uppercut_allowlist_entries{family="ipv6"} 1
 # HELP uppercut_allowlist_unresolved_names DNS names in the allowlist of which no address is known.
 # TYPE uppercut_allowlist_unresolved_names gauge
 uppercut_allowlist_unresolved_names 1
-# HELP uppercut_guard_refresh_failures_total Failed readings of who must not be blocked; source is routes, ssh, files, resolvers or dns. The last known stay exempt.
+# HELP uppercut_guard_refresh_failures_total Failed readings of who must not be blocked; source is routes, ssh, files, resolvers, dns or names_file. The last known stay exempt.
 # TYPE uppercut_guard_refresh_failures_total counter
 uppercut_guard_refresh_failures_total{source="dns"} 0
 uppercut_guard_refresh_failures_total{source="files"} 0
+uppercut_guard_refresh_failures_total{source="names_file"} 0
 uppercut_guard_refresh_failures_total{source="resolvers"} 0
 uppercut_guard_refresh_failures_total{source="routes"} 0
 uppercut_guard_refresh_failures_total{source="ssh"} 0

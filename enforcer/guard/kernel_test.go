@@ -107,6 +107,9 @@ func TestAddressesAndRoutes(t *testing.T) {
 		"-6 route add 2001:db9::/32 nexthop via 2001:db8:1::fb nexthop via 2001:db8:1::fa",
 		"route add local 198.51.100.0/28 dev lo",
 		"route add blackhole 49.0.0.0/16",
+		"route add local 0.0.0.0/0 dev lo table 200", // a transparent proxy
+		"route add local 32.0.0.0/3 dev lo table 200",
+		"-6 route add local 2000::/3 dev lo table 200",
 	} {
 		gateway.ip(t, arguments)
 	}
@@ -419,4 +422,22 @@ func FuzzNetlink(f *testing.F) {
 			}
 		}
 	})
+}
+
+// BenchmarkSSHPeers is what each look at the socket table costs.
+func BenchmarkSSHPeers(b *testing.B) {
+	for b.Loop() {
+		if _, err := connectedPeers(b.Context(), 0, []int{22}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkRouting is what each full reading costs, here with few routes.
+func BenchmarkRouting(b *testing.B) {
+	for b.Loop() {
+		if _, err := readRouting(b.Context(), 0); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

@@ -14,6 +14,7 @@ const (
 	sourceFiles     = "files"
 	sourceResolvers = "resolvers"
 	sourceDNS       = "dns"
+	sourceNamesFile = "names_file"
 )
 
 // sourceName is the source of one DNS name's addresses.
@@ -35,10 +36,10 @@ func newCounters(r prometheus.Registerer, g *Guard) *counters {
 	c := &counters{
 		refreshFailures: auto.NewCounterVec(prometheus.CounterOpts{
 			Name: "uppercut_guard_refresh_failures_total",
-			Help: "Failed readings of who must not be blocked; source is routes, ssh, files, resolvers or dns. The last known stay exempt.",
+			Help: "Failed readings of who must not be blocked; source is routes, ssh, files, resolvers, dns or names_file. The last known stay exempt.",
 		}, []string{"source"}),
 	}
-	for _, s := range []string{sourceRoutes, sourceSSH, sourceFiles, sourceResolvers, sourceDNS} {
+	for _, s := range []string{sourceRoutes, sourceSSH, sourceFiles, sourceResolvers, sourceDNS, sourceNamesFile} {
 		c.refreshFailures.WithLabelValues(s)
 	}
 	for family, size := range map[string]func() int{"ipv4": g.allowed4, "ipv6": g.allowed6} {

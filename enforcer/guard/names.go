@@ -70,6 +70,7 @@ func (g *Guard) refreshNames(ctx context.Context) time.Duration {
 		}
 	}
 	wg.Wait()
+	g.settle(sourceNamesFile, g.rememberNames())
 	return g.nextName(time.Now().Add(config.DNSMaxRefresh))
 }
 

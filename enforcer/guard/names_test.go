@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -341,6 +343,48 @@ func TestNamesThatDoNotAnswer(t *testing.T) {
 	}
 	if g.unresolved() != 3 || g.Exempt(prefix("192.0.2.1")) != CauseAllowlist {
 		t.Errorf("%d unresolved; the address: %q", g.unresolved(), g.Exempt(prefix("192.0.2.1")))
+	}
+}
+
+func TestNamesSurviveARestartWithoutDNS(t *testing.T) {
+	z := newZone(t)
+	z.set("mx.example.com", "192.0.2.1", "2001:db8::25")
+	z.set("old.example.com", "192.0.2.2")
+	c := quiet(t)
+	c.Allow = []string{"mx.example.com", "old.example.com"}
+	o := Options{NetNS: newNamespace(t).fd, Dial: z.dial, NamesFile: filepath.Join(t.TempDir(), "names.json")}
+	newGuard(t, c, o)
+	z.fail(dnsmessage.TypeA, dnsmessage.RCodeServerFailure)
+	z.fail(dnsmessage.TypeAAAA, dnsmessage.RCodeServerFailure)
+	all := []string{"192.0.2.1", "192.0.2.2", "2001:db8::25"}
+
+	c.Allow = []string{"mx.example.com", "new.example.com"}
+	var seen changes
+	o.OnChange = seen.onChange
+	g := newGuard(t, c, o)
+	if got := allowed(g, all...); !slices.Equal(got, []string{"192.0.2.1", "2001:db8::25"}) {
+		t.Errorf("after a restart exempt are %v", got)
+	}
+	if !seen.has("allowlist 192.0.2.1/32") {
+		t.Error("nobody was told")
+	}
+	newGuard(t, c, o)
+	if got := allowed(newGuard(t, c, o), all...); len(got) != 2 {
+		t.Errorf("after two more exempt are %v", got)
+	}
+
+	if err := os.WriteFile(o.NamesFile, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g = newGuard(t, c, o)
+	if got := testutil.ToFloat64(g.metrics.refreshFailures.WithLabelValues(sourceNamesFile)); got != 1 {
+		t.Errorf("a damaged file counts %v failures", got)
+	}
+
+	o.NamesFile = filepath.Join(t.TempDir(), "missing", "names.json")
+	g = newGuard(t, c, o)
+	if got := testutil.ToFloat64(g.metrics.refreshFailures.WithLabelValues(sourceNamesFile)); got != 1 {
+		t.Errorf("a file that cannot be written counts %v failures", got)
 	}
 }
 

@@ -87,18 +87,20 @@ func (r *routing) takeAddress(b []byte) {
 
 // takeRoute reads struct rtmsg and its attributes: the gateways, and where the
 // route is of type local what it makes our own, which may be more than the
-// addresses of interfaces.
+// addresses of interfaces. Only the table local counts: transparent proxies
+// have tables in which everything is local.
 func (r *routing) takeRoute(b []byte) {
 	if len(b) < unix.SizeofRtMsg {
 		return
 	}
-	family, bits, local := b[0], int(b[1]), b[7] == unix.RTN_LOCAL
+	family, bits := b[0], int(b[1])
+	local := b[7] == unix.RTN_LOCAL && b[4] == unix.RT_TABLE_LOCAL
 	if family != unix.AF_INET && family != unix.AF_INET6 {
 		return // multicast routing has families of its own
 	}
 	eachAttribute(b[unix.SizeofRtMsg:], func(kind uint16, data []byte) {
 		if kind == unix.RTA_DST && local {
-			if p, err := addrOf(data).Prefix(bits); err == nil {
+			if p, err := addrOf(data).Prefix(bits); err == nil && p.IsValid() {
 				r.own = append(r.own, p)
 			}
 		}

@@ -107,7 +107,24 @@ func (s *snapshot) exempt(p netip.Prefix) string {
 			return layer(l).cause()
 		}
 	}
+	if v4, ok := translated(p); ok {
+		return s.exempt(v4)
+	}
 	return ""
+}
+
+// nat64 is where IPv4 hosts appear to a mail host that has IPv6 alone (RFC
+// 6052, section 2.1): the last 32 bits are the IPv4 address.
+var nat64 = netip.MustParsePrefix("64:ff9b::/96")
+
+// translated returns the IPv4 network behind the canonical prefix p: all of
+// IPv4 if p is wider than the translator's.
+func translated(p netip.Prefix) (netip.Prefix, bool) {
+	if p.Addr().Is4() || !nat64.Overlaps(p) {
+		return netip.Prefix{}, false
+	}
+	a := p.Addr().As16()
+	return netip.PrefixFrom(netip.AddrFrom4([4]byte(a[12:])), max(p.Bits()-nat64.Bits(), 0)), true
 }
 
 func (s *snapshot) tooWide(p netip.Prefix) bool {
@@ -133,6 +150,11 @@ func (s *snapshot) holes(p netip.Prefix) (holes []netip.Prefix, cause string) {
 		}
 		for hole := range t.Subnets(p) {
 			found.Insert(hole)
+		}
+	}
+	if v4, ok := translated(p); ok {
+		if cause := s.exempt(v4); cause != "" {
+			return nil, cause
 		}
 	}
 	return outermost(&found), ""

@@ -130,6 +130,14 @@ func (c *Console) Addr() net.Addr {
 	return c.page.Addr()
 }
 
+// Close gives the listeners back when Run will not be called.
+func (c *Console) Close() error {
+	if c.page == nil {
+		return c.socket.Close()
+	}
+	return errors.Join(c.socket.Close(), c.page.Close())
+}
+
 // Run serves until ctx is cancelled, then lets requests in flight finish for up
 // to 5 s. It returns nil, or why a listener broke.
 func (c *Console) Run(ctx context.Context) error {

@@ -12,9 +12,7 @@ func (c *Console) currentStatus(ctx context.Context) (Status, error) {
 	}
 	h := c.currentHealth()
 	s.Ready, s.Checks = h.Ready, h.Checks
-	if s.Rules == nil {
-		s.Rules = []string{}
-	}
+	s.Rules = orEmpty(s.Rules)
 	return s, nil
 }
 
@@ -56,9 +54,7 @@ func (c *Console) topBy(ctx context.Context, by string, limit int) (Top, error) 
 	default:
 		return Top{}, invalid("by: %q is not source, reason or host", by)
 	}
-	if t.Items == nil {
-		t.Items = []TopItem{}
-	}
+	t.Items = orEmpty(t.Items)
 	return t, err
 }
 

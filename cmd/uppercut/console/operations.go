@@ -36,8 +36,8 @@ func operations() []operation {
 		{"GET", "/status", counts, (*Console).status},
 		{"GET", "/health", counts, (*Console).health},
 		{"GET", "/blocks", evidence, (*Console).blocks},
-		{"POST", "/blocks", action, ordered("block", Operator.Block)},
-		{"POST", "/unblock", action, ordered("unblock", Operator.Unblock)},
+		{"POST", "/blocks", action, ordered("block", blockAll)},
+		{"POST", "/unblock", action, ordered("unblock", unblockAll)},
 		{"GET", "/why", evidence, (*Console).why},
 		{"GET", "/allow", evidence, listed(Reader.Allowed)},
 		{"POST", "/allow", action, ordered("allow", listing(Operator.Allow))},
@@ -88,6 +88,18 @@ func listing[T any](do func(Operator, context.Context, Order) ([]T, error)) func
 		items, err := do(op, ctx, o)
 		return listOf(items), err
 	}
+}
+
+func blockAll(op Operator, ctx context.Context, o Order) (BlockResult, error) {
+	res, err := op.Block(ctx, o)
+	res.Blocked = orEmpty(res.Blocked)
+	return res, err
+}
+
+func unblockAll(op Operator, ctx context.Context, o Order) (UnblockResult, error) {
+	res, err := op.Unblock(ctx, o)
+	res.Unblocked = orEmpty(res.Unblocked)
+	return res, err
 }
 
 // commanded serves an order that takes nothing but a note.
@@ -186,13 +198,20 @@ func (c *Console) flush(r *http.Request) (any, error) {
 	return done{}, err
 }
 
-func (c *Console) firewall(r *http.Request) (any, error) { return c.appliance.Firewall(r.Context()) }
+func (c *Console) firewall(r *http.Request) (any, error) {
+	return firewallAnswer(c.appliance.Firewall(r.Context()))
+}
+
+func firewallAnswer(f Firewall, err error) (any, error) {
+	f.Sets = orEmpty(f.Sets)
+	return f, err
+}
 
 func (c *Console) verifyFirewall(r *http.Request) (any, error) {
 	if _, err := byOf(r); err != nil {
 		return nil, err
 	}
-	return c.appliance.VerifyFirewall(r.Context())
+	return firewallAnswer(c.appliance.VerifyFirewall(r.Context()))
 }
 
 func (c *Console) repairFirewall(r *http.Request) (any, error) {
@@ -202,7 +221,7 @@ func (c *Console) repairFirewall(r *http.Request) (any, error) {
 	}
 	fw, err := c.appliance.RepairFirewall(r.Context(), by)
 	c.audit(r, "repair_firewall", Order{By: by}, err)
-	return fw, err
+	return firewallAnswer(fw, err)
 }
 
 func (c *Console) configuration(r *http.Request) (any, error) {

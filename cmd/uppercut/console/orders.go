@@ -122,8 +122,13 @@ type (
 
 // listOf wraps a list so that an empty one is [] and fields can be added later.
 func listOf[T any](items []T) listAnswer[T] {
+	return listAnswer[T]{orEmpty(items)}
+}
+
+// orEmpty makes a list that is written as [], not null.
+func orEmpty[T any](items []T) []T {
 	if items == nil {
-		items = []T{}
+		return []T{}
 	}
-	return listAnswer[T]{items}
+	return items
 }

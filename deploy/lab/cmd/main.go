@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
-
 	"uppercut/deploy/lab"
 )
 

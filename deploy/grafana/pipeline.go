@@ -1,0 +1,82 @@
+package main
+
+import "github.com/grafana/grafana-foundation-sdk/go/dashboard"
+
+// pipeline follows a line from the socket to the kernel.
+func pipeline() *dashboard.DashboardBuilder {
+	d := page("uppercut-pipeline", "uppercut / Pipeline", "From the socket to the kernel: what comes in, what is lost, what waits, what the kernel says.")
+	receiving(d)
+	judging(d)
+	blocking(d)
+	return process(d)
+}
+
+func receiving(d *dashboard.DashboardBuilder) {
+	d.WithRow(dashboard.NewRowBuilder("Receiving")).
+		WithPanel(graph("Messages", "Received, by listener, and judged.", "short",
+			query{"sum by (listener) (" + rate("uppercut_messages_received_total") + ")", "received, {{listener}}"},
+			query{"sum(" + rate("uppercut_messages_judged_total") + ")", "judged"})).
+		WithPanel(graph("Lost", "Messages that nobody will ever judge: dropped by the kernel before us, or refused by us.", "short",
+			query{"sum by (listener) (" + rate("uppercut_udp_kernel_drops_total") + ")", "kernel, {{listener}}"},
+			query{"sum by (listener, reason) (" + rate("uppercut_messages_dropped_total") + ") > 0", "{{listener}}, {{reason}}"})).
+		WithPanel(graph("Connections", "Open sender connections.", "short",
+			query{"sum by (listener) (" + series("uppercut_connections") + ")", "{{listener}}"}).Span(third)).
+		WithPanel(graph("Connections refused", "Connections that were closed at once, and why.", "short",
+			query{"sum by (listener, reason) (" + rate("uppercut_connections_rejected_total") + ") > 0", "{{listener}}, {{reason}}"}).Span(third)).
+		WithPanel(graph("Receive buffer", "What the kernel gave the UDP sockets; 16 MiB are asked for.", "bytes",
+			query{"min by (listener) (" + series("uppercut_udp_receive_buffer_bytes") + ")", "{{listener}}"}).Span(third))
+}
+
+func judging(d *dashboard.DashboardBuilder) {
+	d.WithRow(dashboard.NewRowBuilder("Judging")).
+		WithPanel(graph("Not understood", "Messages that could not be read, by stage.", "short",
+			query{"sum by (stage) (" + rate("uppercut_parse_failures_total") + ")", "{{stage}}"}).Span(third)).
+		WithPanel(stack("Sendmail lines", "What kind of lines they are.", "short",
+			query{"sum by (class) (" + rate("uppercut_sendmail_lines_total") + ") > 0", "{{class}}"}).Span(third)).
+		WithPanel(graph("Set aside", "Lines that score once or not at all.", "short",
+			query{"sum(" + rate("uppercut_duplicate_lines_total") + ")", "sent twice"},
+			query{"sum(" + rate("uppercut_late_lines_total") + ")", "late"},
+			query{"sum(" + rate("uppercut_foreign_lines_total") + ")", "other programs"},
+			query{"sum(" + rate("uppercut_orphaned_offences_total") + ")", "no client proven"}).Span(third)).
+		WithPanel(graph("Sources watched", "Sources with a live score, and how many there may be.", "short",
+			query{"sum by (family) (" + series("uppercut_tracked_sources") + ")", "{{family}}"},
+			query{"sum(" + series("uppercut_tracked_sources_limit") + ")", "limit"}).Span(third)).
+		WithPanel(graph("Verdicts waiting", "Blocks that wait for the ceiling of blocks a minute.", "short",
+			query{"sum(" + series("uppercut_verdicts_waiting") + ")", "waiting"}).Span(third)).
+		WithPanel(graph("Over before they came", "Blocks that were due and had run out when their line arrived.", "short",
+			query{"sum(increase(" + series("uppercut_verdicts_ran_out_total") + "[$__rate_interval]))", "ran out"}).Span(third))
+}
+
+func blocking(d *dashboard.DashboardBuilder) {
+	d.WithRow(dashboard.NewRowBuilder("Blocking")).
+		WithPanel(graph("Waiting for the kernel", "Blocks and commands that are not written yet.", "short",
+			query{"sum(" + series("uppercut_firewall_queue_length") + ")", "waiting"}).Span(third)).
+		WithPanel(graph("Netlink operations", "What is asked of the firewall; failures below zero would be wrong, they are drawn apart.", "ops",
+			query{"sum by (operation) (" + rate("uppercut_firewall_operations_total") + ")", "{{operation}}"},
+			query{"sum by (operation) (" + rate("uppercut_firewall_operation_failures_total") + ") > 0", "{{operation}} failed"}).Span(third)).
+		WithPanel(graph("Netlink duration", "99th percentile.", "s",
+			query{"histogram_quantile(0.99, sum by (le, operation) (" + rate("uppercut_firewall_operation_duration_seconds_bucket") + "))", "{{operation}}"}).Span(third)).
+		WithPanel(graph("Drift", "Elements that differ from the list, as of the last comparison.", "short",
+			query{"sum by (kind) (" + series("uppercut_firewall_drift_elements") + ")", "{{kind}}"}).Span(third)).
+		WithPanel(graph("Repairs", "Times that the firewall was put right after others had changed it.", "short",
+			query{"sum(increase(" + series("uppercut_firewall_repairs_total") + "[$__rate_interval]))", "repairs"}).Span(third)).
+		WithPanel(graph("How full the sets are", "At 100 % new blocks are refused.", "percentunit",
+			query{"max by (set) (" + series("uppercut_firewall_set_elements") + " / " + series("uppercut_firewall_set_capacity") + ")", "{{set}}"}).Max(1).Span(third)).
+		WithPanel(graph("How old blocks are when they begin", "Time from the deciding line's own timestamp to the kernel's acknowledgement.", "s",
+			query{quantile("0.5", "uppercut_block_event_age_seconds"), "median"},
+			query{quantile("0.99", "uppercut_block_event_age_seconds"), "99 %"})).
+		WithPanel(graph("Seen after their block", "Blocked sources that still turned up in the logs: their packets come around the gateway.", "short",
+			query{"sum(increase(" + series("uppercut_seen_after_block_total") + "[$__rate_interval]))", "seen"}))
+}
+
+func process(d *dashboard.DashboardBuilder) *dashboard.DashboardBuilder {
+	return d.WithRow(dashboard.NewRowBuilder("Process")).
+		WithPanel(graph("Ready", "1 for each condition of readiness that holds.", "short",
+			query{"min by (check) (" + series("uppercut_check_ok") + ")", "{{check}}"}).Max(1).Span(quarter)).
+		WithPanel(graph("CPU", "Cores in use.", "short",
+			query{"sum by (instance) (" + rate("process_cpu_seconds_total") + ")", "{{instance}}"}).Span(quarter)).
+		WithPanel(graph("Memory", "Resident memory.", "bytes",
+			query{"sum by (instance) (" + series("process_resident_memory_bytes") + ")", "{{instance}}"}).Span(quarter)).
+		WithPanel(graph("Own log lines", "What the appliance itself has to say.", "short",
+			query{"sum by (level) (" + rate("uppercut_log_messages_total") + ")", "{{level}}"}).Span(quarter))
+}

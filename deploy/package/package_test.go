@@ -1,0 +1,185 @@
+package pack
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// files are what both packages hold outside man1; the deb has its own places
+// for some.
+var files = []string{
+	"-rw-r--r-- /etc/uppercut/uppercut.yaml",
+	"-rw-r--r-- /usr/lib/sysusers.d/uppercut.conf",
+	"-rw-r--r-- /usr/lib/systemd/system/uppercut.service",
+	"-rw-r--r-- /usr/lib/systemd/system/uppercut.socket",
+	"-rw-r--r-- /usr/lib/tmpfiles.d/uppercut.conf",
+	"-rw-r--r-- /usr/share/bash-completion/completions/uppercut",
+	"-rw-r--r-- /usr/share/doc/uppercut/copyright",
+	"-rw-r--r-- /usr/share/fish/vendor_completions.d/uppercut.fish",
+	"-rw-r--r-- /usr/share/zsh/site-functions/_uppercut",
+	"-rwxr-xr-x /usr/bin/uppercut",
+}
+
+// build builds packages of this machine's architecture and returns their
+// directory.
+func build(t *testing.T, version string) string {
+	t.Helper()
+	dir := t.TempDir()
+	buildInto(t, dir, version)
+	return dir
+}
+
+func buildInto(t *testing.T, dir, version string) {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), "./build", version, dir)
+	command.Env = append(os.Environ(), "ARCHES=amd64", "SOURCE_DATE_EPOCH=1795392000")
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+}
+
+// first builds version 0.1.0 once for all tests.
+var first = sync.OnceValue(func() (dir string) {
+	dir, err := os.MkdirTemp("", "uppercut-packages-")
+	if err != nil {
+		panic(err)
+	}
+	return dir
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	_ = os.RemoveAll(first())
+	os.Exit(code)
+}
+
+// packages returns the deb and the rpm of version 0.1.0.
+func packages(t *testing.T) (deb, rpm string) {
+	t.Helper()
+	dir := first()
+	deb = filepath.Join(dir, "uppercut_0.1.0-1_amd64.deb")
+	if _, err := os.Stat(deb); err != nil {
+		buildInto(t, dir, "v0.1.0")
+	}
+	return deb, filepath.Join(dir, "uppercut-0.1.0-1.x86_64.rpm")
+}
+
+// output runs a program and returns what it prints.
+func output(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// listed returns "MODE PATH" of each file in a listing as of tar or cpio, and
+// how many manual pages there are.
+func listed(listing string) (files []string, manuals int) {
+	for line := range strings.Lines(listing) {
+		fields := strings.Fields(line)
+		if len(fields) == 0 || strings.HasPrefix(line, "d") {
+			continue
+		}
+		path := "/" + strings.TrimLeft(fields[len(fields)-1], "./")
+		if strings.HasPrefix(path, "/usr/share/man/man1/uppercut") && strings.HasSuffix(path, ".1.gz") {
+			manuals++
+			continue
+		}
+		files = append(files, fields[0]+" "+path)
+	}
+	slices.Sort(files)
+	return files, manuals
+}
+
+func TestDebHolds(t *testing.T) {
+	deb, _ := packages(t)
+	got, manuals := listed(output(t, "dpkg-deb", "--contents", deb))
+	var want []string
+	for _, file := range files {
+		file = strings.Replace(file, "/usr/lib/systemd/", "/lib/systemd/", 1)
+		want = append(want, strings.Replace(file, "site-functions", "vendor-completions", 1))
+	}
+	want = append(want, "-rw-r--r-- /usr/share/doc/uppercut/changelog.Debian.gz", "-rw-r--r-- /usr/share/lintian/overrides/uppercut")
+	slices.Sort(want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if manuals < 4 {
+		t.Errorf("%d manual pages", manuals)
+	}
+	if got := output(t, "dpkg-deb", "--info", deb, "conffiles"); got != "/etc/uppercut/uppercut.yaml\n" {
+		t.Errorf("conffiles: %q", got)
+	}
+	if got := output(t, "dpkg-deb", "--field", deb, "Package", "Version", "Architecture", "Depends"); got != "Package: uppercut\nVersion: 0.1.0-1\nArchitecture: amd64\nDepends: systemd\n" {
+		t.Errorf("fields:\n%s", got)
+	}
+}
+
+func TestRPMHolds(t *testing.T) {
+	_, rpm := packages(t)
+	got, manuals := listed(output(t, "sh", "-c", `rpm2cpio "$1" | cpio -tv --quiet`, "sh", rpm))
+	want := slices.Sorted(slices.Values(files))
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if manuals < 4 {
+		t.Errorf("%d manual pages", manuals)
+	}
+}
+
+func TestLintianFindsNoError(t *testing.T) {
+	deb, _ := packages(t)
+	out, err := exec.CommandContext(t.Context(), "lintian", "--allow-root", "--fail-on", "error", "--tag-display-limit", "0", deb).CombinedOutput()
+	if err != nil {
+		t.Errorf("lintian: %v\n%s", err, out)
+	}
+}
+
+func TestEqualTreesGiveEqualPackages(t *testing.T) {
+	deb, rpm := packages(t)
+	again := build(t, "0.1.0")
+	for _, path := range []string{deb, rpm} {
+		if sum(t, path) != sum(t, filepath.Join(again, filepath.Base(path))) {
+			t.Errorf("two builds of %s differ", filepath.Base(path))
+		}
+	}
+}
+
+func sum(t *testing.T, path string) [sha256.Size]byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sha256.Sum256(data)
+}
+
+// TestTheBinaryIsStatic: with cgo it could not give away its privileges, and
+// would not run from an empty image.
+func TestTheBinaryIsStatic(t *testing.T) {
+	deb, _ := packages(t)
+	dir := t.TempDir()
+	output(t, "dpkg-deb", "--extract", deb, dir)
+	binary := filepath.Join(dir, "usr/bin/uppercut")
+	data, err := os.ReadFile(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(data, []byte("/lib64/ld-linux")) {
+		t.Error("it wants a dynamic loader")
+	}
+	if got := output(t, binary, "version"); !strings.HasPrefix(got, "uppercut 0.1.0 ") {
+		t.Errorf("version: %q", got)
+	}
+}

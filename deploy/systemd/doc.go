@@ -1,0 +1,3 @@
+// Package systemd holds the units and the tests that systemd's own tools judge
+// them by.
+package systemd

@@ -1,0 +1,106 @@
+package receiver
+
+import (
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+)
+
+// mix is a stream of the headers that rsyslog sends, with texts as long as
+// sendmail's are on average.
+func mix(t testing.TB) (stream string, messages int) {
+	t.Helper()
+	text := " 4ANJUBRC017608: from=<alice@example.org>, size=1234, class=0, nrcpts=1, msgid=<x@y.example>, proto=ESMTPS, daemon=MTA, relay=host.example.net [192.0.2.10]\n"
+	var b strings.Builder
+	for range 500 {
+		b.WriteString("<22>Nov 23 07:33:23 mx1 sm-mta[17608]:" + text)
+		b.WriteString("<22>2026-11-23T07:33:23.586845+00:00 mx1 sm-mta[17608]:" + text)
+		b.WriteString("<22>1 2026-11-23T07:33:23.217365+00:00 mx1 sm-mta 17608 - - " + text)
+		messages += 3
+	}
+	return b.String(), messages
+}
+
+func BenchmarkHeader(b *testing.B) {
+	for name, frame := range map[string]string{
+		"RFC3164":       "<22>Nov 23 07:33:23 mx1 sm-mta[17608]: 4ANJUBRC017608: from=<alice@example.org>, size=1234",
+		"ForwardFormat": "<22>2026-11-23T07:33:23.586845+00:00 mx1 sm-mta[17608]: 4ANJUBRC017608: from=<alice@example.org>, size=1234",
+		"RFC5424":       "<22>1 2026-11-23T07:33:23.217365+00:00 mx1 sm-mta 17608 - -  4ANJUBRC017608: from=<alice@example.org>, size=1234",
+		"structured":    `<22>1 2026-11-23T07:36:00+00:00 mx1 sm-mta 17608 - [meta sequenceId="1"] 4ANJUBRC017608: from=<alice@example.org>, size=1234`,
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			var p Parser
+			var m Message
+			for b.Loop() {
+				if err := p.Parse(frame, &m); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkFrameAndHeader is what one core does of a stream, sockets apart.
+func BenchmarkFrameAndHeader(b *testing.B) {
+	text, messages := mix(b)
+	stream := []byte(text)
+	b.ReportAllocs()
+	s := splitter{max: 64 << 10}
+	var p Parser
+	var m Message
+	var spans []span
+	for b.Loop() {
+		spans, _ = s.split(stream, spans[:0])
+		whole := string(stream)
+		for _, f := range spans {
+			if err := p.Parse(whole[f.start:f.end], &m); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	perMessage(b, messages)
+}
+
+// BenchmarkTCP is live: a client writes over loopback, a handler counts.
+func BenchmarkTCP(b *testing.B) {
+	stream, messages := mix(b)
+	var count atomic.Int64
+	done := make(chan struct{})
+	want := int64(0)
+	r := openBench(b, func(batch []Message, _ func()) {
+		if count.Add(int64(len(batch))) == want {
+			close(done)
+		}
+	})
+	conn, err := net.Dial("tcp", r.address(TCP))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Close()
+	want = int64(b.N) * int64(messages)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N {
+		if _, err := conn.Write([]byte(stream)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	<-done
+	perMessage(b, messages)
+}
+
+// perMessage reports time per message and messages per second, where each
+// iteration had so many messages.
+func perMessage(b *testing.B, messages int) {
+	b.Helper()
+	total := float64(b.N * messages)
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/total, "ns/message")
+	b.ReportMetric(total/b.Elapsed().Seconds(), "messages/s")
+}
+
+func openBench(b *testing.B, handle Handler) *house {
+	b.Helper()
+	return openWith(b, testConfig(), handle)
+}
