@@ -389,6 +389,28 @@ func (a *appliance) Samples(ctx context.Context) ([]console.Sample, error) {
 }
 
 // Senders implements console.Reader.
-func (a *appliance) Senders(context.Context) ([]console.Sender, error) {
-	return nil, nil
+func (a *appliance) Senders(ctx context.Context) ([]console.Sender, error) {
+	breakers, err := a.Breakers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	families, err := a.registry.Gather()
+	if err != nil {
+		return nil, err
+	}
+	n := counts(families)
+	list := []console.Sender{}
+	for _, s := range a.receiver.Senders() {
+		list = append(list, console.Sender{
+			Host: s.Host, Sender: s.Sender, Transport: s.Transport.String(), Last: s.LastMessage,
+			Expected: s.Expected, Silent: s.Silent, Messages: s.Messages,
+			Rejections: uint64(n.sum("uppercut_rejections_total", "host", s.Host)),
+			Accepted:   uint64(n.sum("uppercut_mail_accepted_total", "host", s.Host)),
+			Skew:       console.Duration(s.ClockSkew),
+			BreakerOpen: slices.ContainsFunc(breakers, func(b console.Breaker) bool {
+				return b.Open && b.Host == s.Host
+			}),
+		})
+	}
+	return list, nil
 }

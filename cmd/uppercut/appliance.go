@@ -103,13 +103,6 @@ func most(counts map[string]int) (key string) {
 	return key
 }
 
-// exempt says why the enforcer must not block p even with holes for who is
-// allowed inside it.
-func (a *appliance) exempt(p netip.Prefix) string {
-	_, cause := a.guard.Holes(p)
-	return cause
-}
-
 // notice logs what the detector has to say and shows it on open pages.
 func (a *appliance) notice(n detector.Notice) {
 	event := console.Event{Time: time.Now(), Host: a.hosts.label(n.Sender, n.Host)}
@@ -172,12 +165,8 @@ func (a *appliance) watch(ctx context.Context) error {
 
 // liftExempt lifts the blocks of who must no longer be blocked.
 func (a *appliance) liftExempt(ctx context.Context) {
-	lifted, err := a.enforcer.Recheck(ctx)
-	if err != nil && ctx.Err() == nil {
+	if err := a.enforcer.Recheck(ctx); err != nil && ctx.Err() == nil {
 		a.logger.Error("blocks that have become exempt are not lifted", "error", err)
-	}
-	for _, p := range lifted {
-		a.console.Publish(console.Event{Time: time.Now(), Kind: console.EventUnblock, Prefix: p, Text: a.guard.Exempt(p)})
 	}
 }
 

@@ -42,12 +42,15 @@ func (a *appliance) tryReload(ctx context.Context) error {
 	if err := a.guard.Reload(c.guardConfig()); err != nil {
 		return fmt.Errorf("enforcer.guard: %w", err)
 	}
+	if err := a.receiver.Reconfigure(c.Receiver); err != nil {
+		return errors.Join(fmt.Errorf("receiver.%w", err), a.guard.Reload(old.guardConfig()))
+	}
 	var refused error
 	if err := a.pipeline.ask(ctx, func(d *detector.Detector) { refused = d.Reconfigure(c.Detector) }); err != nil {
 		return err
 	}
 	if refused != nil {
-		return errors.Join(fmt.Errorf("detector.%w", refused), a.guard.Reload(old.guardConfig()))
+		return errors.Join(fmt.Errorf("detector.%w", refused), a.guard.Reload(old.guardConfig()), a.receiver.Reconfigure(old.Receiver))
 	}
 	a.pipeline.parser.Store(parser)
 	a.config.Store(&c)
@@ -62,7 +65,6 @@ func needsRestart(old, now *Config) error {
 	}{
 		{"mode", old.Mode, now.Mode},
 		{"state_dir", old.StateDir, now.StateDir},
-		{"receiver", old.Receiver, now.Receiver},
 		{"enforcer", old.Enforcer.Config, now.Enforcer.Config},
 		{"web", old.Web, now.Web},
 	} {

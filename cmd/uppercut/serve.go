@@ -157,7 +157,7 @@ func (a *appliance) buildJudge(ctx context.Context, c *Config) error {
 	}
 	a.enforcer, err = enforcer.New(ctx, c.enforcerConfig(), enforcer.Options{
 		Logger: a.logger, Registerer: a.registry, StateDir: c.StateDir,
-		Observe: c.Mode == modeObserve, Exempt: a.exempt, Holes: a.guard.Allowed,
+		Observe: c.Mode == modeObserve, Exempt: a.guard.Exempt, Holes: a.guard.Holes,
 	})
 	if err != nil {
 		return err

@@ -63,7 +63,7 @@ func (l *Lab) up(o Options) (err error) {
 	if err := l.serveGateway(); err != nil {
 		return err
 	}
-	if err := l.startUppercut(o.Uppercut); err != nil {
+	if err := l.startUppercut(o.Uppercut, authority); err != nil {
 		return err
 	}
 	if err := l.watchFirewall(); err != nil {

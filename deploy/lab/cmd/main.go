@@ -62,7 +62,7 @@ func guide(l *lab.Lab, binary string) error {
 	}
 	gateway := "ip netns exec " + string(l.Gateway())
 	fmt.Printf(`
-the page            %s
+the page            %s (user lab, password lab)
 Prometheus          %sgraph?g0.expr=sum+by+(host,reason)+(rate(uppercut_rejections_total[1m]))&g0.tab=0
 what is blocked     %s nft list set inet uppercut block4
 as it happens       %s nft monitor new elements
