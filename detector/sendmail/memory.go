@@ -115,7 +115,8 @@ type Memory struct {
 
 // session is what is known of one process of one mail host.
 type session struct {
-	key, host uint64
+	key   uint64
+	queue *queue
 	// began is the process's time in its queue ids, 0 until one is seen.
 	began      uint64
 	addr       netip.Addr
@@ -150,7 +151,7 @@ const maxAccepted = 8
 
 // NewMemory returns an empty Memory.
 func NewMemory(o MemoryOptions) *Memory {
-	return &Memory{o: o.withDefaults(), seed: maphash.MakeSeed(), sessions: make(map[uint64]*session)}
+	return &Memory{o: o.withDefaults(), seed: maphash.MakeSeed(), sessions: make(map[uint64]*session), queues: make(map[uint64]*queue)}
 }
 
 // UseParser replaces the Parser of split lines.
