@@ -3,19 +3,17 @@ package sendmail
 import "time"
 
 const (
-	// The queue ids of a process carry the second in which it began. Its first
-	// line, "connect from" or check_relay, comes within beginSlack seconds of
-	// it; no other can be older by more than clockSlack.
-	beginSlack = 30
+	// The queue ids of a process carry the second in which it began. None of
+	// its lines is older, save for rounding: clockSlack. Its first, "connect
+	// from" or check_relay, comes within beginSlack seconds of it, for IDENT and
+	// DNS may take their time.
 	clockSlack = 2
+	beginSlack = 60
 	// A line without queue id may be this old when a queue id claims it, in
 	// seconds. Well below quarter.
 	maxAnonymous = 300
 	// No PID comes again within this time, in seconds.
 	soon = 5
-	// Two lines without queue id are of one process if they are this close, in
-	// seconds, and nothing speaks against it.
-	nearby = 60
 	// Zones differ by multiples of a quarter of an hour.
 	quarter = 900
 )
@@ -25,12 +23,8 @@ const (
 func (m *Memory) session(in Input, pid uint32) *session {
 	rec := in.Record
 	key, now := m.key(in, pid), in.Time.Unix()
+	m.expire(in, now)
 	s := m.sessions[key]
-	if s != nil && m.tooOld(s, now) {
-		m.stats.Expired++
-		m.remove(s)
-		s = nil
-	}
 	if s == nil {
 		s = m.add(key, in)
 	} else if !m.continues(s, rec, now) {
@@ -43,7 +37,7 @@ func (m *Memory) session(in Input, pid uint32) *session {
 	}
 	s.begun = s.begun || rec.Begins
 	s.last = now
-	s.queue.touch(s)
+	m.touch(s)
 	return s
 }
 
@@ -68,7 +62,8 @@ func (m *Memory) continues(s *session, rec *Record, now int64) bool {
 	case rec.Addr.IsValid() && s.addr.IsValid():
 		return rec.Addr == s.addr
 	}
-	return silent <= nearby || s.began != 0
+	// what waits in a session of another process is dropped when that shows
+	return silent <= soon || s.began != 0 || s.addr.IsValid()
 }
 
 // claims says whether a process that began at t, as its queue ids say, can have
@@ -81,10 +76,10 @@ func claims(t uint64, s *session, now int64) bool {
 		return false
 	}
 	late := lateness(t, s.first)
-	if s.begun {
-		return late <= beginSlack || late >= quarter-beginSlack
+	if late >= quarter-clockSlack || late <= beginSlack {
+		return true
 	}
-	return late <= quarter-maxAnonymous || late >= quarter-clockSlack
+	return !s.begun && late <= quarter-maxAnonymous
 }
 
 // lateness is how many seconds after the second that the queue ids of its
@@ -109,100 +104,64 @@ func idDigit(c byte) int {
 }
 
 func (m *Memory) add(key uint64, in Input) *session {
-	q := m.queueOf(m.hostKey(in))
-	m.expire(q, in.Time.Unix())
 	if len(m.sessions) >= m.o.MaxSessions {
 		m.stats.Evicted++
-		m.evict(q)
+		m.remove(m.oldest)
 	}
 	m.number++
-	s := &session{key: key, queue: q, number: m.number, first: in.Time.Unix()}
+	s := &session{key: key, host: m.hostKey(in), number: m.number, first: in.Time.Unix()}
 	m.sessions[key] = s
-	m.queues[q.host] = q
-	q.append(s)
+	m.append(s)
 	return s
-}
-
-// evict gives up the oldest session of q, or of any host if q has none: who
-// speaks most makes room first.
-func (m *Memory) evict(q *queue) {
-	if q.oldest == nil {
-		for _, q = range m.queues {
-			break
-		}
-	}
-	m.remove(q.oldest)
 }
 
 // reset makes the session one of a new process.
 func (m *Memory) reset(s *session) {
 	m.giveUp(s)
 	m.number++
-	*s = session{key: s.key, queue: s.queue, number: m.number, prev: s.prev, next: s.next}
+	*s = session{key: s.key, host: s.host, number: m.number, prev: s.prev, next: s.next}
 }
 
-// queue is the sessions of one host by their last line, the oldest first. Each
-// host has its own because each has its own clock: a backlog must not age the
-// sessions of others.
-type queue struct {
-	host           uint64
-	oldest, newest *session
-}
-
-// queueOf returns the queue of a host; one without sessions is not kept.
-func (m *Memory) queueOf(host uint64) *queue {
-	if q := m.queues[host]; q != nil {
-		return q
-	}
-	return &queue{host: host}
-}
-
-// expire removes the sessions of q that are too old by the host's own clock.
-func (m *Memory) expire(q *queue, now int64) {
-	for s := q.oldest; s != nil && m.tooOld(s, now); s = q.oldest {
+// expire removes the oldest session if it is too old by the clock of the host
+// that now speaks.
+func (m *Memory) expire(in Input, now int64) {
+	for s := m.oldest; s != nil && now-s.last > int64(m.o.MaxAge/time.Second) && s.host == m.hostKey(in); s = m.oldest {
 		m.stats.Expired++
 		m.remove(s)
 	}
 }
 
-func (m *Memory) tooOld(s *session, now int64) bool {
-	return now-s.last > int64(m.o.MaxAge/time.Second)
-}
-
 func (m *Memory) remove(s *session) {
 	m.giveUp(s)
-	s.queue.unlink(s)
-	if s.queue.oldest == nil {
-		delete(m.queues, s.queue.host)
-	}
+	m.unlink(s)
 	delete(m.sessions, s.key)
 }
 
-func (q *queue) touch(s *session) {
-	if q.newest != s {
-		q.unlink(s)
-		q.append(s)
+func (m *Memory) touch(s *session) {
+	if m.newest != s {
+		m.unlink(s)
+		m.append(s)
 	}
 }
 
-func (q *queue) append(s *session) {
-	s.prev, s.next = q.newest, nil
-	if q.newest == nil {
-		q.oldest = s
+func (m *Memory) append(s *session) {
+	s.prev, s.next = m.newest, nil
+	if m.newest == nil {
+		m.oldest = s
 	} else {
-		q.newest.next = s
+		m.newest.next = s
 	}
-	q.newest = s
+	m.newest = s
 }
 
-func (q *queue) unlink(s *session) {
+func (m *Memory) unlink(s *session) {
 	if s.prev == nil {
-		q.oldest = s.next
+		m.oldest = s.next
 	} else {
 		s.prev.next = s.next
 	}
 	if s.next == nil {
-		q.newest = s.prev
+		m.newest = s.prev
 	} else {
 		s.next.prev = s.prev
 	}
