@@ -3,9 +3,9 @@ package detector
 import (
 	"encoding/binary"
 	"flag"
+	"fmt"
 	"net/netip"
 	"runtime"
-	"strconv"
 	"testing"
 	"time"
 	"uppercut/detector/sendmail"
@@ -111,29 +111,41 @@ func BenchmarkJudge(b *testing.B) {
 	})
 }
 
-// BenchmarkObserve measures a whole line of a known source: duplicates, time,
-// session memory and judgement; the line is parsed elsewhere.
+// BenchmarkObserve measures whole lines: duplicates, time, session memory and
+// judgement; they are parsed elsewhere. An offence is one of a known source,
+// info a line that proves nothing, as most are.
 func BenchmarkObserve(b *testing.B) {
-	cr := newCrowd(b, *tracked, 1)
+	for name, text := range map[string]string{
+		"offence": ": ruleset=check_relay, arg1=x, arg2=127.0.0.2, relay=[%s], reject=550 5.7.1 Rejected: listed at zen.dnsbl.example",
+		"info":    ": to=<u@a.example>, delay=00:00:01, xdelay=00:00:00, mailer=local, pri=30000, dsn=4.0.0, stat=Deferred (%s)",
+	} {
+		b.Run(name, func(b *testing.B) {
+			cr := newCrowd(b, *tracked, 1)
+			lines := cr.lines(b, text)
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				l := &lines[i%len(lines)]
+				cr.n++
+				l.Number = cr.n
+				l.Received = noon.Add(time.Duration(cr.n) * time.Microsecond)
+				l.Time = l.Received
+				cr.d.Observe(l)
+			}
+		})
+	}
+}
+
+// lines makes lines of many processes and clients.
+func (cr *crowd) lines(b *testing.B, text string) []Line {
+	b.Helper()
 	lines := make([]Line, 1<<16)
 	for i := range lines {
 		lines[i] = cr.line
 		l := &lines[i]
-		l.PID = uint32(i)
-		cr.parser.Parse("6ANCjT"+"xx"+strconv.Itoa(100_000+i)+": ruleset=check_relay, arg1=x, arg2=127.0.0.2, relay=["+client(2+2*(i*7919%(*tracked/2-1))).String()+"], reject=550 5.7.1 Rejected: listed at zen.dnsbl.example", &l.Record)
-		if !l.Record.Addr.IsValid() {
-			b.Fatal(l.Record.Text)
-		}
+		l.PID = uint32(100_000 + i)
+		cr.parser.Parse(fmt.Sprintf("6ANCjTxx%d"+text, l.PID, client(2*(i*7919%(*tracked/2)))), &l.Record)
 	}
-	b.ReportAllocs()
-	for i := 0; b.Loop(); i++ {
-		l := &lines[i%len(lines)]
-		cr.n++
-		l.Number = cr.n
-		l.Received = noon.Add(time.Duration(cr.n) * time.Microsecond)
-		l.Time = l.Received
-		cr.d.Observe(l)
-	}
+	return lines
 }
 
 // BenchmarkMemory fills every source with offences as an attacker would, and

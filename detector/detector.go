@@ -179,7 +179,7 @@ func (d *Detector) Observe(l *Line) []Verdict {
 		return d.verdicts
 	}
 	h := d.hosts.of(l.Sender, l.Host)
-	duplicate := h.sender.duplicates.seen(lineHash(l))
+	duplicate := matters(&l.Record) && h.sender.duplicates.seen(lineHash(l, h))
 	if duplicate {
 		d.metrics.duplicates.Inc()
 		d.noteDuplicate(l.Number)
@@ -194,6 +194,12 @@ func (d *Detector) Observe(l *Line) []Verdict {
 		delete(d.duplicates, l.Number)
 	}
 	return d.verdicts
+}
+
+// matters tells that it makes a difference whether a line is seen twice. Most
+// of what sendmail writes proves nothing about a client.
+func matters(r *sendmail.Record) bool {
+	return r.Kind != sendmail.LineInfo && r.Kind != sendmail.LineUnknown
 }
 
 // maxHeldDuplicates is how many duplicate lines may wait for their session to
@@ -245,7 +251,10 @@ func (d *Detector) timeOf(l *Line, h *host) time.Time {
 		d.metrics.undated.Inc()
 		return r.at
 	}
-	h.counters.lag.Set(r.lag.Seconds())
+	if second := l.Received.Unix(); second != h.lagShown {
+		h.lagShown = second
+		h.counters.lag.Set(r.lag.Seconds())
+	}
 	if r.learned {
 		h.counters.zone.Set(h.clock.offset.Seconds())
 		n := h.notice(ZoneLearned)

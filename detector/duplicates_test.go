@@ -62,7 +62,9 @@ func TestDuplicateKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	same := lineHash(relayDenied(1, noon, p))
+	hosts := newHosts(Options{}, newMetrics(nil))
+	hash := func(l *Line) uint64 { return lineHash(l, hosts.of(l.Sender, l.Host)) }
+	same := hash(relayDenied(1, noon, p))
 	for name, c := range map[string]struct {
 		change    func(*Line)
 		duplicate bool
@@ -78,7 +80,7 @@ func TestDuplicateKey(t *testing.T) {
 	} {
 		l := relayDenied(1, noon, p)
 		c.change(l)
-		if got := lineHash(l) == same; got != c.duplicate {
+		if got := hash(l) == same; got != c.duplicate {
 			t.Errorf("other %s: duplicate %v", name, got)
 		}
 	}

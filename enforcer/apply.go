@@ -2,6 +2,7 @@ package enforcer
 
 import (
 	"errors"
+	"io/fs"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -128,7 +129,9 @@ func (e *Enforcer) admit(batch []Block) (admitted []Block, touched []netip.Prefi
 
 // insert puts b into the list and returns what the kernel must be told.
 func (e *Enforcer) insert(b *Block) []netip.Prefix {
-	if entry := e.list.put(b); entry.flags&flagNet != 0 {
+	entry := e.list.put(b)
+	e.room.add(e.list, e.list.index[entry.key])
+	if entry.flags&flagNet != 0 {
 		return e.list.recut(b.Prefix)
 	}
 	return []netip.Prefix{b.Prefix}
@@ -317,6 +320,10 @@ func (e *Enforcer) fail(err error) {
 
 // rebuild writes the whole list, in one transaction.
 func (e *Enforcer) rebuild() error {
+	if err := e.reopen(); err != nil {
+		e.fail(err)
+		return err
+	}
 	start := time.Now()
 	err := e.firewall.Replace(e.elementsWanted)
 	e.metrics.observe("setup", start, err)
@@ -330,6 +337,14 @@ func (e *Enforcer) rebuild() error {
 	e.kernel.broken, e.kernel.suspect = nil, false
 	e.setTrouble(nil)
 	return nil
+}
+
+// reopen opens new sockets after a failure that another try may not mend.
+func (e *Enforcer) reopen() error {
+	if e.kernel.broken == nil || errors.Is(e.kernel.broken, fs.ErrPermission) {
+		return nil
+	}
+	return e.firewall.Reopen()
 }
 
 // elementsWanted yields what the kernel should hold.

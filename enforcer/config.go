@@ -121,13 +121,18 @@ func oneOf(key, v, a, b string) error {
 	return nil
 }
 
+// headroom is how much larger the kernel's sets are than they may be filled:
+// within a transaction a refreshed element counts up to three times, and what
+// has ended counts until it is collected.
+const headroom = 4 * nft.MaxBatch
+
 // firewall says what the kernel's objects look like.
 func (c Config) firewall(netns int) nft.Config {
 	f := nft.Config{
 		NetNS:           netns,
 		IPv6Bits:        c.IPv6PrefixLength,
-		HashSize:        uint32(c.MaxAddresses),
-		NetSize:         uint32(c.MaxNetworks),
+		HashSize:        uint32(c.MaxAddresses) + headroom,
+		NetSize:         uint32(c.MaxNetworks) + headroom,
 		ElementCounters: c.Counters >= c.MaxAddresses,
 		Extend:          c.Extend,
 	}

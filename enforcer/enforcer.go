@@ -126,6 +126,7 @@ func New(ctx context.Context, c Config, o Options) (*Enforcer, error) {
 		config: c, options: o, logger: o.Logger, metrics: m,
 		queue:   newQueue(),
 		list:    newList(c.IPv6PrefixLength, time.Now()),
+		room:    room{},
 		allowed: map[netip.Prefix]ledger.Allow{},
 	}
 	e.journal = newJournal(e.openLedger(), o.Logger, m)

@@ -140,6 +140,11 @@ func start(t testing.TB, c Config, o Options) *appliance {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return runEnforcer(t, e)
+}
+
+func runEnforcer(t testing.TB, e *Enforcer) *appliance {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- e.Run(ctx) }()

@@ -120,19 +120,19 @@ func (e *Enforcer) changed(c nft.Change) {
 		return
 	}
 	var missing, unexpected int
-	left, err := e.firewall.Remaining(c.Elements)
+	found, err := e.firewall.Ask(c.Elements)
 	if err != nil {
 		e.fail(err)
 		return
 	}
 	for i, p := range c.Elements {
-		switch want := e.list.want(p); {
-		case want > 0 && left[i] == 0:
+		switch want, left := e.list.want(p), found[i].Left; {
+		case want > 0 && left == 0:
 			missing++
-		case want == 0 && left[i] > 0:
+		case want == 0 && left > 0:
 			unexpected++
 			if e.config.Foreign == ForeignAdopt {
-				e.adopt([]nft.Element{{Prefix: p, Timeout: left[i]}})
+				e.adopt([]nft.Element{{Prefix: p, Timeout: left}})
 			}
 		}
 	}
@@ -207,37 +207,30 @@ func (e *Enforcer) adoptSmall(counts [4]int) {
 	}
 }
 
-// miscounted compares the kernel's numbers of elements with ours.
-func (e *Enforcer) miscounted(counts [4]int) map[string]int {
-	found := map[string]int{}
-	for i, n := range counts {
-		low, high := e.expected(i)
-		if n >= 0 && n < low {
-			found["missing"] += low - n
-		}
-		if n > high {
-			found["unexpected"] += n - high
-		}
-	}
-	return found
-}
-
 // ending is how far the kernel's clock ticks may be from ours.
 const ending = time.Second
 
-// expected is how many elements set i should have in force: what ends about
-// now may be there or not.
-func (e *Enforcer) expected(i int) (low, high int) {
+// miscounted compares the kernel's numbers of elements with ours. What ends
+// about now may be there or not.
+func (e *Enforcer) miscounted(counts [4]int) map[string]int {
+	var low, high [4]int
 	for el := range e.elementsWanted {
-		if nft.Sets[i] != e.firewall.Config().SetOf(el.Prefix) {
-			continue
-		}
-		high++
+		i := e.firewall.Config().SetIndex(el.Prefix)
+		high[i]++
 		if el.Timeout > ending {
-			low++
+			low[i]++
 		}
 	}
-	return low, high
+	found := map[string]int{}
+	for i, n := range counts {
+		if n >= 0 && n < low[i] {
+			found["missing"] += low[i] - n
+		}
+		if n > high[i] {
+			found["unexpected"] += n - high[i]
+		}
+	}
+	return found
 }
 
 // note counts and logs a drift.
@@ -316,7 +309,7 @@ type findings struct {
 // compare asks the kernel for elements and compares them with the list.
 func (e *Enforcer) compare(ps []netip.Prefix) (f findings, err error) {
 	f.Kinds = map[string]int{}
-	left, err := e.firewall.Remaining(ps)
+	found, err := e.firewall.Ask(ps)
 	if err != nil {
 		return f, err
 	}
@@ -325,7 +318,7 @@ func (e *Enforcer) compare(ps []netip.Prefix) (f findings, err error) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	for i, p := range ps {
-		kind := e.judge(e.timeLeft(p, now), left[i])
+		kind := e.judge(e.timeLeft(p, now), found[i].Left)
 		if kind != "" {
 			f.Kinds[kind]++
 			f.Prefixes = append(f.Prefixes, p)
@@ -355,13 +348,13 @@ func (e *Enforcer) stillKnocking(ended []netip.Prefix, now time.Time) []netip.Pr
 	if !e.config.Extend || e.idle() || len(ended) == 0 {
 		return ended
 	}
-	left, err := e.firewall.Remaining(ended)
+	found, err := e.firewall.Ask(ended)
 	if err != nil {
 		return ended
 	}
 	rest := ended[:0]
 	for i, p := range ended {
-		b, ok := e.extended(p, left[i], now)
+		b, ok := e.extended(p, found[i].Left, now)
 		if !ok {
 			rest = append(rest, p)
 			continue
@@ -531,6 +524,24 @@ type State struct {
 	Dropped map[string]nft.Drops `json:"dropped"`
 	// Drifts are the last differences that were found and repaired.
 	Drifts []Drift `json:"drifts,omitempty"`
+}
+
+// Knocks asks the kernel what has been dropped of each of these blocks, which
+// are addresses, since they began or were last extended: who still knocks. It
+// needs Config.Counters.
+func (e *Enforcer) Knocks(ps ...netip.Prefix) ([]nft.Drops, error) {
+	if e.firewall == nil {
+		return nil, ErrObserving
+	}
+	found, err := e.firewall.Ask(canonicals(ps))
+	if err != nil {
+		return nil, explain(err)
+	}
+	drops := make([]nft.Drops, len(found))
+	for i, s := range found {
+		drops[i] = s.Drops
+	}
+	return drops, nil
 }
 
 // Set is one of the kernel's sets.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -84,18 +85,29 @@ func (h *house) take(batch []Message, judged func()) {
 // wait returns the messages once there are n.
 func (h *house) wait(t testing.TB, n int) []Message {
 	t.Helper()
+	return h.waitUntil(t, fmt.Sprint(n, " messages"), func(all []Message) bool { return len(all) >= n })
+}
+
+// waitFor waits for one message.
+func (h *house) waitFor(t testing.TB, is func(Message) bool) {
+	t.Helper()
+	h.waitUntil(t, "the message", func(all []Message) bool { return slices.ContainsFunc(all, is) })
+}
+
+func (h *house) waitUntil(t testing.TB, what string, enough func([]Message) bool) []Message {
+	t.Helper()
 	timeout := time.After(patience)
 	for {
 		h.mu.Lock()
 		messages, arrived := h.messages, h.arrived
 		h.mu.Unlock()
-		if len(messages) >= n {
+		if enough(messages) {
 			return messages
 		}
 		select {
 		case <-arrived:
 		case <-timeout:
-			t.Fatalf("%d messages of %d", len(messages), n)
+			t.Fatalf("never: %s; there are %d messages", what, len(messages))
 		}
 	}
 }
@@ -212,16 +224,7 @@ func TestDatagramsOverIPv6(t *testing.T) {
 	_, port, _ := net.SplitHostPort(h.address(UDP))
 	for sender, address := range map[string]string{"127.0.0.1": "127.0.0.1:" + port, "::1": "[::1]:" + port} {
 		write(t, dial(t, "udp", address), line(1))
-		eventually(t, "a message of "+sender, func() bool {
-			h.mu.Lock()
-			defer h.mu.Unlock()
-			for _, m := range h.messages {
-				if m.Sender == sender {
-					return true
-				}
-			}
-			return false
-		})
+		h.waitFor(t, func(m Message) bool { return m.Sender == sender })
 	}
 }
 

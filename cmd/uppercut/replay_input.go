@@ -66,6 +66,8 @@ const lineBits = 40
 func fileOf(number uint64) int    { return int(number >> lineBits) }
 func lineOf(number uint64) uint64 { return number & (1<<lineBits - 1) }
 
+var errInterrupted = errors.New("interrupted; what was read until then is reported")
+
 // each calls handle with every line of the tags that c names, in order of time.
 // The line is valid until handle returns. An error of one file does not keep
 // the others from being read; all are returned.
@@ -93,7 +95,10 @@ func (in *input) each(ctx context.Context, c detector.Config, handle func(*detec
 		}
 		in.drain(s, until, handle)
 	}
-	return errors.Join(in.errors(), context.Cause(ctx))
+	if ctx.Err() != nil {
+		return errors.Join(in.errors(), errInterrupted)
+	}
+	return in.errors()
 }
 
 // drain hands out lines of s for as long as they are not younger than until.

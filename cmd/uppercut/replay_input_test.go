@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -327,7 +328,7 @@ func TestInputStops(t *testing.T) {
 			cancel()
 		}
 	})
-	if err == nil || err.Error() != "context canceled" {
+	if !errors.Is(err, errInterrupted) {
 		t.Errorf("error %v", err)
 	}
 }

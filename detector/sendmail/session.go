@@ -3,14 +3,17 @@ package sendmail
 import "time"
 
 const (
-	// The queue ids of a process carry the second in which it began. Its first
-	// line, "connect from" or check_relay, comes within beginSlack seconds of
-	// it; no other can be older by more than clockSlack.
-	beginSlack = 30
+	// The queue ids of a process carry the second in which it began. None of
+	// its lines is older, save for rounding: clockSlack. Its first, "connect
+	// from" or check_relay, comes within beginSlack seconds of it, for IDENT and
+	// DNS may take their time.
 	clockSlack = 2
+	beginSlack = 60
 	// A line without queue id may be this old when a queue id claims it, in
 	// seconds. Well below quarter.
 	maxAnonymous = 300
+	// No PID comes again within this time, in seconds.
+	soon = 5
 	// Zones differ by multiples of a quarter of an hour.
 	quarter = 900
 )
@@ -54,38 +57,40 @@ func (m *Memory) continues(s *session, rec *Record, now int64) bool {
 	case rec.Begins && s.began == 0:
 		return rec.Addr.IsValid() && s.addr == rec.Addr && now-s.first <= beginSlack
 	case rec.Begins:
-		return false
+		// lines of two connections of one sender may overtake one another
+		return (!s.addr.IsValid() || s.addr == rec.Addr) && lateness(s.began, now) <= beginSlack
 	case rec.Addr.IsValid() && s.addr.IsValid():
 		return rec.Addr == s.addr
 	}
-	return silent <= maxAnonymous || s.began != 0
+	// what waits in a session of another process is dropped when that shows
+	return silent <= soon || s.began != 0 || s.addr.IsValid()
 }
 
 // claims says whether a process that began at t, as its queue ids say, can have
 // written the lines without queue id that the session s consists of.
 func claims(t uint64, s *session, now int64) bool {
-	if now-s.first > maxAnonymous && !s.addr.IsValid() || now < s.first-maxAnonymous {
+	switch age := now - s.first; {
+	case age >= 0 && age <= soon:
+		return true // whatever the host's clock is
+	case age > maxAnonymous && !s.addr.IsValid(), age < -maxAnonymous:
 		return false
 	}
-	began, ok := idSecond(t)
-	if !ok {
-		return false
+	late := lateness(t, s.first)
+	if late >= quarter-clockSlack || late <= beginSlack {
+		return true
 	}
-	slack := int64(clockSlack)
-	if s.begun {
-		slack = beginSlack
-	}
-	late := ((s.first-began)%quarter + quarter) % quarter
-	return late <= quarter-maxAnonymous || late >= quarter-slack
+	return !s.begun && late <= quarter-maxAnonymous
 }
 
-// idSecond returns the minute and second of a queue id's time, in seconds.
-func idSecond(t uint64) (int64, bool) {
-	minute, second := idDigit(byte(t>>32)), idDigit(byte(t>>40))
-	return int64(minute*60 + second), minute >= 0 && second >= 0
+// lateness is how many seconds after the second that the queue ids of its
+// process carry a line was written, modulo a quarter of an hour.
+func lateness(t uint64, line int64) int64 {
+	began := int64(idDigit(byte(t>>32))*60 + idDigit(byte(t>>40)))
+	return ((line-began)%quarter + quarter) % quarter
 }
 
-// idDigit is the value of a character of a queue id, -1 if it is none.
+// idDigit is the value of a character of a queue id, -1 if it is none: such an
+// id has no time, and what is made of it only has to be the same each time.
 func idDigit(c byte) int {
 	switch {
 	case c >= '0' && c <= '9':

@@ -75,10 +75,8 @@ func (c Config) sets() [4]set {
 	}
 }
 
-// SetOf names the set that p belongs to. p is masked and not IPv4-mapped.
-func (c Config) SetOf(p netip.Prefix) string { return Sets[c.setIndex(p)] }
-
-func (c Config) setIndex(p netip.Prefix) int {
+// SetIndex says which of Sets p belongs to. p is masked and not IPv4-mapped.
+func (c Config) SetIndex(p netip.Prefix) int {
 	switch v4 := p.Addr().Is4(); {
 	case v4 && p.Bits() == 32:
 		return 0

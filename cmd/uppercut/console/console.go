@@ -60,6 +60,7 @@ type Console struct {
 	history   *history
 	feed      *feed
 	metrics   *consoleMetrics
+	recent    recentStatus
 
 	liveCount atomic.Int64 // pages that follow what happens
 
