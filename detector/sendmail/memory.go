@@ -100,11 +100,10 @@ type Memory struct {
 	o        MemoryOptions
 	seed     maphash.Seed
 	sessions map[uint64]*session
-	// Sessions by last line, oldest first.
-	oldest, newest *session
-	number         uint64
-	lastHost       struct {
-		sender, host string
+	queues   map[uint64]*queue // by host
+	number   uint64
+	lastHost struct {
+		sender, host []byte // copies: the line's memory may be used again
 		key          uint64
 	}
 	splits     map[uint64]*split
@@ -116,7 +115,8 @@ type Memory struct {
 
 // session is what is known of one process of one mail host.
 type session struct {
-	key, host uint64
+	key   uint64
+	queue *queue
 	// began is the process's time in its queue ids, 0 until one is seen.
 	began      uint64
 	addr       netip.Addr
@@ -151,7 +151,7 @@ const maxAccepted = 8
 
 // NewMemory returns an empty Memory.
 func NewMemory(o MemoryOptions) *Memory {
-	return &Memory{o: o.withDefaults(), seed: maphash.MakeSeed(), sessions: make(map[uint64]*session)}
+	return &Memory{o: o.withDefaults(), seed: maphash.MakeSeed(), sessions: make(map[uint64]*session), queues: make(map[uint64]*queue)}
 }
 
 // UseParser replaces the Parser of split lines.
@@ -412,9 +412,9 @@ func (m *Memory) key(in Input, pid uint32) uint64 {
 // hostKey hashes the two names. Lines of one host come in runs, so the last
 // answer is kept.
 func (m *Memory) hostKey(in Input) uint64 {
-	if l := &m.lastHost; l.key == 0 || l.host != in.Host || l.sender != in.Sender {
+	if l := &m.lastHost; l.key == 0 || string(l.host) != in.Host || string(l.sender) != in.Sender {
 		h := maphash.String(m.seed, in.Host)
-		l.host, l.sender = in.Host, in.Sender
+		l.host, l.sender = append(l.host[:0], in.Host...), append(l.sender[:0], in.Sender...)
 		l.key = maphash.String(m.seed, in.Sender) + bits.RotateLeft64(h, 17)
 	}
 	return m.lastHost.key
