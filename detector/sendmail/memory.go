@@ -103,7 +103,7 @@ type Memory struct {
 	queues   map[uint64]*queue // by host
 	number   uint64
 	lastHost struct {
-		sender, host string
+		sender, host []byte // copies: the line's memory may be used again
 		key          uint64
 	}
 	splits     map[uint64]*split
@@ -412,9 +412,9 @@ func (m *Memory) key(in Input, pid uint32) uint64 {
 // hostKey hashes the two names. Lines of one host come in runs, so the last
 // answer is kept.
 func (m *Memory) hostKey(in Input) uint64 {
-	if l := &m.lastHost; l.key == 0 || l.host != in.Host || l.sender != in.Sender {
+	if l := &m.lastHost; l.key == 0 || string(l.host) != in.Host || string(l.sender) != in.Sender {
 		h := maphash.String(m.seed, in.Host)
-		l.host, l.sender = in.Host, in.Sender
+		l.host, l.sender = append(l.host[:0], in.Host...), append(l.sender[:0], in.Sender...)
 		l.key = maphash.String(m.seed, in.Sender) + bits.RotateLeft64(h, 17)
 	}
 	return m.lastHost.key
