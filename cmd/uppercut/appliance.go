@@ -188,6 +188,7 @@ func (a *appliance) notify(state string) {
 // health knows what must be right for the appliance to do its work.
 func (a *appliance) health() *metrics.Health {
 	h := new(metrics.Health)
+	a.registry.MustRegister(h)
 	h.Add("judge", func() error {
 		if !a.pipeline.alive(time.Now()) {
 			return fmt.Errorf("the judge has not come around for %s", pipelineStall)

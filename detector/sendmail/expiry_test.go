@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+	"unsafe"
 )
 
 // connects has a client of each of n hosts refused at connect, each time by a
@@ -66,5 +67,25 @@ func TestQueuesAreAsManyAsHosts(t *testing.T) {
 		if s.key != key || m.queues[s.queue.host] != s.queue {
 			t.Errorf("session %x is in no queue", key)
 		}
+	}
+}
+
+// TestLineMemoryMayBeUsedAgain: a caller may read the next line into the memory
+// of the last. Then the name of the last host changes under its key.
+func TestLineMemoryMayBeUsedAgain(t *testing.T) {
+	now := time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
+	m := NewMemory(MemoryOptions{})
+	p, _ := NewParser(nil)
+	buffer := []byte("mx1")
+	observe := func(host, text string) []Event {
+		copy(buffer, host)
+		var rec Record
+		p.Parse(text, &rec)
+		return m.Observe(Input{Time: now, Sender: "a", Host: unsafe.String(&buffer[0], len(buffer)), PID: 7, Record: &rec}, nil)
+	}
+	observe("mx1", "6AN80000000007: <nosuch@lab.example>... User unknown")
+	events := observe("mx2", "6AN80000000007: from=<x@y.example>, size=0, class=0, nrcpts=0, proto=ESMTP, daemon=MTA, relay=[198.51.100.9]")
+	if len(events) != 0 {
+		t.Errorf("a line of mx2 names the client of mx1: %+v", events)
 	}
 }

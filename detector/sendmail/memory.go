@@ -36,8 +36,8 @@ type MemoryOptions struct {
 	Key [16]byte
 	// MaxSessions bounds the sessions, default 131072.
 	MaxSessions int
-	// MaxHeld bounds the lines that wait for an address, default 65536, and
-	// MaxHeldPerSession those of one session, default 1024.
+	// MaxHeld bounds the lines that wait for an address, default 131072, and
+	// MaxHeldPerSession those of one session, default 256.
 	MaxHeld, MaxHeldPerSession int
 	// MaxHeldBytes bounds their texts, default 32 MiB.
 	MaxHeldBytes int
@@ -53,8 +53,8 @@ func (o MemoryOptions) withDefaults() MemoryOptions {
 		}
 	}
 	def(&o.MaxSessions, 131072)
-	def(&o.MaxHeld, 65536)
-	def(&o.MaxHeldPerSession, 1024)
+	def(&o.MaxHeld, 131072)
+	def(&o.MaxHeldPerSession, 256)
 	def(&o.MaxHeldBytes, 32<<20)
 	if o.MaxAge <= 0 {
 		o.MaxAge = 65 * time.Minute
@@ -100,11 +100,10 @@ type Memory struct {
 	o        MemoryOptions
 	seed     maphash.Seed
 	sessions map[uint64]*session
-	// Sessions by last line, oldest first.
-	oldest, newest *session
-	number         uint64
-	lastHost       struct {
-		sender, host string
+	queues   map[uint64]*queue // by host
+	number   uint64
+	lastHost struct {
+		sender, host []byte // copies: the line's memory may be used again
 		key          uint64
 	}
 	splits     map[uint64]*split
@@ -116,7 +115,8 @@ type Memory struct {
 
 // session is what is known of one process of one mail host.
 type session struct {
-	key, host uint64
+	key   uint64
+	queue *queue
 	// began is the process's time in its queue ids, 0 until one is seen.
 	began      uint64
 	addr       netip.Addr
@@ -151,7 +151,7 @@ const maxAccepted = 8
 
 // NewMemory returns an empty Memory.
 func NewMemory(o MemoryOptions) *Memory {
-	return &Memory{o: o.withDefaults(), seed: maphash.MakeSeed(), sessions: make(map[uint64]*session)}
+	return &Memory{o: o.withDefaults(), seed: maphash.MakeSeed(), sessions: make(map[uint64]*session), queues: make(map[uint64]*queue)}
 }
 
 // UseParser replaces the Parser of split lines.
@@ -227,7 +227,7 @@ func (m *Memory) observe(in Input, dst []Event) []Event {
 // client binds the session to the address that the line proves.
 func (m *Memory) client(s *session, in Input, dst []Event) []Event {
 	rec := in.Record
-	if rec.QID != "" && s.likely.IsValid() {
+	if s.likely.IsValid() && rec.QID != "" && in.processID() == rec.PID {
 		s.addr, s.likely = s.likely, noAddr
 		dst = m.flush(s, rec, dst)
 	}
@@ -412,9 +412,9 @@ func (m *Memory) key(in Input, pid uint32) uint64 {
 // hostKey hashes the two names. Lines of one host come in runs, so the last
 // answer is kept.
 func (m *Memory) hostKey(in Input) uint64 {
-	if l := &m.lastHost; l.key == 0 || l.host != in.Host || l.sender != in.Sender {
+	if l := &m.lastHost; l.key == 0 || string(l.host) != in.Host || string(l.sender) != in.Sender {
 		h := maphash.String(m.seed, in.Host)
-		l.host, l.sender = in.Host, in.Sender
+		l.host, l.sender = append(l.host[:0], in.Host...), append(l.sender[:0], in.Sender...)
 		l.key = maphash.String(m.seed, in.Sender) + bits.RotateLeft64(h, 17)
 	}
 	return m.lastHost.key

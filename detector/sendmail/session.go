@@ -23,8 +23,12 @@ const (
 func (m *Memory) session(in Input, pid uint32) *session {
 	rec := in.Record
 	key, now := m.key(in, pid), in.Time.Unix()
-	m.expire(in, now)
 	s := m.sessions[key]
+	if s != nil && m.tooOld(s, now) {
+		m.stats.Expired++
+		m.remove(s)
+		s = nil
+	}
 	if s == nil {
 		s = m.add(key, in)
 	} else if !m.continues(s, rec, now) {
@@ -37,7 +41,7 @@ func (m *Memory) session(in Input, pid uint32) *session {
 	}
 	s.begun = s.begun || rec.Begins
 	s.last = now
-	m.touch(s)
+	s.queue.touch(s)
 	return s
 }
 
@@ -104,64 +108,100 @@ func idDigit(c byte) int {
 }
 
 func (m *Memory) add(key uint64, in Input) *session {
+	q := m.queueOf(m.hostKey(in))
+	m.expire(q, in.Time.Unix())
 	if len(m.sessions) >= m.o.MaxSessions {
 		m.stats.Evicted++
-		m.remove(m.oldest)
+		m.evict(q)
 	}
 	m.number++
-	s := &session{key: key, host: m.hostKey(in), number: m.number, first: in.Time.Unix()}
+	s := &session{key: key, queue: q, number: m.number, first: in.Time.Unix()}
 	m.sessions[key] = s
-	m.append(s)
+	m.queues[q.host] = q
+	q.append(s)
 	return s
+}
+
+// evict gives up the oldest session of q, or of any host if q has none: who
+// speaks most makes room first.
+func (m *Memory) evict(q *queue) {
+	if q.oldest == nil {
+		for _, q = range m.queues {
+			break
+		}
+	}
+	m.remove(q.oldest)
 }
 
 // reset makes the session one of a new process.
 func (m *Memory) reset(s *session) {
 	m.giveUp(s)
 	m.number++
-	*s = session{key: s.key, host: s.host, number: m.number, prev: s.prev, next: s.next}
+	*s = session{key: s.key, queue: s.queue, number: m.number, prev: s.prev, next: s.next}
 }
 
-// expire removes the oldest session if it is too old by the clock of the host
-// that now speaks.
-func (m *Memory) expire(in Input, now int64) {
-	for s := m.oldest; s != nil && now-s.last > int64(m.o.MaxAge/time.Second) && s.host == m.hostKey(in); s = m.oldest {
+// queue is the sessions of one host by their last line, the oldest first. Each
+// host has its own because each has its own clock: a backlog must not age the
+// sessions of others.
+type queue struct {
+	host           uint64
+	oldest, newest *session
+}
+
+// queueOf returns the queue of a host; one without sessions is not kept.
+func (m *Memory) queueOf(host uint64) *queue {
+	if q := m.queues[host]; q != nil {
+		return q
+	}
+	return &queue{host: host}
+}
+
+// expire removes the sessions of q that are too old by the host's own clock.
+func (m *Memory) expire(q *queue, now int64) {
+	for s := q.oldest; s != nil && m.tooOld(s, now); s = q.oldest {
 		m.stats.Expired++
 		m.remove(s)
 	}
 }
 
+func (m *Memory) tooOld(s *session, now int64) bool {
+	return now-s.last > int64(m.o.MaxAge/time.Second)
+}
+
 func (m *Memory) remove(s *session) {
 	m.giveUp(s)
-	m.unlink(s)
+	s.queue.unlink(s)
+	if s.queue.oldest == nil {
+		delete(m.queues, s.queue.host)
+	}
 	delete(m.sessions, s.key)
 }
 
-func (m *Memory) touch(s *session) {
-	if m.newest != s {
-		m.unlink(s)
-		m.append(s)
+func (q *queue) touch(s *session) {
+	if q.newest != s {
+		q.unlink(s)
+		q.append(s)
 	}
 }
 
-func (m *Memory) append(s *session) {
-	s.prev, s.next = m.newest, nil
-	if m.newest == nil {
-		m.oldest = s
+func (q *queue) append(s *session) {
+	s.prev, s.next = q.newest, nil
+	if q.newest == nil {
+		q.oldest = s
 	} else {
-		m.newest.next = s
+		q.newest.next = s
 	}
-	m.newest = s
+	q.newest = s
 }
 
-func (m *Memory) unlink(s *session) {
+func (q *queue) unlink(s *session) {
 	if s.prev == nil {
-		m.oldest = s.next
+		q.oldest = s.next
 	} else {
 		s.prev.next = s.next
 	}
 	if s.next == nil {
-		m.newest = s.prev
+		q.newest = s.prev
 	} else {
 		s.next.prev = s.prev
 	}
