@@ -6,6 +6,7 @@ import (
 	mathrand "math/rand/v2"
 	"net/netip"
 	"time"
+
 	"uppercut/detector/sendmail"
 
 	"github.com/prometheus/client_golang/prometheus"

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
 	"uppercut/detector/sendmail"
 )
 

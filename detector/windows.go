@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"slices"
 	"time"
+
 	"uppercut/detector/sendmail"
 )
 
