@@ -98,7 +98,7 @@ func (c *clock) read(l *Line) (r reading) {
 
 // resolve is nearest, for lines that come many to a second.
 func (c *clock) resolve(wall, received time.Time) (time.Time, bool) {
-	if wall == c.wall && received.Sub(c.asked).Abs() < zoneSpan {
+	if wall.Equal(c.wall) && received.Sub(c.asked).Abs() < zoneSpan {
 		return c.resolved, c.possible
 	}
 	c.wall, c.asked = wall, received
