@@ -153,7 +153,7 @@ func (p *plant) fires(alert string) bool {
 // lines that nobody understands.
 func (p *plant) log(host string, first int) {
 	p.t.Helper()
-	now := time.Now().Format(time.Stamp)
+	now := time.Now().Format(time.RFC3339Nano) // as rsyslog's ForwardFormat has it
 	var lines strings.Builder
 	for client := first; client < first+3; client++ {
 		for range 10 {
