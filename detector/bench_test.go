@@ -148,22 +148,22 @@ func (cr *crowd) lines(b *testing.B, text string) []Line {
 	return lines
 }
 
-// BenchmarkMemory fills every source with offences as an attacker would, and
-// prints what a source takes then.
+// BenchmarkMemory fills every source with 20 offences of different seconds, as
+// an attacker could, and prints what a source takes then.
 func BenchmarkMemory(b *testing.B) {
 	for b.Loop() {
 		before := heapBytes()
 		c := DefaultConfig()
-		c.MaxSources = *tracked / 4
+		c.MaxSources = *tracked
 		c.Rules[0].Score, c.Rules[1].Score = 1000, 10_000
 		d, err := New(c, Options{})
 		if err != nil {
 			b.Fatal(err)
 		}
 		cr := &crowd{d: d, line: Line{Sender: "192.0.2.1", Host: "mx1", Tag: "sm-mta"}}
-		for range 40 {
+		for range 20 {
 			for i := range c.MaxSources {
-				cr.n += 20
+				cr.n += 5
 				cr.offend(client(i), sendmail.SenderDomain)
 			}
 		}

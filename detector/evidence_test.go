@@ -87,3 +87,12 @@ func TestTransports(t *testing.T) {
 		t.Errorf("an unknown transport becomes %s", got)
 	}
 }
+
+// A position that belongs to another source gives no line.
+func TestRingOfAnotherSource(t *testing.T) {
+	r := newRing(64 << 10)
+	position := r.add(evidenceHeader{check: 1}, "a line")
+	if _, text, ok := r.at(position, 2); ok {
+		t.Errorf("%q", text)
+	}
+}

@@ -62,7 +62,7 @@ func (b *bench) feed(e event) []Verdict {
 		e.Session = b.lines
 	}
 	e.Count = max(1, e.Count)
-	e.Event.Time, e.Event.Addr, e.Event.Line = e.at, netip.MustParseAddr(e.addr), b.lines
+	e.Time, e.Addr, e.Line = e.at, netip.MustParseAddr(e.addr), b.lines
 	if e.Text == "" {
 		e.Text = e.Reason.String() + " by " + e.addr
 	}

@@ -206,7 +206,10 @@ func (e *Enforcer) expire(now time.Time) {
 	ended = e.stillKnocking(ended, now)
 	if len(ended) > 0 {
 		lifted, touched := e.lift(ended, causeExpired)
-		e.write(slices.DeleteFunc(touched, func(p netip.Prefix) bool { return e.list.want(p) == 0 }))
+		if e.config.Extend == 0 {
+			touched = slices.DeleteFunc(touched, func(p netip.Prefix) bool { return e.list.want(p) == 0 })
+		}
+		e.write(touched)
 		e.journal.settle(func(error) {})
 		for _, b := range lifted {
 			e.logger.Info("unblock", "prefix", b.Prefix, "cause", causeExpired, "id", b.ID)
@@ -223,7 +226,9 @@ func (e *Enforcer) write(ps []netip.Prefix) []Refusal {
 	}
 	now := time.Now()
 	elems := make([]nft.Element, 0, len(ps))
-	for _, p := range compact(ps) {
+	ps = compact(ps)
+	e.knockNoMore(slices.Values(ps))
+	for _, p := range ps {
 		elems = append(elems, nft.Element{Prefix: p, Timeout: e.timeLeft(p, now)})
 	}
 	// What goes makes room for what comes, also from one batch to the next.
@@ -335,6 +340,7 @@ func (e *Enforcer) rebuild() error {
 		e.logger.Info("firewall can be written again")
 	}
 	e.kernel.broken, e.kernel.suspect = nil, false
+	e.knockNoMore(e.overlapping(nil))
 	e.setTrouble(nil)
 	return nil
 }

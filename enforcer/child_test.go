@@ -59,8 +59,12 @@ func childOptions() (Options, error) {
 	if err != nil {
 		return Options{}, err
 	}
-	o.NetNS = int(f.Fd()) // closed by the child's end
+	childNetNS = f
+	o.NetNS = int(f.Fd())
 	return o, nil
 }
+
+// childNetNS stays open until the child ends.
+var childNetNS *os.File
 
 func say(v any) error { return json.NewEncoder(os.Stdout).Encode(v) }

@@ -53,7 +53,7 @@ func TestOthersChangesAreRepaired(t *testing.T) {
 		{"delete table", "table", []string{"delete", "table", "inet", "uppercut"}},
 		{"flush chain", "rules", []string{"flush", "chain", "inet", "uppercut", "prerouting"}},
 		{"flush set", "missing", []string{"flush", "set", "inet", "uppercut", "block4"}},
-		{"delete element", "missing", []string{"delete", "element", "inet", "uppercut", "block4", "{ 100.0.0.7, 100.1.0.8 }"}},
+		{"delete element", "missing", []string{"delete", "element", "inet", "uppercut", "block4", "{ 100.0.0.7, 100.0.1.8 }"}},
 		{"foreign element", "unexpected", []string{"add", "element", "inet", "uppercut", "block4", "{ 192.0.2.1 }"}},
 		{"foreign network", "unexpected", []string{"add", "element", "inet", "uppercut", "block4_net", "{ 192.0.2.0/24 }"}},
 		{"chain in our table", "table", []string{"add", "chain", "inet", "uppercut", "more"}},

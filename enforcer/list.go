@@ -52,6 +52,7 @@ const (
 	flagNet        // in nets
 	flagSeen       // seen in the logs after the grace period
 	flagObserved
+	flagKnocks // its time is up, but the kernel has it among those that knock
 )
 
 type remark struct{ note, author string }
@@ -147,7 +148,7 @@ func (l *list) put(b *Block) *entry {
 		l.hashed[family]++
 	}
 	e := l.at(slot)
-	e.flags &^= flagSeen | flagObserved
+	e.flags &^= flagSeen | flagObserved | flagKnocks
 	e.id, e.score, e.rule = b.ID, float32(b.Score), l.ruleNumber(b.Rule)
 	e.at, e.until = b.At.UnixNano(), b.Until.UnixNano()
 	if b.Observed {
@@ -295,4 +296,10 @@ func (l *list) slots(from uint32) iter.Seq[uint32] {
 			}
 		}
 	}
+}
+
+// knocks reports whether p's block lives among those that knock.
+func (l *list) knocks(p netip.Prefix) bool {
+	e, ok := l.find(p)
+	return ok && e.flags&flagKnocks != 0
 }

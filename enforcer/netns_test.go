@@ -106,9 +106,13 @@ func parseValue(raw json.RawMessage) (netip.Prefix, error) {
 			Addr netip.Addr
 			Len  int
 		}
+		Range []netip.Addr
 	}
 	if err := json.Unmarshal(raw, &v); err != nil {
 		return netip.Prefix{}, err
+	}
+	if len(v.Range) > 0 {
+		return netip.Prefix{}, fmt.Errorf("%s is no prefix", raw)
 	}
 	return netip.PrefixFrom(v.Prefix.Addr, v.Prefix.Len), nil
 }

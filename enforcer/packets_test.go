@@ -328,31 +328,39 @@ func TestKnockingExtendsUpToTheLimit(t *testing.T) {
 	n := newNetwork(t)
 	n.server.echo(t, 25)
 	c := DefaultConfig()
-	c.Extend = true
-	o := options(t, n.gateway)
-	e, err := New(t.Context(), c, o)
+	c.Extend = 2 * time.Second
+	e, err := New(t.Context(), c, options(t, n.gateway))
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.config.ExtendLimit = 6 * time.Second // shorter than a configuration may have it
+	e.config.ExtendLimit = 7 * time.Second // shorter than a configuration may have it
 	a := runEnforcer(t, e)
 	a.Block(verdict("198.51.100.7/32", 2*time.Second))
 	a.Block(verdict("198.51.100.8/32", 2*time.Second))
+	a.Block(verdict("2001:db8:7::/64", 2*time.Second))
 	a.flush()
 	began := time.Now()
-	for time.Since(began) < 4*time.Second {
-		if n.reaches(t, "198.51.100.7", server4, 25) {
-			t.Fatalf("not blocked any more after %v, knocking all the time", time.Since(began))
+	for time.Since(began) < 5*time.Second {
+		for from, to := range map[string]string{"198.51.100.7": server4, "2001:db8:7::1": server6} {
+			if n.reaches(t, from, to, 25) {
+				t.Fatalf("%s is not blocked any more after %v, knocking all the time", from, time.Since(began))
+			}
 		}
 	}
 	if !n.reaches(t, "198.51.100.8", server4, 25) {
 		t.Error("who does not knock is blocked beyond the time")
 	}
+	if r, err := a.Verify(t.Context()); err != nil || !r.Sound() || a.Count() != 2 {
+		t.Errorf("%d blocks; %+v, %v", a.Count(), r, err)
+	}
 	took := eventually(t, 20*time.Second, "the limit ends an extended block", func() bool {
 		return n.reaches(t, "198.51.100.7", server4, 25)
 	})
-	if total := took + 4*time.Second; total > 12*time.Second {
-		t.Errorf("blocked for %v with a limit of 6 s", total)
+	if total := took + 5*time.Second; total > 12*time.Second {
+		t.Errorf("blocked for %v with a limit of 7 s", total)
 	}
 	eventually(t, 5*time.Second, "the list agrees", func() bool { return a.Count() == 0 })
+	if got := n.gateway.elements(t, "knock4"); len(got) > 1 {
+		t.Errorf("they still knock: %v", got)
+	}
 }

@@ -3,6 +3,7 @@ package enforcer
 import (
 	"context"
 	"fmt"
+	"iter"
 	"net/netip"
 	"sync"
 	"time"
@@ -153,7 +154,9 @@ func (e *Enforcer) check() {
 		}
 		return
 	}
+	start := time.Now()
 	changed, err := e.firewall.Changed()
+	e.metrics.observe("list", start, err)
 	if err != nil {
 		e.fail(err)
 		return
@@ -215,6 +218,9 @@ const ending = time.Second
 func (e *Enforcer) miscounted(counts [4]int) map[string]int {
 	var low, high [4]int
 	for el := range e.elementsWanted {
+		if e.list.knocks(el.Prefix) {
+			continue
+		}
 		i := e.firewall.Config().SetIndex(el.Prefix)
 		high[i]++
 		if el.Timeout > ending {
@@ -319,7 +325,7 @@ func (e *Enforcer) compare(ps []netip.Prefix) (f findings, err error) {
 	defer e.mu.RUnlock()
 	for i, p := range ps {
 		kind := e.judge(e.timeLeft(p, now), found[i].Left)
-		if kind != "" {
+		if kind != "" && !e.list.knocks(p) {
 			f.Kinds[kind]++
 			f.Prefixes = append(f.Prefixes, p)
 		}
@@ -334,53 +340,71 @@ func (e *Enforcer) judge(want, left time.Duration) string {
 		return "" // about to end, or lifted since we asked
 	case left == 0:
 		return "missing"
-	case e.config.Extend && left > want:
-		return ""
 	case (left - want).Abs() > tolerance:
 		return "timeout"
 	}
 	return ""
 }
 
-// stillKnocking keeps of the ended blocks those that the kernel has extended,
-// up to the limit, and returns the rest.
-func (e *Enforcer) stillKnocking(ended []netip.Prefix, now time.Time) []netip.Prefix {
-	if !e.config.Extend || e.idle() || len(ended) == 0 {
+// stillKnocking keeps of the ended blocks those whose sources still knock, up
+// to the limit, and returns the rest.
+func (e *Enforcer) stillKnocking(ended []netip.Prefix, now time.Time) (rest []netip.Prefix) {
+	if e.config.Extend == 0 || e.idle() || len(ended) == 0 {
 		return ended
 	}
-	found, err := e.firewall.Ask(ended)
+	var singles []netip.Prefix
+	for _, p := range ended {
+		if e.hashed(p) {
+			singles = append(singles, p)
+		} else {
+			rest = append(rest, p)
+		}
+	}
+	found, err := e.firewall.AskKnocks(singles)
 	if err != nil {
 		return ended
 	}
-	rest := ended[:0]
-	for i, p := range ended {
-		b, ok := e.extended(p, found[i].Left, now)
-		if !ok {
+	for i, p := range singles {
+		if b, ok := e.extend(p, found[i].Left, now); ok {
+			e.journal.put(b)
+		} else {
 			rest = append(rest, p)
-			continue
 		}
-		e.journal.put(b)
 	}
 	return rest
 }
 
-// extended moves the end of p's block to where the kernel has it.
-func (e *Enforcer) extended(p netip.Prefix, left time.Duration, now time.Time) (Block, bool) {
+// extend moves the end of p's block to where the kernel lets go of a source
+// that knocks no more.
+func (e *Enforcer) extend(p netip.Prefix, left time.Duration, now time.Time) (Block, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	entry, ok := e.list.find(p)
-	limit := time.Unix(0, entry.at).Add(e.config.ExtendLimit)
-	if !ok || left <= ending || !now.Before(limit) {
-		return Block{}, false
-	}
 	slot := e.list.index[keyOf(p)]
 	b := e.list.block(slot)
+	limit := b.At.Add(e.config.ExtendLimit)
+	if left == 0 || !now.Before(limit) {
+		return b, false
+	}
 	b.Until = now.Add(left)
 	if b.Until.After(limit) {
 		b.Until = limit
 	}
-	e.list.put(&b)
+	e.list.put(&b).flags |= flagKnocks
 	return b, true
+}
+
+// knockNoMore notes that blocks are written as elements of their own.
+func (e *Enforcer) knockNoMore(ps iter.Seq[netip.Prefix]) {
+	if e.config.Extend == 0 {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for p := range ps {
+		if entry, ok := e.list.find(p); ok {
+			entry.flags &^= flagKnocks
+		}
+	}
 }
 
 // Report is what Verify or Repair found.

@@ -82,6 +82,20 @@ func (h *house) take(batch []Message, judged func()) {
 	}
 }
 
+// all returns what has come so far.
+func (h *house) all() []Message {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.messages
+}
+
+// forget begins anew.
+func (h *house) forget() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.messages = nil
+}
+
 // wait returns the messages once there are n.
 func (h *house) wait(t testing.TB, n int) []Message {
 	t.Helper()

@@ -86,8 +86,7 @@ func dialRoutes() (*routes, error) {
 func (r *routes) close() error { return unix.Close(r.fd) }
 
 // interfacesTo returns the interfaces of the route to addr: several for a
-// multipath route, loopback for an address of this host, none if the kernel
-// would not route there.
+// multipath route, none if the kernel would not route there.
 func (r *routes) interfacesTo(addr netip.Addr) ([]int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -123,17 +122,22 @@ func routeQuestion(addr netip.Addr) []byte {
 }
 
 // interfacesIn reads the interfaces out of the answer; an error in it is no
-// route.
+// route. What this host sends to itself from an address of its own seems to
+// arrive on the interface that has the address. Over IPv4 nothing else can: the
+// kernel drops such a source from outside. Over IPv6 it does not, so there only
+// loopback counts.
 func interfacesIn(answer []byte) (interfaces []int) {
 	const header = unix.SizeofNlMsghdr + unix.SizeofRtMsg
 	if len(answer) < header || binary.NativeEndian.Uint16(answer[4:]) != unix.RTM_NEWROUTE {
 		return nil
 	}
-	switch answer[unix.SizeofNlMsghdr+7] { // rtm_type
-	case unix.RTN_LOCAL:
+	family, kind := answer[unix.SizeofNlMsghdr], answer[unix.SizeofNlMsghdr+7] // of struct rtmsg
+	switch {
+	case kind == unix.RTN_LOCAL && family == unix.AF_INET6:
 		return []int{loopbackIndex}
-	case unix.RTN_UNICAST:
-	default:
+	case kind == unix.RTN_LOCAL:
+		interfaces = append(interfaces, loopbackIndex)
+	case kind != unix.RTN_UNICAST:
 		return nil // blackhole, unreachable, broadcast: no way back
 	}
 	for kind, value := range attributes(answer[header:]) {

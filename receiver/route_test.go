@@ -149,7 +149,8 @@ func TestReversePath(t *testing.T) {
 		{"from inside over IPv6", world, "inside", "fd77:1::2", "fd77:1::1", true},
 		{"from outside as from inside over IPv6", world, "outside", "fd77:1::2", "fd77:2::1", false},
 		{"from outside as the gateway over IPv6", world, "outside", "fd77:1::1", "fd77:2::1", false},
-		{"the gateway to itself over IPv6", gateway, "", "fd77:1::1", "fd77:1::1", true},
+		{"the gateway to itself over IPv6", gateway, "", "fd77:1::1", "fd77:1::1", false},
+		{"the gateway to itself over IPv6 loopback", gateway, "", "::1", "::1", true},
 	}
 	for i, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

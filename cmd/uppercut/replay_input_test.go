@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -330,6 +331,30 @@ func TestInputStops(t *testing.T) {
 	})
 	if !errors.Is(err, errInterrupted) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestInputStopsWhileStandardInputIsSilent: nobody types anything, and then
+// Ctrl-C.
+func TestInputStopsWhileStandardInputIsSilent(t *testing.T) {
+	silent, writer := io.Pipe()
+	defer writer.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	in := &input{paths: []string{"-"}, zone: time.UTC, stdin: silent}
+	done := make(chan error)
+	go func() {
+		done <- in.each(ctx, detector.DefaultConfig(), func(*detector.Line) { cancel() })
+	}()
+	if _, err := io.WriteString(writer, strings.Repeat("2026-11-21T02:00:00Z a sendmail[1]: x\n", 10_000)); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-done:
+		if !errors.Is(err, errInterrupted) {
+			t.Errorf("error %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("still reading")
 	}
 }
 

@@ -43,12 +43,11 @@ func openTerminal(t *testing.T) (seen, terminal *os.File) {
 // progressOf is the state of having read the first n of size bytes.
 func progressOf(t *testing.T, n int, size, lines int64) *progress {
 	t.Helper()
-	f, err := logfile.NewStream("x", strings.NewReader(strings.Repeat("x", n)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for err == nil {
-		_, err = f.Next(make([]byte, logfile.MaxLine))
+	f := logfile.NewStream("x", strings.NewReader(strings.Repeat("x", n)))
+	for {
+		if _, err := f.Next(make([]byte, logfile.MaxLine)); err != nil {
+			break
+		}
 	}
 	p := &progress{size: size}
 	p.add(f)

@@ -43,7 +43,7 @@ func TestFleet(t *testing.T) {
 // fails and LAB_KEEP names a directory.
 func up(t *testing.T, binary string) *Lab {
 	t.Helper()
-	l, err := Up(t.Context(), Options{Uppercut: binary})
+	l, err := Up(Options{Uppercut: binary})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,8 +36,8 @@ type MemoryOptions struct {
 	Key [16]byte
 	// MaxSessions bounds the sessions, default 131072.
 	MaxSessions int
-	// MaxHeld bounds the lines that wait for an address, default 65536, and
-	// MaxHeldPerSession those of one session, default 1024.
+	// MaxHeld bounds the lines that wait for an address, default 131072, and
+	// MaxHeldPerSession those of one session, default 256.
 	MaxHeld, MaxHeldPerSession int
 	// MaxHeldBytes bounds their texts, default 32 MiB.
 	MaxHeldBytes int
@@ -53,8 +53,8 @@ func (o MemoryOptions) withDefaults() MemoryOptions {
 		}
 	}
 	def(&o.MaxSessions, 131072)
-	def(&o.MaxHeld, 65536)
-	def(&o.MaxHeldPerSession, 1024)
+	def(&o.MaxHeld, 131072)
+	def(&o.MaxHeldPerSession, 256)
 	def(&o.MaxHeldBytes, 32<<20)
 	if o.MaxAge <= 0 {
 		o.MaxAge = 65 * time.Minute
@@ -227,7 +227,7 @@ func (m *Memory) observe(in Input, dst []Event) []Event {
 // client binds the session to the address that the line proves.
 func (m *Memory) client(s *session, in Input, dst []Event) []Event {
 	rec := in.Record
-	if rec.QID != "" && s.likely.IsValid() {
+	if s.likely.IsValid() && rec.QID != "" && in.processID() == rec.PID {
 		s.addr, s.likely = s.likely, noAddr
 		dst = m.flush(s, rec, dst)
 	}

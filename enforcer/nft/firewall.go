@@ -146,7 +146,7 @@ func (f *Firewall) replaceInPieces(drops [2]Drops, elems iter.Seq[Element]) erro
 	var sets [len(Sets)][]Element
 	flush := func(i int) error {
 		err := f.transact(func() error {
-			f.config.encodeElements(&f.write.enc, unix.NFT_MSG_NEWSETELEM, i, sets[i])
+			encodeElements(&f.write.enc, unix.NFT_MSG_NEWSETELEM, f.config.sets()[i], sets[i])
 			return nil
 		})
 		sets[i] = sets[i][:0]
@@ -245,7 +245,7 @@ func (f *Firewall) present(elems []Element) (present [4][]Element, err error) {
 		}
 	}
 	for chunk := range slices.Chunk(ps, maxAsked) {
-		found, err := f.write.ask(f.config, chunk)
+		found, err := f.write.ask(func(p netip.Prefix) string { return Sets[f.config.SetIndex(p)] }, chunk)
 		if err != nil {
 			return present, err
 		}
@@ -266,16 +266,21 @@ func (f *Firewall) present(elems []Element) (present [4][]Element, err error) {
 // key), so there what is known to be present goes, and then the new comes.
 func (f *Firewall) encodeChanges(set, gone, present [4][]Element) {
 	e := &f.write.enc
+	sets := f.config.sets()
 	for i := range firstInterval {
 		for _, elems := range [][]Element{gone[i], set[i]} {
-			f.config.encodeElements(e, unix.NFT_MSG_NEWSETELEM, i, elems)
-			f.config.encodeElements(e, unix.NFT_MSG_DELSETELEM, i, elems)
+			encodeElements(e, unix.NFT_MSG_NEWSETELEM, sets[i], elems)
+			encodeElements(e, unix.NFT_MSG_DELSETELEM, sets[i], elems)
 		}
-		f.config.encodeElements(e, unix.NFT_MSG_NEWSETELEM, i, set[i])
+		encodeElements(e, unix.NFT_MSG_NEWSETELEM, sets[i], set[i])
 	}
 	for i := firstInterval; i < len(Sets); i++ {
-		f.config.encodeElements(e, unix.NFT_MSG_DELSETELEM, i, present[i])
-		f.config.encodeElements(e, unix.NFT_MSG_NEWSETELEM, i, set[i])
+		encodeElements(e, unix.NFT_MSG_DELSETELEM, sets[i], present[i])
+		encodeElements(e, unix.NFT_MSG_NEWSETELEM, sets[i], set[i])
+	}
+	for i, knock := range f.config.knocks() {
+		encodeElements(e, unix.NFT_MSG_NEWSETELEM, knock, gone[i])
+		encodeElements(e, unix.NFT_MSG_DELSETELEM, knock, gone[i])
 	}
 }
 
@@ -337,11 +342,22 @@ type Standing struct {
 
 // Ask asks for single elements, in order. It costs a look-up an element.
 func (f *Firewall) Ask(ps []netip.Prefix) ([]Standing, error) {
+	return f.askIn(ps, func(p netip.Prefix) string { return Sets[f.config.SetIndex(p)] })
+}
+
+// AskKnocks asks for elements of the sets of those that knock. It needs
+// Config.Extend, and prefixes of the hash sets.
+func (f *Firewall) AskKnocks(ps []netip.Prefix) ([]Standing, error) {
+	knocks := f.config.knocks()
+	return f.askIn(ps, func(p netip.Prefix) string { return knocks[f.config.SetIndex(p)].name })
+}
+
+func (f *Firewall) askIn(ps []netip.Prefix, set func(netip.Prefix) string) ([]Standing, error) {
 	f.read.mu.Lock()
 	defer f.read.mu.Unlock()
 	found := make([]Standing, 0, len(ps))
 	for chunk := range slices.Chunk(ps, maxAsked) {
-		got, err := f.read.ask(f.config, chunk)
+		got, err := f.read.ask(set, chunk)
 		if err != nil {
 			return nil, err
 		}

@@ -139,7 +139,7 @@ func TestLayoutAsNftSeesIt(t *testing.T) {
 			"meta l4proto != tcp accept", "tcp dport != @mail_ports accept", "elements = { 25, 587 }",
 		}},
 		{"counters", func(c *Config) { c.ElementCounters = true }, []string{"timeout\n\t\tcounter\n"}},
-		{"extend", func(c *Config) { c.Extend = true }, []string{`ip saddr @block4 update @block4 { ip saddr } counter name "dropped4" drop`}},
+		{"extend", func(c *Config) { c.Extend = time.Minute }, []string{`ip saddr @block4 update @knock4 { ip saddr timeout 1m }`, `ip saddr @knock4 counter name "dropped4" drop`}},
 		{"/56", func(c *Config) { c.IPv6Bits = 56 }, []string{"ip6 saddr & ffff:ffff:ffff:ff00:: == @block6"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -480,7 +480,7 @@ func TestPrefixesOf(t *testing.T) {
 // FuzzMessages feeds what no kernel sends: nothing may panic or go on for ever.
 func FuzzMessages(f *testing.F) {
 	var e encoder
-	Config{IPv6Bits: 64}.encodeElements(&e, unix.NFT_MSG_NEWSETELEM, 2, []Element{element("10.0.0.0/8", time.Hour)})
+	encodeElements(&e, unix.NFT_MSG_NEWSETELEM, Config{IPv6Bits: 64}.sets()[2], []Element{element("10.0.0.0/8", time.Hour)})
 	f.Add(e.buf)
 	f.Add([]byte{16, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0})
 	f.Add([]byte{3, 0, 0, 0})

@@ -161,6 +161,9 @@ func (c Config) setNames() []string {
 	if len(c.Ports) > 0 {
 		names = append(names[:len(names):len(names)], Ports)
 	}
+	for _, s := range c.knocks() {
+		names = append(names[:len(names):len(names)], s.name)
+	}
 	return names
 }
 
@@ -292,11 +295,11 @@ func counterData(b []byte) (d Drops) {
 
 // ask asks for each prefix on its own. Of an interval it asks for the
 // start only: the kernel does not find an end that is a neighbour's start.
-func (s *socket) ask(c Config, ps []netip.Prefix) ([]Standing, error) {
+func (s *socket) ask(set func(netip.Prefix) string, ps []netip.Prefix) ([]Standing, error) {
 	s.enc.reset()
 	for _, p := range ps {
 		m := s.enc.open(unix.NFT_MSG_GETSETELEM, unix.NLM_F_ACK)
-		list := encodeListHead(&s.enc, Sets[c.SetIndex(p)])
+		list := encodeListHead(&s.enc, set(p))
 		encodeStart(&s.enc, p, 0)
 		s.enc.unnest(list)
 		s.enc.close(m)

@@ -148,13 +148,15 @@ func ours(m message) bool {
 }
 
 func (w *Watcher) addElements(m message) {
-	set := -1
+	set, name := -1, ""
 	for k, v := range attributes(m.payload()) {
 		if k == unix.NFTA_SET_ELEM_LIST_SET {
-			set = indexOf(text(v))
+			name = text(v)
+			set = indexOf(name)
 		}
 	}
 	switch {
+	case name == Knock4 || name == Knock6: // by our rules
 	case set < 0:
 		w.change.Layout = true // the ports
 	case set >= firstInterval:

@@ -1,0 +1,86 @@
+// Package senders holds what a mail host needs to forward its log to uppercut:
+// a file of rsyslog or syslog-ng for each transport. The files are examples
+// that work as they stand, for mx1.example.org; Config puts other names in.
+package senders
+
+import (
+	"embed"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+//go:embed *.conf
+var files embed.FS
+
+// The names and ports that the files are written with.
+const (
+	exampleHost      = "mx1.example.org"
+	exampleCollector = "collector.example.org"
+)
+
+// ports are those of the files, by transport.
+var ports = map[string]string{"udp": "5514", "tcp": "5514", "tls": "6514", "relp": "2514", "relp-tls": "2515"}
+
+// Transports returns what Options.Transport can be.
+func Transports() []string { return []string{"tls", "relp", "relp-tls", "tcp", "udp"} }
+
+// Options say for whom a configuration is.
+type Options struct {
+	// Host is the name of the mail host, which is also that of its
+	// certificate.
+	Host string
+	// Collector is the name or address under which the mail host reaches
+	// uppercut; with TLS the name in its certificate.
+	Collector string
+	// Port is where uppercut listens; "" is the usual port of the transport.
+	Port string
+	// Transport is one of Transports.
+	Transport string
+	// SyslogNG asks for syslog-ng's configuration instead of rsyslog's.
+	SyslogNG bool
+}
+
+// Config returns the text of the mail host's configuration file; its head says
+// where it belongs.
+func Config(o Options) (string, error) {
+	if !slices.Contains(Transports(), o.Transport) {
+		return "", fmt.Errorf("transport %q is none of %s", o.Transport, strings.Join(Transports(), ", "))
+	}
+	if !isName(o.Host) {
+		return "", fmt.Errorf("host %q is not a host name", o.Host)
+	}
+	if !isName(o.Collector) {
+		return "", fmt.Errorf("collector %q is neither a host name nor an address", o.Collector)
+	}
+	program := "rsyslog"
+	if o.SyslogNG {
+		program = "syslog-ng"
+	}
+	text, err := files.ReadFile(program + "-" + o.Transport + ".conf")
+	if err != nil {
+		return "", fmt.Errorf("%s cannot send over %s", program, o.Transport)
+	}
+	usual := ports[o.Transport]
+	port := usual
+	if o.Port != "" {
+		port = o.Port
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return "", fmt.Errorf("port %q is not a port number", port)
+		}
+	}
+	return strings.NewReplacer(
+		exampleHost, o.Host,
+		exampleCollector, o.Collector,
+		`port="`+usual+`"`, `port="`+port+`"`,
+		"port("+usual+")", "port("+port+")",
+	).Replace(string(text)), nil
+}
+
+// isName keeps everything out that would end a quoted string.
+func isName(s string) bool {
+	return s != "" && len(s) <= 255 && !strings.ContainsFunc(s, func(r rune) bool {
+		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:", r)
+	})
+}

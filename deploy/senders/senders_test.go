@@ -1,0 +1,69 @@
+package senders
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestConfig(t *testing.T) {
+	for _, syslogNG := range []bool{false, true} {
+		for _, transport := range Transports() {
+			o := Options{Host: "mx7.example.net", Collector: "log.example.net", Port: "7777", Transport: transport, SyslogNG: syslogNG}
+			text, err := Config(o)
+			if syslogNG && strings.HasPrefix(transport, "relp") {
+				if err == nil || !strings.Contains(err.Error(), "syslog-ng cannot send over relp") {
+					t.Errorf("%+v: error %v", o, err)
+				}
+				continue
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(text, "example.org") || !strings.Contains(text, "log.example.net") || !strings.Contains(text, "7777") {
+				t.Errorf("%+v: not all names and ports are replaced:\n%s", o, text)
+			}
+		}
+	}
+}
+
+func TestConfigRefuses(t *testing.T) {
+	for _, o := range []Options{
+		{Host: "mx1", Collector: "log", Transport: "http"},
+		{Host: `mx1" x="`, Collector: "log", Transport: "tcp"},
+		{Host: "mx1", Collector: "", Transport: "tcp"},
+		{Host: "mx1", Collector: "log\nx", Transport: "tcp"},
+		{Host: "mx1", Collector: "log", Transport: "tcp", Port: "0x1"},
+	} {
+		if text, err := Config(o); err == nil {
+			t.Errorf("%+v: %s", o, text)
+		}
+	}
+}
+
+// TestRsyslogAccepts lets rsyslogd itself check the texts.
+func TestRsyslogAccepts(t *testing.T) {
+	for _, transport := range Transports() {
+		text, err := Config(Options{Host: "mx1.example.org", Collector: "collector.example.org", Transport: transport})
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		for _, name := range []string{"ca.pem", "mx1.example.org.pem", "mx1.example.org.key"} {
+			if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		text = strings.ReplaceAll(text, "/etc/rsyslog.d/tls", dir)
+		file := filepath.Join(dir, "rsyslog.conf")
+		if err := os.WriteFile(file, []byte(`global(workDirectory="`+dir+`")`+"\n"+text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.Command("rsyslogd", "-N1", "-f", file).CombinedOutput()
+		if err != nil || strings.Contains(string(out), "error") {
+			t.Errorf("%s: %v\n%s", transport, err, out)
+		}
+	}
+}

@@ -1,0 +1,136 @@
+package receiver
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestSequenceGaps(t *testing.T) {
+	f := newFleet(nil, time.Now())
+	from := &origin{sender: "192.0.2.1", transport: TCP}
+	send := func(ids ...uint32) (lost uint64) {
+		var batch []Message
+		for _, id := range ids {
+			batch = append(batch, Message{SequenceID: id, Received: time.Now()})
+		}
+		return f.observe(from, batch)
+	}
+	for _, step := range []struct {
+		name string
+		ids  []uint32
+		lost uint64
+	}{
+		{"the first number says nothing", []uint32{40}, 0},
+		{"one after the other", []uint32{41, 42, 43}, 0},
+		{"two are missing", []uint32{46}, 2},
+		{"messages without a number", []uint32{0, 0, 47}, 0},
+		{"sent again", []uint32{45, 46, 47}, 0},
+		{"started anew", []uint32{1, 2}, 0},
+		{"two gaps", []uint32{4, 6}, 2},
+		{"a jump that is no loss", []uint32{6 + maxGap + 1}, 0},
+	} {
+		if lost := send(step.ids...); lost != step.lost {
+			t.Errorf("%s: %d lost, want %d", step.name, lost, step.lost)
+		}
+	}
+	send(100)
+	f.part(from)
+	from = &origin{sender: "192.0.2.1", transport: TCP}
+	f.greet(from)
+	if lost := send(103); lost != 2 {
+		t.Errorf("%d lost between two connections, want 2", lost)
+	}
+	if got := f.status(time.Now())[0].Lost; got != 6 {
+		t.Errorf("%d lost in all, want 6", got)
+	}
+}
+
+func TestFleetStatus(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet([]HostConfig{
+			{Name: "mx1", Silence: 10 * time.Minute},
+			{Name: "mx2"},
+		}, time.Now())
+		from := &origin{sender: "192.0.2.1", host: "mx1", transport: UDP}
+		for range 120 {
+			now := time.Now()
+			f.observe(from, []Message{{Received: now, Stamp: StampFull, Time: now.Add(-3 * time.Second)}})
+			<-time.After(time.Second)
+		}
+		f.refused(from)
+		status := f.status(time.Now())
+		mx1, mx2 := status[0], status[1]
+		if mx1.Sender != "192.0.2.1" || mx1.Host != "mx1" || !mx1.Expected || mx1.Silent || mx1.Messages != 120 || mx1.Refused != 1 {
+			t.Errorf("%+v", mx1)
+		}
+		if mx1.Rate < 0.9 || mx1.Rate > 1.1 || mx1.Lag != 3*time.Second || mx1.ClockSkew != 3*time.Second {
+			t.Errorf("rate %v, lag %v, skew %v", mx1.Rate, mx1.Lag, mx1.ClockSkew)
+		}
+		if mx2.Sender != "mx2" || !mx2.Expected || mx2.Silent || !mx2.LastMessage.IsZero() {
+			t.Errorf("%+v", mx2)
+		}
+		last := mx1.LastMessage
+		at := func(d time.Duration) bool { return f.status(last.Add(d))[0].Silent }
+		if at(10*time.Minute) || !at(10*time.Minute+1) {
+			t.Error("mx1 falls silent at another time than after 10 minutes")
+		}
+		if s := f.status(f.started.Add(time.Hour + 1)); !s[1].Silent {
+			t.Error("mx2 never reported, and is not silent after an hour")
+		}
+	})
+}
+
+// TestSkew tells a backlog, whose lag shrinks, from a clock that is behind.
+func TestSkew(t *testing.T) {
+	now := time.Unix(1_000_000_000, 0)
+	var s skew
+	for minute := range 10 {
+		s.add(now.Add(time.Duration(minute)*time.Minute), time.Hour-time.Duration(minute)*6*time.Minute)
+	}
+	if s.smallest() != 6*time.Minute {
+		t.Errorf("smallest lag %v", s.smallest())
+	}
+	s.add(now.Add(time.Hour), 40*time.Second)
+	if s.smallest() != 40*time.Second {
+		t.Errorf("smallest lag %v after an hour without a message", s.smallest())
+	}
+}
+
+func TestHostLabels(t *testing.T) {
+	f := newFleet([]HostConfig{{Name: "mx1"}}, time.Now())
+	from := &origin{sender: "192.0.2.1"}
+	claims := []string{"192.0.2.9", "2001:db8::1", "a\xffb", "a b", "", "other"}
+	for i := range 2 * maxHosts {
+		claims = append(claims, fmt.Sprintf("invented-%d.example", i))
+	}
+	for _, claim := range append(claims, "mx1") {
+		f.observe(from, []Message{{Host: claim, Received: time.Now()}})
+	}
+	if len(f.hosts) > maxHosts+2 {
+		t.Errorf("%d host labels", len(f.hosts))
+	}
+	if f.hosts["mx1"] == nil || f.hosts[otherHost].messages < uint64(maxHosts) {
+		t.Errorf("mx1 %+v, other %+v", f.hosts["mx1"], f.hosts[otherHost])
+	}
+	for name := range f.hosts {
+		if _, err := netip.ParseAddr(name); err == nil || !isHostName(name) {
+			t.Errorf("label %q", name)
+		}
+	}
+}
+
+func TestFleetIsBounded(t *testing.T) {
+	f := newFleet(nil, time.Now())
+	addr := netip.MustParseAddr("10.0.0.0")
+	start := time.Now()
+	for i := range maxSenders + 10 {
+		addr = addr.Next()
+		f.observe(&origin{sender: addr.String()}, []Message{{Received: start.Add(time.Duration(i))}})
+	}
+	if len(f.senders) != maxSenders || f.senders["10.0.0.1"] != nil || f.senders[addr.String()] == nil {
+		t.Errorf("%d senders are kept, or not the newest", len(f.senders))
+	}
+}
