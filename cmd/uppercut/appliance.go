@@ -87,6 +87,9 @@ func (a *appliance) block(v detector.Verdict) {
 
 // weightiest returns the reason and the host that most lines name.
 func weightiest(lines []enforcer.Evidence) (reason, host string) {
+	if len(lines) == 0 {
+		return "", "" // as in a list of a million, which must be quick
+	}
 	reasons, hosts := make(map[string]int), make(map[string]int)
 	for _, line := range lines {
 		reasons[line.Reason]++
