@@ -130,6 +130,7 @@ func (e *Enforcer) admit(batch []Block) (admitted []Block, touched []netip.Prefi
 // insert puts b into the list and returns what the kernel must be told.
 func (e *Enforcer) insert(b *Block) []netip.Prefix {
 	entry := e.list.put(b)
+	entry.since = uint32(time.Now().Unix())
 	e.room.add(e.list, e.list.index[entry.key])
 	if entry.flags&flagNet != 0 {
 		return e.list.recut(b.Prefix)

@@ -174,3 +174,41 @@ func BenchmarkEnforce(b *testing.B) {
 		// The table above is the result.
 	}
 }
+
+// BenchmarkUnderLoad prints how long a block takes to the kernel's
+// acknowledgement while 10,000 offences a second arrive, each a new source.
+func BenchmarkUnderLoad(b *testing.B) {
+	ns := newNetNS(b)
+	o := options(b, ns)
+	o.Logger = nil
+	a := start(b, DefaultConfig(), o)
+	const (
+		perTick = 10 // a millisecond
+		lasting = 3 * time.Second
+	)
+	var took []time.Duration
+	n := 0
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for began := time.Now(); time.Since(began) < lasting; <-tick.C {
+		// What the ticker left out is made up for.
+		for due := int(time.Since(began)/time.Millisecond) * perTick; n < due; n++ {
+			start := time.Now()
+			a.Block(Block{
+				Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{60, byte(n >> 16), byte(n >> 8), byte(n)}), 32),
+				At:     start, Received: start, Until: start.Add(time.Hour), Rule: "burst",
+			})
+			if n%100 == 0 {
+				a.queue.command(func() { took = append(took, time.Since(start)) })
+			}
+		}
+	}
+	a.flush()
+	slices.Sort(took)
+	for b.Loop() {
+		// The metrics below are the result.
+	}
+	b.ReportMetric(float64(n)/lasting.Seconds(), "blocks/s")
+	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
+}

@@ -231,7 +231,9 @@ func (e *Enforcer) restoreBlocks(ctx context.Context) error {
 			return ctx.Err()
 		}
 		e.addHoles(holes)
-		if entry := e.list.put(&b); entry.flags&flagNet != 0 {
+		entry := e.list.put(&b)
+		entry.since = uint32(now.Unix()) // we may have been away
+		if entry.flags&flagNet != 0 {
 			nets = append(nets, b.Prefix)
 		}
 		return nil

@@ -291,14 +291,14 @@ func TestSeenAfterBlock(t *testing.T) {
 	a.flush()
 	addr := netip.MustParseAddr("192.0.2.1")
 	b, _ := a.Lookup(addr)
-	a.SeenAfterBlock(addr, b.At.Add(c.SeenGrace))
+	a.SeenAfterBlock(addr, b.At.Add(c.SeenGrace-time.Second))
 	a.SeenAfterBlock(netip.MustParseAddr("192.0.2.2"), b.At.Add(2*c.SeenGrace))
 	a.flush()
 	if n := testutil.ToFloat64(a.metrics.seen); n != 0 {
 		t.Errorf("%v seen within the grace period", n)
 	}
 	for range 3 {
-		a.SeenAfterBlock(addr, b.At.Add(c.SeenGrace+1))
+		a.SeenAfterBlock(addr, time.Now().Add(c.SeenGrace+time.Second))
 	}
 	a.flush()
 	b, _ = a.Lookup(addr)

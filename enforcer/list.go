@@ -9,7 +9,7 @@ import (
 	"github.com/gaissmai/bart"
 )
 
-// list is what should be blocked until when, held in 48 bytes a block and no
+// list is what should be blocked until when, held in 56 bytes a block and no
 // pointer for the collector to follow. It has no lock and no clock.
 //
 // Addresses live in the index alone. Networks, and whatever has an exempt hole
@@ -45,6 +45,7 @@ type entry struct {
 	score     float32
 	at, until int64 // Unix nanoseconds
 	id        uint64
+	since     uint32 // Unix seconds: when it was put into the list
 }
 
 const (
@@ -136,6 +137,7 @@ func (l *list) find(p netip.Prefix) (*entry, bool) {
 }
 
 // put sets the block of b.Prefix, which is canonical, and returns its entry.
+// Since when it is in force is the caller's to say.
 func (l *list) put(b *Block) *entry {
 	k := keyOf(b.Prefix)
 	slot, ok := l.index[k]

@@ -2,6 +2,7 @@ package enforcer
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -156,7 +157,7 @@ func (n network) reaches(t testing.TB, from, to string, port int) bool {
 		c.Close()
 		return true
 	}
-	if e, ok := err.(net.Error); !ok || !e.Timeout() {
+	if e, ok := errors.AsType[net.Error](err); !ok || !e.Timeout() {
 		t.Errorf("%s to %s: %v", from, to, err)
 	}
 	return false

@@ -36,10 +36,7 @@ func (e *Enforcer) takeOver() error {
 	if e.journal.ledger == nil || e.config.Foreign == ForeignAdopt {
 		e.adoptAll()
 	}
-	if err := e.rebuild(); err != nil {
-		return err
-	}
-	return nil
+	return e.rebuild()
 }
 
 // adoptAll takes what is in our sets into the list.
@@ -92,7 +89,13 @@ func (e *Enforcer) watch(others *sync.WaitGroup) (<-chan nft.Change, func()) {
 	others.Go(func() {
 		for {
 			c, err := w.Next()
+			select {
+			case <-stop:
+				return
+			default:
+			}
 			if err != nil {
+				e.logger.Error("changes of the firewall are announced no more, only looked for", "err", err)
 				return
 			}
 			select {
@@ -426,7 +429,7 @@ const maxReported = 100
 
 // Verify compares the kernel with the list: table, chain, rules, sets, and
 // every element, one by one, which takes some seconds a million. It changes
-// nothing, and blocking goes on meanwhile.
+// nothing, and blocking goes on meanwhile. It needs Run.
 func (e *Enforcer) Verify(ctx context.Context) (Report, error) {
 	r := Report{Found: map[string]int{}}
 	start := time.Now()
@@ -437,22 +440,25 @@ func (e *Enforcer) Verify(ctx context.Context) (Report, error) {
 	e.mu.RLock()
 	r.Suspended = e.suspended
 	e.mu.RUnlock()
+	if err := e.do(ctx, func() error { return e.verifyLayout(&r) }); err != nil {
+		return r, err
+	}
+	return r, e.verifyElements(ctx, &r)
+}
+
+// verifyLayout runs on Run's goroutine, between two writes.
+func (e *Enforcer) verifyLayout(r *Report) error {
 	layout, kinds, err := e.firewall.Check()
 	if err != nil {
-		return r, explain(err)
+		return explain(err)
 	}
 	for _, k := range kinds {
 		r.Found[k]++
 	}
-	if err := e.verifyElements(ctx, &r); err != nil {
-		return r, err
-	}
-	e.mu.RLock()
-	defer e.mu.RUnlock()
 	if n := e.miscounted(layout.Elements)["unexpected"]; n > 0 {
 		r.Found["unexpected"] = n
 	}
-	return r, nil
+	return nil
 }
 
 // ErrObserving says that there is no firewall to look at.
@@ -466,6 +472,12 @@ func (e *Enforcer) verifyElements(ctx context.Context, r *Report) error {
 			return explain(err)
 		}
 		r.Checked += len(pending)
+		if len(f.Prefixes) > 0 {
+			f, err = e.compareAgain(ctx, f.Prefixes)
+			if err != nil {
+				return err
+			}
+		}
 		for k, n := range f.Kinds {
 			r.Found[k] += n
 		}
@@ -481,6 +493,19 @@ func (e *Enforcer) verifyElements(ctx context.Context, r *Report) error {
 		}
 	}
 	return ask()
+}
+
+// compareAgain looks a second time at what seemed wrong: the list may have been
+// ahead of the kernel by what was being written.
+func (e *Enforcer) compareAgain(ctx context.Context, ps []netip.Prefix) (f findings, err error) {
+	err = e.do(ctx, func() error {
+		f, err = e.compare(ps)
+		return err
+	})
+	if err != nil {
+		return f, explain(err)
+	}
+	return f, nil
 }
 
 // elementPrefixes yields what the kernel should have as elements.

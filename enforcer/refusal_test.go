@@ -72,7 +72,7 @@ func openDir(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	if err := os.Chmod(dir, 0o777); err != nil { //nolint:gosec // so that another user can write there
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/google/nftables"
@@ -325,7 +326,7 @@ func equal(data []byte) expr.Any {
 func accept() expr.Any { return &expr.Verdict{Kind: expr.VerdictAccept} }
 
 func join(head []expr.Any, tail ...expr.Any) []expr.Any {
-	return append(head[:len(head):len(head)], tail...)
+	return append(slices.Clip(head), tail...)
 }
 
 func mask6(bits int) []byte {

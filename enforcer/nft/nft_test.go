@@ -366,7 +366,9 @@ func TestWatchNamesOthersAndNotUs(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	<-ended
+	if err := <-ended; err == nil {
+		t.Error("Next goes on after Close")
+	}
 }
 
 func TestCountersGoOn(t *testing.T) {

@@ -159,10 +159,10 @@ func (s *socket) layout(c Config) (Layout, error) {
 func (c Config) setNames() []string {
 	names := Sets[:]
 	if len(c.Ports) > 0 {
-		names = append(names[:len(names):len(names)], Ports)
+		names = append(slices.Clip(names), Ports)
 	}
 	for _, s := range c.knocks() {
-		names = append(names[:len(names):len(names)], s.name)
+		names = append(slices.Clip(names), s.name)
 	}
 	return names
 }
