@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
 	"uppercut/detector"
 
 	"github.com/google/go-cmp/cmp"

@@ -99,7 +99,7 @@ Exit codes: 0 done, 1 it could not be done, 2 the command line is wrong,
 		newStatusCommand(env), newBlocksCommand(env), newWhyCommand(env), newTopCommand(env), newSendersCommand(env),
 		newBlockCommand(env), newUnblockCommand(env), newAllowCommand(env), newBreakersCommand(env),
 		newFlushCommand(env), newResumeCommand(env), newFirewallCommand(env),
-		newHealthCommand(env), newVersionCommand(env), newManualCommand(),
+		newHealthCommand(env), newSenderConfigCommand(env), newVersionCommand(env), newManualCommand(),
 	)
 	return root
 }

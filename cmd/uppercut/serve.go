@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/activation"
 	"github.com/spf13/cobra"
 
 	"uppercut/cmd/uppercut/console"
@@ -117,7 +118,7 @@ func (a *appliance) build(ctx context.Context) (err error) {
 		}
 	}()
 	a.receiver, err = receiver.New(c.Receiver, receiver.Options{
-		Logger: a.logger, Registerer: a.registry, Handle: a.pipeline.handle,
+		Logger: a.logger, Registerer: a.registry, Handle: a.pipeline.handle, Inherited: activation.Files(true),
 	})
 	if err != nil {
 		return fmt.Errorf("receiver.%w", err)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
 	"uppercut/deploy/lab"
 )
 
