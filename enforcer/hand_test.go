@@ -213,6 +213,43 @@ func TestGuardIsAskedForEveryBlock(t *testing.T) {
 	}
 }
 
+func TestRecheckOfWhatWasAdded(t *testing.T) {
+	ns := newNetNS(t)
+	o := options(t, ns)
+	asked := 0
+	exempt := netip.Prefix{}
+	o.Exempt = func(p netip.Prefix) string {
+		asked++
+		if exempt.IsValid() && exempt.Overlaps(p) {
+			return "ssh_peer"
+		}
+		return ""
+	}
+	a := start(t, DefaultConfig(), o)
+	a.fill(100)
+	a.Block(verdict("192.0.2.0/24", time.Hour))
+	a.flush()
+	asked, exempt = 0, prefix("100.0.0.7/32")
+	if err := a.Recheck(t.Context(), exempt); err != nil {
+		t.Fatal(err)
+	}
+	if asked != 1 || a.Count() != 100 {
+		t.Errorf("asked %d times for one change, %d blocks", asked, a.Count())
+	}
+	exempt = prefix("192.0.2.9/32") // within a network, and nobody names holes
+	if err := a.Recheck(t.Context(), exempt); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := a.Lookup(netip.MustParseAddr("192.0.2.1")); ok || !a.whole(99) {
+		t.Error("a network around an exempt address is still blocked")
+	}
+	a.Block(verdict("192.0.2.9/32", time.Hour))
+	a.flush()
+	if n := testutil.ToFloat64(a.metrics.suppressed.WithLabelValues("own_address")); n != 1 {
+		t.Errorf("a cause that only the guard knows is counted %v times as the gateway's own", n)
+	}
+}
+
 func TestFlushSuspendsUntilResume(t *testing.T) {
 	ns := newNetNS(t)
 	c := DefaultConfig()
