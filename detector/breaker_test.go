@@ -5,6 +5,7 @@ import (
 	"math"
 	"testing"
 	"time"
+
 	"uppercut/detector/sendmail"
 )
 

@@ -3,10 +3,10 @@ package detector
 import (
 	"crypto/rand"
 	"fmt"
-	"math"
 	mathrand "math/rand/v2"
 	"net/netip"
 	"time"
+
 	"uppercut/detector/sendmail"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -350,7 +350,7 @@ func (d *Detector) mark(e *sendmail.Event, h *host, weight points, second uint32
 // sessions of one source hardly ever share one; if they do, that is to the
 // source's advantage.
 func (d *Detector) sessionTag(session uint64) uint16 {
-	return uint16(1 + mix(session, d.restarts)%math.MaxUint16)
+	return max(1, uint16(mix(session, d.restarts)>>48))
 }
 
 // weight returns the points of an offence, before what its session can earn at

@@ -27,12 +27,13 @@
 // a rule's score is exact. A verdict's end is the second of the offence plus
 // the duration.
 //
-// There are three kinds of reasons. What only an attacker does counts in full.
-// Context counts only beside the rest, and for no more than the rest. Everything
-// else could be the doing of somebody who sends mail through an honest relay,
-// or of a mail host gone wrong: mail accepted from the source or delivered to it
-// is weighed against it, one session earns only so much by it, and an open
-// breaker sets it aside.
+// There are four kinds of reasons (reasons.go). What only an attacker does counts
+// in full. Context counts only beside the rest, and for no more than the rest.
+// What a relay can be made to do by whoever sends mail through it is weighed
+// against mail accepted from the source or delivered to it, and an open breaker
+// sets it aside. What says something about the client itself, but could be our
+// mistake or that of a list, is excused in these ways for partners only. One
+// session earns only so much by the last two.
 //
 // Offences that led to a block still count for as long as they are within a
 // window: a short block does not wipe out what a longer window knows.

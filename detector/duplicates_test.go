@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
 	"uppercut/detector/sendmail"
 )
 

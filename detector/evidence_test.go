@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+
 	"uppercut/detector/sendmail"
 )
 

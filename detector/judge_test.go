@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
 	"uppercut/detector/sendmail"
 
 	"github.com/prometheus/client_golang/prometheus"

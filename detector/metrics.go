@@ -2,6 +2,7 @@ package detector
 
 import (
 	"errors"
+
 	"uppercut/detector/sendmail"
 
 	"github.com/prometheus/client_golang/prometheus"

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+
 	"uppercut/detector/sendmail"
 
 	"github.com/prometheus/client_golang/prometheus"

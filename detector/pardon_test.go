@@ -3,6 +3,7 @@ package detector
 import (
 	"testing"
 	"time"
+
 	"uppercut/detector/sendmail"
 )
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+
 	"uppercut/detector/sendmail"
 
 	"github.com/google/go-cmp/cmp"

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 	"unsafe"
+
 	"uppercut/detector/sendmail"
 )
 

@@ -79,17 +79,6 @@ func isSameAddress(bound net.Addr, address string) bool {
 	return a.Unmap() == b.Addr().Unmap() || (host == "" || a.IsUnspecified()) && b.Addr().IsUnspecified()
 }
 
-// unclaimed reports a socket that no key of the configuration names.
-func (in *inherited) unclaimed() error {
-	for _, p := range in.packets {
-		return fmt.Errorf("socket activation: no key of receiver lists %s %s: list it, or take it out of the .socket unit", p.LocalAddr().Network(), p.LocalAddr())
-	}
-	for _, s := range in.streams {
-		return fmt.Errorf("socket activation: no key of receiver lists %s %s: list it, or take it out of the .socket unit", s.Addr().Network(), s.Addr())
-	}
-	return nil
-}
-
 // close closes what was not taken.
 func (in *inherited) close() error {
 	var errs []error

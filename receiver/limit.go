@@ -75,7 +75,7 @@ func (d *door) enter(g *guest) (evicted bool, refusal string) {
 	return evicted, ""
 }
 
-// spoke says that g has sent a whole message.
+// spoke says that g has sent a message that could be read.
 func (d *door) spoke(g *guest) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

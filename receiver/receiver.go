@@ -31,7 +31,10 @@ type Options struct {
 	// Handle takes the messages; it must not be nil.
 	Handle Handler
 	// Inherited are sockets that systemd passed (activation.Files). Each takes
-	// the place of one that the configuration lists; New closes them all.
+	// the place of one that the configuration lists; others are taken for what
+	// they are: UDP, plain TCP, the local socket. New closes the files. A
+	// datagram that came before the socket had IP_PKTINFO (PassPacketInfo=yes
+	// in the unit) does not pass the reverse-path check.
 	Inherited []*os.File
 }
 
@@ -90,11 +93,6 @@ func (r *Receiver) bind(registerer prometheus.Registerer) (err error) {
 			return err
 		}
 	}
-	if len(c.UDP) > 0 && c.ReversePath {
-		if r.routes, err = dialRoutes(); err != nil {
-			return err
-		}
-	}
 	for _, kind := range []struct {
 		key       string
 		addresses []string
@@ -114,8 +112,13 @@ func (r *Receiver) bind(registerer prometheus.Registerer) (err error) {
 			}
 		}
 	}
-	if err := r.inherited.unclaimed(); err != nil {
+	if err := r.adopt(); err != nil {
 		return err
+	}
+	if len(r.udp) > 0 && c.ReversePath {
+		if r.routes, err = dialRoutes(); err != nil {
+			return err
+		}
 	}
 	return r.count(registerer)
 }
@@ -127,6 +130,11 @@ func (r *Receiver) bindUDP(_, address string) (err error) {
 	} else if conns, err = listenUDP(address, r.readers()); err != nil {
 		return err
 	}
+	return r.useUDP(conns...)
+}
+
+// useUDP makes listeners of bound sockets.
+func (r *Receiver) useUDP(conns ...*net.UDPConn) error {
 	r.udp = append(r.udp, conns...)
 	for _, conn := range conns {
 		socket, err := newDatagramSocket(conn, r.config.ReceiveBuffer)
@@ -169,11 +177,41 @@ func (r *Receiver) streamBinder(t Transport, k *certificates, serve func(context
 			}
 			socket = l.(*net.TCPListener)
 		}
-		r.streams = append(r.streams, &streamListener{
-			receiver: r, key: key, transport: t, socket: socket, certificates: k, serve: serve,
-		})
+		r.useStream(key, t, socket, k, serve)
 		return nil
 	}
+}
+
+func (r *Receiver) useStream(key string, t Transport, socket *net.TCPListener, k *certificates, serve func(context.Context, *visit)) {
+	r.streams = append(r.streams, &streamListener{
+		receiver: r, key: key, transport: t, socket: socket, certificates: k, serve: serve,
+	})
+}
+
+// adopt takes the inherited sockets that no key lists for what they are: UDP,
+// the local socket, plain TCP.
+func (r *Receiver) adopt() error {
+	for _, p := range r.inherited.packets {
+		switch conn := p.(type) {
+		case *net.UDPConn:
+			if err := r.useUDP(conn); err != nil {
+				return err
+			}
+		case *net.UnixConn:
+			r.unix = append(r.unix, conn)
+		default:
+			return fmt.Errorf("socket activation: %s %s: list only datagram and stream sockets in the .socket unit", p.LocalAddr().Network(), p.LocalAddr())
+		}
+	}
+	for _, s := range r.inherited.streams {
+		socket, ok := s.(*net.TCPListener)
+		if !ok {
+			return fmt.Errorf("socket activation: %s %s: local sockets must be of datagrams", s.Addr().Network(), s.Addr())
+		}
+		r.useStream("tcp", TCP, socket, nil, r.serveSyslog)
+	}
+	r.inherited = new(inherited)
+	return nil
 }
 
 func (r *Receiver) serveSyslog(ctx context.Context, v *visit) {

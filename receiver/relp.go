@@ -212,9 +212,11 @@ func (s *relpSession) take(received time.Time) (err error) {
 		}
 	}
 	if len(s.transactions) > 0 {
-		s.spoke()
 		text := string(buf[:used])
 		s.intake.addAll(text, received, func(int) *origin { return s.from })
+	}
+	if len(s.intake.batch.messages) > 0 {
+		s.spoke()
 	}
 	s.intake.flush(s.answers.expect(slices.Clone(s.transactions)))
 	s.buffer.drop(used)

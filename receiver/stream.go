@@ -46,7 +46,7 @@ type visit struct {
 	tcp  *net.TCPConn
 	conn net.Conn // tcp itself, or TLS over it
 	from *origin
-	// spoke must be called when the first whole message has come.
+	// spoke must be called when a message has come that could be read.
 	spoke func()
 }
 
@@ -237,9 +237,11 @@ func (s *stream) take(received time.Time) {
 	var used int
 	b.frames, used = s.frames.split(s.buffer.bytes(), b.frames)
 	if len(b.frames) > 0 {
-		s.spoke()
 		text := string(s.buffer.bytes()[:used])
 		s.intake.addAll(text, received, func(int) *origin { return s.from })
+	}
+	if len(b.messages) > 0 {
+		s.spoke()
 	}
 	s.intake.flush(nil)
 	s.buffer.drop(used)

@@ -87,6 +87,9 @@ func (a *appliance) block(v detector.Verdict) {
 
 // weightiest returns the reason and the host that most lines name.
 func weightiest(lines []enforcer.Evidence) (reason, host string) {
+	if len(lines) == 0 {
+		return "", "" // as in a list of a million, which must be quick
+	}
 	reasons, hosts := make(map[string]int), make(map[string]int)
 	for _, line := range lines {
 		reasons[line.Reason]++
@@ -174,6 +177,7 @@ func (a *appliance) liftExempt(ctx context.Context, added []netip.Prefix) {
 	if err := a.enforcer.Recheck(ctx, added...); err != nil && ctx.Err() == nil {
 		a.logger.Error("blocks that have become exempt are not lifted", "error", err)
 	}
+	_ = a.forget(ctx, added) // it fails only when we are asked to stop
 }
 
 // watchdogInterval is half of what systemd wants, or a minute without systemd.

@@ -84,6 +84,7 @@ func (env *environment) serve(ctx context.Context, flags *serveFlags) error {
 		recheck:  make(chan []netip.Prefix, 64),
 	}
 	a.config.Store(&c)
+	metrics.NewMode(registry).Observe(c.Mode == modeObserve)
 	for _, warning := range c.warnings() {
 		a.logger.Warn("configuration", "warning", warning)
 	}

@@ -4,15 +4,26 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"uppercut/metrics"
 )
 
 // plant is an uppercut and a Prometheus that scrapes it, in a network namespace
@@ -188,14 +199,58 @@ func TestWithARealPrometheus(t *testing.T) {
 		return p.gives(`sum(increase(uppercut_blocks_total[30s])) > 0`) && p.gives(`sum(rate(uppercut_block_duration_seconds_count[30s])) > 0`)
 	})
 	t.Run("the metrics are clean", func(t *testing.T) {
-		out, err := p.output("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/9514; printf 'GET /metrics HTTP/1.0\\r\\n\\r\\n' >&3; "+
-			"sed '1,/^\\r$/d' <&3 | promtool check metrics")
-		if err != nil || out != "" {
+		check := exec.CommandContext(t.Context(), "promtool", "check", "metrics")
+		check.Stdin = strings.NewReader(p.scrape())
+		if out, err := check.CombinedOutput(); err != nil || len(out) > 0 {
 			t.Errorf("promtool check metrics: %v\n%s", err, out)
 		}
 	})
+	t.Run("their document is current", p.testDocument)
 	t.Run("every panel has something to show", p.testPanels)
 	t.Run("alerts fire", p.testAlerts)
+}
+
+// scrape returns what /metrics says.
+func (p *plant) scrape() string {
+	p.t.Helper()
+	text, err := p.output("bash", "-c",
+		`exec 3<>/dev/tcp/127.0.0.1/9514; printf 'GET /metrics HTTP/1.0\r\n\r\n' >&3; sed '1,/^\r$/d' <&3`)
+	if err != nil {
+		p.t.Fatalf("scrape: %v: %s", err, text)
+	}
+	return text
+}
+
+var update = flag.Bool("update", false, "rewrite docs/metrics.md instead of comparing it")
+
+// testDocument holds docs/metrics.md against what the appliance exports.
+func (p *plant) testDocument(t *testing.T) {
+	parser := expfmt.NewTextParser(model.LegacyValidation)
+	parsed, err := parser.TextToMetricFamilies(strings.NewReader(p.scrape()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gather := prometheus.GathererFunc(func() (families []*dto.MetricFamily, _ error) {
+		for _, name := range slices.Sorted(maps.Keys(parsed)) {
+			families = append(families, parsed[name])
+		}
+		return families, nil
+	})
+	var text bytes.Buffer
+	text.WriteString("# Metrics\n\nWhat `/metrics` exports besides the metrics of the Go runtime and of the process. " +
+		"This page is generated from a running appliance.\n\n")
+	if err := metrics.Document(&text, gather); err != nil {
+		t.Fatal(err)
+	}
+	const path = root + "/docs/metrics.md"
+	if *update {
+		if err := os.WriteFile(path, text.Bytes(), 0o644); err != nil { //nolint:gosec // for everybody to read
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(read(t, path), text.String()); diff != "" {
+		t.Errorf("%s is not current; run go test ./deploy/prometheus -update (-page +now):\n%s", path, diff)
+	}
 }
 
 func (p *plant) testPanels(t *testing.T) {
