@@ -213,6 +213,43 @@ func TestGuardIsAskedForEveryBlock(t *testing.T) {
 	}
 }
 
+func TestRecheckOfWhatWasAdded(t *testing.T) {
+	ns := newNetNS(t)
+	o := options(t, ns)
+	asked := 0
+	exempt := netip.Prefix{}
+	o.Exempt = func(p netip.Prefix) string {
+		asked++
+		if exempt.IsValid() && exempt.Overlaps(p) {
+			return "ssh_peer"
+		}
+		return ""
+	}
+	a := start(t, DefaultConfig(), o)
+	a.fill(100)
+	a.Block(verdict("192.0.2.0/24", time.Hour))
+	a.flush()
+	asked, exempt = 0, prefix("100.0.0.7/32")
+	if err := a.Recheck(t.Context(), exempt); err != nil {
+		t.Fatal(err)
+	}
+	if asked != 1 || a.Count() != 100 {
+		t.Errorf("asked %d times for one change, %d blocks", asked, a.Count())
+	}
+	exempt = prefix("192.0.2.9/32") // within a network, and nobody names holes
+	if err := a.Recheck(t.Context(), exempt); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := a.Lookup(netip.MustParseAddr("192.0.2.1")); ok || !a.whole(99) {
+		t.Error("a network around an exempt address is still blocked")
+	}
+	a.Block(verdict("192.0.2.9/32", time.Hour))
+	a.flush()
+	if n := testutil.ToFloat64(a.metrics.suppressed.WithLabelValues("own_address")); n != 1 {
+		t.Errorf("a cause that only the guard knows is counted %v times as the gateway's own", n)
+	}
+}
+
 func TestFlushSuspendsUntilResume(t *testing.T) {
 	ns := newNetNS(t)
 	c := DefaultConfig()
@@ -350,5 +387,69 @@ func TestObserveTouchesNoFirewall(t *testing.T) {
 	e := start(t, DefaultConfig(), o)
 	if e.Count() != 0 {
 		t.Error("what was only observed is enforced after a restart")
+	}
+}
+
+func TestInKernelAsksTheKernel(t *testing.T) {
+	ns := newNetNS(t)
+	c := DefaultConfig()
+	c.CheckInterval = time.Minute
+	a := start(t, c, options(t, ns))
+	for _, p := range []string{"192.0.2.1/32", "198.51.100.0/24", "2001:db8::/64", "64:ff9b::1/128"} {
+		a.Block(verdict(p, time.Hour))
+	}
+	a.flush()
+	if _, err := a.Allow(t.Context(), AllowEntry{Prefix: prefix("198.51.100.7/32")}); err != nil {
+		t.Fatal(err)
+	}
+	for addr, want := range map[string]string{
+		"192.0.2.1": nft.Set4, "::ffff:192.0.2.1": nft.Set4, "192.0.2.2": "",
+		"198.51.100.6": nft.Set4, // a piece of one address beside the hole
+		"198.51.100.7": "", "198.51.100.200": nft.SetNet4,
+		"2001:db8::7": nft.Set6, "2001:db8:1::": "", "64:ff9b::1": nft.SetNet6, "64:ff9b::2": "",
+	} {
+		set, left, err := a.InKernel(netip.MustParseAddr(addr))
+		if err != nil || set != want || (left > 0) != (want != "") {
+			t.Errorf("%s: in %q for %v, %v, want %q", addr, set, left, err, want)
+		}
+	}
+	// The list still has it; the kernel, behind everybody's back, has not.
+	if _, err := a.firewall.Apply(elementsOf("192.0.2.1/32")); err != nil {
+		t.Fatal(err)
+	}
+	if set, _, err := a.InKernel(netip.MustParseAddr("192.0.2.1")); err != nil || set != "" {
+		t.Errorf("deleted, but in %q, %v", set, err)
+	}
+	if set, _, err := a.InKernel(netip.Addr{}); err != nil || set != "" {
+		t.Errorf("no address: %q, %v", set, err)
+	}
+}
+
+func TestBlocksWhileTheListChanges(t *testing.T) {
+	ns := newNetNS(t)
+	o := options(t, ns)
+	o.Logger = nil
+	a := start(t, DefaultConfig(), o)
+	a.fill(5000)
+	seen := map[netip.Prefix]bool{}
+	n := 0
+	for b := range a.Blocks() {
+		if seen[b.Prefix] {
+			t.Errorf("%v comes twice", b.Prefix)
+		}
+		seen[b.Prefix] = true
+		if n++; n%1000 == 0 { // no lock is held: this would wait for ever
+			if _, err := a.Unblock(t.Context(), "op", "", prefix("100.0.0.1/32")); err != nil {
+				t.Fatal(err)
+			}
+			a.Block(verdict("100.0.0.1/32", time.Hour))
+			a.flush()
+		}
+	}
+	if n < 4999 || n > 5001 {
+		t.Errorf("%d blocks", n)
+	}
+	for range a.Blocks() {
+		break // and it stops where it is told
 	}
 }

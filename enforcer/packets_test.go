@@ -354,6 +354,9 @@ func TestKnockingExtendsUpToTheLimit(t *testing.T) {
 	if r, err := a.Verify(t.Context()); err != nil || !r.Sound() || a.Count() != 2 {
 		t.Errorf("%d blocks; %+v, %v", a.Count(), r, err)
 	}
+	if set, left, err := a.InKernel(netip.MustParseAddr("198.51.100.7")); err != nil || set != "knock4" || left == 0 {
+		t.Errorf("in %q for %v, %v", set, left, err)
+	}
 	took := eventually(t, 20*time.Second, "the limit ends an extended block", func() bool {
 		return n.reaches(t, "198.51.100.7", server4, 25)
 	})

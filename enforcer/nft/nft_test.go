@@ -203,6 +203,59 @@ func TestApplyWhileElementsRunOut(t *testing.T) {
 	}
 }
 
+func TestWhoIsLiftedIsNotLeftAmongThoseThatKnock(t *testing.T) {
+	ns := newNetNS(t)
+	c := ns.config()
+	c.Extend = time.Minute
+	f := built(t, c, element("192.0.2.1/32", time.Hour), element("2001:db8::/64", time.Hour))
+	ns.nft(t, "add element inet uppercut knock4 { 192.0.2.1 timeout 1m, 192.0.2.2 timeout 1m }")
+	ns.nft(t, "add element inet uppercut knock6 { 2001:db8:: timeout 1m }")
+	ps := []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32"), netip.MustParsePrefix("2001:db8::/64"), netip.MustParsePrefix("192.0.2.3/32")}
+	found, err := f.AskKnocks(ps)
+	if err != nil || found[0].Left == 0 || found[1].Left == 0 || found[2].Left != 0 {
+		t.Fatalf("%v, %v", found, err)
+	}
+	apply(t, f, element("192.0.2.1/32", 0), element("2001:db8::/64", 0), element("192.0.2.3/32", 0))
+	if a, b := ns.expires(t, Knock4), ns.expires(t, Knock6); len(a) != 1 || a["192.0.2.2"] == 0 || len(b) != 0 {
+		t.Errorf("left: %v, %v", a, b)
+	}
+	if _, kinds, err := f.Check(); err != nil || kinds != nil {
+		t.Errorf("what the rules or we do to those sets is taken for drift: %v, %v", kinds, err)
+	}
+}
+
+func TestReopenGoesOn(t *testing.T) {
+	ns := newNetNS(t)
+	f := built(t, ns.config())
+	w, err := f.Watch()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	changes := make(chan Change, 10)
+	go func() {
+		for c, err := w.Next(); err == nil; c, err = w.Next() {
+			changes <- c
+		}
+	}()
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Reopen(); err != nil {
+		t.Fatal(err)
+	}
+	apply(t, f, element("192.0.2.1/32", time.Hour)) // through the new socket: still ours
+	ns.nft(t, "delete element inet uppercut block4 { 192.0.2.1 }")
+	select {
+	case c := <-changes:
+		if c.Process != "nft" {
+			t.Errorf("our own change is announced as somebody else's: %+v", c)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("no change announced after reopening")
+	}
+}
+
 func TestIntervalsGiveWay(t *testing.T) {
 	ns := newNetNS(t)
 	f := built(t, ns.config())

@@ -1,0 +1,126 @@
+package enforcer
+
+import (
+	"net/netip"
+
+	"uppercut/enforcer/nft"
+)
+
+// State is a view of the firewall for people.
+type State struct {
+	Table     string `json:"table"`
+	Observe   bool   `json:"observe"`
+	Suspended bool   `json:"suspended"`
+	// Enforcing: table, sets and rules were there at the last look, and the
+	// last write succeeded.
+	Enforcing bool   `json:"enforcing"`
+	Saving    bool   `json:"saving"` // blocks are saved to the ledger
+	Scope     string `json:"scope"`
+	Sets      []Set  `json:"sets"`
+	// Dropped counts by family, "ipv4" and "ipv6".
+	Dropped map[string]nft.Drops `json:"dropped"`
+	// Drifts are the last differences that were found and repaired.
+	Drifts []Drift `json:"drifts,omitempty"`
+}
+
+// Knocks asks the kernel what has been dropped of each of these blocks, which
+// are addresses, since they began or were last extended: who still knocks. It
+// needs Config.Counters.
+func (e *Enforcer) Knocks(ps ...netip.Prefix) ([]nft.Drops, error) {
+	if e.firewall == nil {
+		return nil, ErrObserving
+	}
+	found, err := e.firewall.Ask(canonicals(ps))
+	if err != nil {
+		return nil, explain(err)
+	}
+	drops := make([]nft.Drops, len(found))
+	for i, s := range found {
+		drops[i] = s.Drops
+	}
+	return drops, nil
+}
+
+// Set is one of the kernel's sets.
+type Set struct {
+	Name     string `json:"name"`
+	Elements int    `json:"elements"` // -1: the kernel does not say
+	Capacity int    `json:"capacity"`
+}
+
+// Show returns the state of the firewall. It costs as little as a scrape.
+func (e *Enforcer) Show() State {
+	elements, drops := e.elements(), e.drops()
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	s := State{
+		Table:     "inet " + nft.Table,
+		Observe:   e.options.Observe,
+		Suspended: e.suspended,
+		Enforcing: e.firewall != nil && e.trouble == nil,
+		Saving:    e.journal.ledger != nil && !e.journal.failed(),
+		Scope:     e.config.Scope,
+		Dropped:   map[string]nft.Drops{families[0]: drops[0], families[1]: drops[1]},
+		Drifts:    e.drift,
+	}
+	for i, name := range nft.Sets {
+		s.Sets = append(s.Sets, Set{name, elements[i], e.capacity(i)})
+	}
+	return s
+}
+
+// Enforcing reports whether table, sets and rules were all there at the last
+// look and the last write succeeded.
+func (e *Enforcer) Enforcing() bool {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.firewall != nil && e.trouble == nil
+}
+
+// setTrouble notes why the kernel does not enforce the list, nil if it does.
+func (e *Enforcer) setTrouble(err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.trouble = err
+}
+
+// elements asks for the numbers of elements; -1 where the kernel is silent.
+func (e *Enforcer) elements() [4]int {
+	unknown := [4]int{-1, -1, -1, -1}
+	if e.firewall == nil {
+		return unknown
+	}
+	n, err := e.firewall.Elements()
+	if err != nil {
+		return unknown
+	}
+	return n
+}
+
+func (e *Enforcer) capacity(i int) int {
+	if i < 2 {
+		return e.config.MaxAddresses
+	}
+	return e.config.MaxNetworks
+}
+
+// drops reads the counters; what they said last if the kernel does not answer.
+func (e *Enforcer) drops() [2]nft.Drops {
+	if e.firewall == nil {
+		return [2]nft.Drops{}
+	}
+	d, err := e.firewall.Drops()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err == nil {
+		e.lastDrops = d
+	}
+	return e.lastDrops
+}
+
+// active are the numbers of blocks by family and kind.
+func (e *Enforcer) active() [2][2]int {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.list.active
+}
