@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
 	"uppercut/detector/sendmail"
 )
 

@@ -49,6 +49,10 @@ type clock struct {
 	lines       int
 	since       time.Time
 	least, most time.Duration
+
+	// The last time without year and zone, and what it was taken for.
+	wall, asked, resolved time.Time
+	possible              bool
 }
 
 // reading is what a clock makes of a line.
@@ -73,7 +77,7 @@ const (
 func (c *clock) read(l *Line) (r reading) {
 	t, ok := l.Time, l.Stamp != StampNone
 	if l.Stamp == StampLocal {
-		t, ok = nearest(l.Time, l.Received, c.zones)
+		t, ok = c.resolve(l.Time, l.Received)
 	}
 	if !ok || t.Unix() <= 0 {
 		return reading{at: l.Received, state: clockAbsent}
@@ -92,6 +96,16 @@ func (c *clock) read(l *Line) (r reading) {
 	return r
 }
 
+// resolve is nearest, for lines that come many to a second.
+func (c *clock) resolve(wall, received time.Time) (time.Time, bool) {
+	if wall.Equal(c.wall) && received.Sub(c.asked).Abs() < zoneSpan {
+		return c.resolved, c.possible
+	}
+	c.wall, c.asked = wall, received
+	c.resolved, c.possible = nearest(wall, received, c.zones)
+	return c.resolved, c.possible
+}
+
 // adopt takes the multiple for the zone and reads the line anew.
 func (c *clock) adopt(l *Line) reading {
 	t, _ := nearest(l.Time, l.Received, []*time.Location{time.UTC})
@@ -103,7 +117,7 @@ func (c *clock) adopt(l *Line) reading {
 
 // take makes an offset east of UTC the clock's zone.
 func (c *clock) take(offset time.Duration) {
-	c.learned, c.offset, c.lines = true, offset, 0
+	c.learned, c.offset, c.lines, c.wall = true, offset, 0, time.Time{}
 	c.zones = []*time.Location{time.FixedZone("", int(offset/time.Second))}
 }
 

@@ -193,3 +193,40 @@ func TestConfiguredZoneIsNotLearned(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 }
+
+// Lines of one second are resolved once; a time that comes again later is
+// resolved anew.
+func TestResolveRemembers(t *testing.T) {
+	k := clock{zones: []*time.Location{time.UTC}}
+	wall := local(time.December, 31, 23, 59, 59)
+	for _, c := range []struct {
+		received time.Time
+		year     int
+	}{
+		{time.Date(2026, 12, 31, 23, 59, 59, 0, time.UTC), 2026},
+		{time.Date(2027, 1, 1, 0, 0, 3, 0, time.UTC), 2026},
+		{time.Date(2027, 12, 31, 23, 59, 59, 0, time.UTC), 2027},
+	} {
+		l := Line{Received: c.received, Stamp: StampLocal, Time: wall}
+		if r := k.read(&l); r.at.Year() != c.year {
+			t.Errorf("received %v: %v", c.received, r.at)
+		}
+	}
+	leap := Line{Received: noon, Stamp: StampLocal, Time: local(time.February, 29, 1, 0, 0)}
+	for range 2 {
+		if r := k.read(&leap); r.state != clockAbsent {
+			t.Errorf("29 February 2026: %+v", r)
+		}
+	}
+}
+
+// BenchmarkClock measures a line without year and zone, a thousand a second.
+func BenchmarkClock(b *testing.B) {
+	k := clock{zones: []*time.Location{time.Local, time.UTC}}
+	l := Line{Stamp: StampLocal}
+	loop(b, func(i int) {
+		l.Received = noon.Add(time.Duration(i) * time.Millisecond)
+		l.Time = local(time.November, 23, 12, i/60_000%60, i/1000%60)
+		k.read(&l)
+	})
+}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+
 	"uppercut/detector/sendmail"
 )
 
@@ -83,8 +84,9 @@ type Rule struct {
 }
 
 // Favour is weighed against offences that a relay can be made to commit by
-// whoever sends one mail through it, never against what only the client itself
-// can do.
+// whoever sends one mail through it; if the source is a partner also against
+// dnsbl, tcpwrappers, relay_denied, ehlo_pipelining, bad_command and bad_helo;
+// never against what only the client itself can do.
 type Favour struct {
 	// Accepted is what one message accepted from the source within a rule's
 	// window takes off its score, 0 to 100 points. Default 1.

@@ -3,10 +3,10 @@ package detector
 import (
 	"crypto/rand"
 	"fmt"
-	"math"
 	mathrand "math/rand/v2"
 	"net/netip"
 	"time"
+
 	"uppercut/detector/sendmail"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -179,7 +179,7 @@ func (d *Detector) Observe(l *Line) []Verdict {
 		return d.verdicts
 	}
 	h := d.hosts.of(l.Sender, l.Host)
-	duplicate := h.sender.duplicates.seen(lineHash(l))
+	duplicate := matters(&l.Record) && h.sender.duplicates.seen(lineHash(l, h))
 	if duplicate {
 		d.metrics.duplicates.Inc()
 		d.noteDuplicate(l.Number)
@@ -194,6 +194,12 @@ func (d *Detector) Observe(l *Line) []Verdict {
 		delete(d.duplicates, l.Number)
 	}
 	return d.verdicts
+}
+
+// matters tells that it makes a difference whether a line is seen twice. Most
+// of what sendmail writes proves nothing about a client.
+func matters(r *sendmail.Record) bool {
+	return r.Kind != sendmail.LineInfo && r.Kind != sendmail.LineUnknown
 }
 
 // maxHeldDuplicates is how many duplicate lines may wait for their session to
@@ -245,7 +251,10 @@ func (d *Detector) timeOf(l *Line, h *host) time.Time {
 		d.metrics.undated.Inc()
 		return r.at
 	}
-	h.counters.lag.Set(r.lag.Seconds())
+	if second := l.Received.Unix(); second != h.lagShown {
+		h.lagShown = second
+		h.counters.lag.Set(r.lag.Seconds())
+	}
 	if r.learned {
 		h.counters.zone.Set(h.clock.offset.Seconds())
 		n := h.notice(ZoneLearned)
@@ -341,7 +350,7 @@ func (d *Detector) mark(e *sendmail.Event, h *host, weight points, second uint32
 // sessions of one source hardly ever share one; if they do, that is to the
 // source's advantage.
 func (d *Detector) sessionTag(session uint64) uint16 {
-	return uint16(1 + mix(session, d.restarts)%math.MaxUint16)
+	return max(1, uint16(mix(session, d.restarts)>>48))
 }
 
 // weight returns the points of an offence, before what its session can earn at

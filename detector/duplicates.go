@@ -1,7 +1,6 @@
 package detector
 
 import (
-	"encoding/binary"
 	"math/bits"
 
 	"github.com/cespare/xxhash/v2"
@@ -85,13 +84,9 @@ func (d *duplicates) leave(hash uint64) {
 
 // lineHash stands for all that makes two lines of a sender equal: host, header
 // time as sent, tag, PID and text.
-func lineHash(l *Line) uint64 {
-	var fixed [16]byte
-	binary.LittleEndian.PutUint64(fixed[:], uint64(l.Time.Unix()))
-	binary.LittleEndian.PutUint32(fixed[8:], uint32(l.Time.Nanosecond()))
-	binary.LittleEndian.PutUint32(fixed[12:], l.PID)
-	h := mix(xxhash.Sum64String(l.Record.Text), xxhash.Sum64(fixed[:]))
-	return mix(mix(h, xxhash.Sum64String(l.Host)), xxhash.Sum64String(l.Tag))
+func lineHash(l *Line, h *host) uint64 {
+	when := uint64(l.Time.Unix())<<30 ^ uint64(l.Time.Nanosecond())
+	return mix(mix(xxhash.Sum64String(l.Record.Text), h.hash), mix(when, uint64(l.PID)^xxhash.Sum64String(l.Tag)))
 }
 
 func mix(a, b uint64) uint64 {

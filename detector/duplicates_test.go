@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
 	"uppercut/detector/sendmail"
 )
 
@@ -62,7 +63,9 @@ func TestDuplicateKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	same := lineHash(relayDenied(1, noon, p))
+	hosts := newHosts(Options{}, newMetrics(nil))
+	hash := func(l *Line) uint64 { return lineHash(l, hosts.of(l.Sender, l.Host)) }
+	same := hash(relayDenied(1, noon, p))
 	for name, c := range map[string]struct {
 		change    func(*Line)
 		duplicate bool
@@ -78,7 +81,7 @@ func TestDuplicateKey(t *testing.T) {
 	} {
 		l := relayDenied(1, noon, p)
 		c.change(l)
-		if got := lineHash(l) == same; got != c.duplicate {
+		if got := hash(l) == same; got != c.duplicate {
 			t.Errorf("other %s: duplicate %v", name, got)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"time"
+
 	"uppercut/detector/sendmail"
 )
 

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+
 	"uppercut/detector/sendmail"
 )
 
@@ -85,5 +86,14 @@ func TestTransports(t *testing.T) {
 	}
 	if got := transports[transportOf("carrier pigeon")]; got != "" {
 		t.Errorf("an unknown transport becomes %s", got)
+	}
+}
+
+// A position that belongs to another source gives no line.
+func TestRingOfAnotherSource(t *testing.T) {
+	r := newRing(64 << 10)
+	position := r.add(evidenceHeader{check: 1}, "a line")
+	if _, text, ok := r.at(position, 2); ok {
+		t.Errorf("%q", text)
 	}
 }

@@ -2,6 +2,7 @@ package detector
 
 import (
 	"slices"
+
 	"uppercut/detector/sendmail"
 )
 

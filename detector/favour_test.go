@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
 	"uppercut/detector/sendmail"
 )
 
@@ -66,6 +67,21 @@ func TestFavourWeighs(t *testing.T) {
 		status, _ := b.d.Source(mustAddr(someone), noon)
 		if got := status.Rules[0].Score; got != c.score {
 			t.Errorf("%s: %v points, want %v", name, got, c.score)
+		}
+	}
+}
+
+// What says something about the client itself is excused for partners only.
+func TestOnlyPartnersAreExcused(t *testing.T) {
+	for messages, score := range map[int]float64{19: 10, 20: 0} {
+		b := newBench(t, oneRule(time.Hour, time.Hour, 1000))
+		b.accept(noon, someone, messages)
+		at := noon.Add(time.Minute)
+		b.offend(at, someone, sendmail.RelayDenied)
+		b.offend(at, someone, sendmail.DNSBL)
+		status, _ := b.d.Source(mustAddr(someone), at)
+		if got := status.Rules[0].Score; got != score || status.Partner != (messages == 20) {
+			t.Errorf("after %d messages: %v points, want %v", messages, got, score)
 		}
 	}
 }

@@ -2,6 +2,8 @@ package detector
 
 import (
 	"time"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // Senders are a fact but may be many (a private /8 over UDP), and the hosts
@@ -38,6 +40,8 @@ type sender struct {
 type host struct {
 	number   uint16
 	name     string
+	hash     uint64 // of the name
+	lagShown int64  // second of arrival at which the lag was last exported
 	sender   *sender
 	clock    clock
 	breaker  breaker
@@ -138,7 +142,7 @@ func (h *hosts) further(s *sender) *host {
 func (h *hosts) add(s *sender, name string) *host {
 	label := h.label(s.name, name)
 	added := &host{
-		number: uint16(len(h.byNumber)), name: name, sender: s, clock: h.newClock(s),
+		number: uint16(len(h.byNumber)), name: name, hash: xxhash.Sum64String(name), sender: s, clock: h.newClock(s),
 		counters: h.metrics.forHost(label),
 	}
 	h.byNumber = append(h.byNumber, added)

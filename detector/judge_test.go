@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
 	"uppercut/detector/sendmail"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -62,7 +63,7 @@ func (b *bench) feed(e event) []Verdict {
 		e.Session = b.lines
 	}
 	e.Count = max(1, e.Count)
-	e.Event.Time, e.Event.Addr, e.Event.Line = e.at, netip.MustParseAddr(e.addr), b.lines
+	e.Time, e.Addr, e.Line = e.at, netip.MustParseAddr(e.addr), b.lines
 	if e.Text == "" {
 		e.Text = e.Reason.String() + " by " + e.addr
 	}

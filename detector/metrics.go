@@ -2,6 +2,7 @@ package detector
 
 import (
 	"errors"
+
 	"uppercut/detector/sendmail"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -51,7 +52,7 @@ func (m *metrics) perHost() {
 	m.authFailures = m.counters("uppercut_auth_failures_total", "Failed SMTP AUTH attempts.", "host")
 	m.late = m.counters("uppercut_late_lines_total", "Lines that arrived more than 2 minutes after their time: a backlog, judged on its own time.", "host")
 	m.ahead = m.counters("uppercut_clock_ahead_lines_total", "Lines dated more than 2 minutes after their arrival: a wrong clock, judged on arrival.", "host")
-	m.lag = m.gauges("uppercut_host_clock_skew_seconds", "Receive time minus message timestamp of the newest message that carried a timestamp; negative when the host clock is ahead.", "host")
+	m.lag = m.gauges("uppercut_host_lag_seconds", "Arrival minus the time at which the newest line of this host was judged: large while a backlog is replayed.", "host")
 	m.zone = m.gauges("uppercut_host_zone_offset_seconds", "Time zone east of UTC that was learned for a host whose timestamps have none; 0 until then.", "host")
 	m.breakerOpen = m.gauges("uppercut_breaker_open", "Mail hosts whose evidence is set aside because they refuse the innocent.", "host")
 	m.breakerOpened = m.counters("uppercut_breaker_opened_total", "Times that a host's evidence was set aside; cause is partners or surge.", "host", "cause")

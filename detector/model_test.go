@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 	"time"
+
 	"uppercut/detector/sendmail"
 )
 
@@ -90,6 +91,8 @@ func (m *model) remember(e *event, second int64) bool {
 }
 
 var attackerReasons = []string{"pregreet", "open_proxy", "bogus_cmd", "smtp_attack", "auth_fail", "auth_decode", "long_input"}
+
+var ownReasons = []string{"dnsbl", "tcpwrappers", "relay_denied", "ehlo_pipelining", "bad_command", "bad_helo"}
 
 // left is what a session can still earn by a reason.
 func (m *model) left(session uint64, reason string) float64 {
@@ -183,7 +186,7 @@ func (m *model) grown(r Rule, at int64) int64 {
 func (m *model) score(r Rule, end int64) (score float64, hosts int) {
 	width := int64(r.Window / time.Second)
 	within := func(second, width int64) bool { return second <= end && second > end-width }
-	var attacker, relayed, context, unknown float64
+	var attacker, own, relayed, context, unknown float64
 	unknowns, sessions, unknownSessions, names := 0, map[uint64]bool{}, map[uint64]bool{}, map[string]bool{}
 	for _, o := range m.offences {
 		if !within(o.second, width) || len(r.Reasons) > 0 && !slices.Contains(r.Reasons, o.reason) ||
@@ -200,6 +203,9 @@ func (m *model) score(r Rule, end int64) (score float64, hosts int) {
 			unknown += o.points
 			unknowns += o.count
 			unknownSessions[o.session] = true
+		case slices.Contains(ownReasons, o.reason):
+			own += o.points
+			sessions[o.session] = true
 		default:
 			relayed += o.points
 			sessions[o.session] = true
@@ -225,11 +231,15 @@ func (m *model) score(r Rule, end int64) (score float64, hosts int) {
 			credit += m.c.Favour.Delivered
 		}
 	}
-	relayed = max(0, relayed-credit)
-	if week >= m.c.Favour.Partner && len(sessions) < 2 {
-		relayed = 0
+	partner := week >= m.c.Favour.Partner
+	if partner {
+		own = max(0, own-max(0, credit-relayed))
 	}
-	rest := attacker + relayed
+	relayed = max(0, relayed-credit)
+	if partner && len(sessions) < 2 {
+		own, relayed = 0, 0
+	}
+	rest := attacker + own + relayed
 	return rest + min(rest, context), len(names)
 }
 

@@ -15,7 +15,10 @@ type pardon struct {
 // Pardon clears what is held against p and leaves it alone until until: what
 // is reported about it before then does not count.
 func (d *Detector) Pardon(p netip.Prefix, until time.Time) {
-	p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()).Masked()
+	if p.Addr().Is4In6() {
+		p = netip.PrefixFrom(p.Addr().Unmap(), max(0, p.Bits()-96))
+	}
+	p = p.Masked()
 	d.pardons = slices.DeleteFunc(d.pardons, func(o pardon) bool { return o.prefix == p })
 	d.pardons = append(d.pardons, pardon{p, until})
 	for _, number := range d.within(p) {

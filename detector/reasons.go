@@ -4,6 +4,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+
 	"uppercut/detector/sendmail"
 )
 
@@ -44,8 +45,9 @@ var (
 		sendmail.PrematureEOM, sendmail.TLSFail)
 
 	// clientsOwn is the client's own doing, or says something about the client
-	// itself. A surge of it is a botnet at work rather than a mail host gone
-	// wrong, so that a surge alone does not set it aside.
+	// itself, but honest clients are hit by it when we or a list are wrong.
+	// Favour excuses it for partners only, and so does a breaker: a surge of
+	// it is a botnet at work rather than a mail host gone wrong.
 	clientsOwn = reasons(sendmail.DNSBL, sendmail.TCPWrappers, sendmail.EHLOPipelining,
 		sendmail.RelayDenied, sendmail.BadCommand, sendmail.BadHelo)
 

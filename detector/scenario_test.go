@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+
 	"uppercut/detector/sendmail"
 
 	"github.com/go-viper/mapstructure/v2"

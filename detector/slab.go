@@ -2,6 +2,7 @@ package detector
 
 import (
 	"math/bits"
+
 	"uppercut/detector/sendmail"
 )
 

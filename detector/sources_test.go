@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 	"unsafe"
+
 	"uppercut/detector/sendmail"
 )
 
@@ -195,12 +196,15 @@ func TestEvictionSparesTheRecent(t *testing.T) {
 	b := newBench(t, func(c *Config, _ *Options) { c.MaxSources = 1000 })
 	addr := func(i int) string { return fmt.Sprintf("2001:db8:%x::1", i) }
 	for i := range 1000 {
-		b.offend(noon, addr(i), sendmail.LostInput)
+		b.feed(event{at: noon, addr: addr(i), Event: sendmail.Event{Reason: sendmail.AuthFail, User: 7}})
 	}
-	b.offend(noon.Add(time.Second), addr(0), sendmail.Timeout) // of the same level
-	b.offend(noon.Add(2*time.Second), addr(1000), sendmail.LostInput)
-	if _, ok := b.d.Source(mustAddr(addr(0)), noon); ok != (b.d.sources.count == 1000) || !ok {
-		t.Error("the one heard of again is forgotten")
+	again := event{at: noon.Add(time.Second), addr: addr(0), Event: sendmail.Event{Reason: sendmail.AuthFail, User: 7}}
+	b.feed(again) // the same name: as guilty as before
+	b.feed(event{at: noon.Add(2 * time.Second), addr: addr(1000), Event: sendmail.Event{Reason: sendmail.AuthFail, User: 7}})
+	for i, known := range []bool{true, false, true} {
+		if _, ok := b.d.Source(mustAddr(addr(i)), noon); ok != known {
+			t.Errorf("source %d is known: %v", i, ok)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
 	"uppercut/detector/sendmail"
 )
 
@@ -93,8 +94,10 @@ type RuleScore struct {
 	Score float64 // after favour, caps and context
 	Limit float64 // at which the rule fires
 	Hosts int     // distinct reporting hosts
-	// Attacker, Relayed, Context and Credit are what the score is made of.
-	Attacker, Relayed, Context, Credit float64
+	// The score is made of what only an attacker does, what says something
+	// about the client itself, what a relay can be made to do, context, and
+	// the credit of mail.
+	Attacker, Own, Relayed, Context, Credit float64
 }
 
 // ReasonTotal is a source's offences by one reason.
@@ -149,7 +152,7 @@ func (d *Detector) ruleScore(r *rule, s *source, end uint32) RuleScore {
 	return RuleScore{
 		Rule: r.name, Score: t.score(partner).float(), Limit: r.score.float(),
 		Hosts:    d.reportingHosts(r, offences, end, partner),
-		Attacker: t.attacker.float(), Relayed: t.relayed.float(), Context: t.context.float(), Credit: t.credit.float(),
+		Attacker: t.attacker.float(), Own: t.own.float(), Relayed: t.relayed.float(), Context: t.context.float(), Credit: t.credit.float(),
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/bits"
 	"time"
+
 	"uppercut/detector/sendmail"
 )
 

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
 	"uppercut/detector/sendmail"
 )
 

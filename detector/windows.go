@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"slices"
 	"time"
+
 	"uppercut/detector/sendmail"
 )
 
@@ -43,14 +44,15 @@ const (
 // tally is what a source has done within one window.
 type tally struct {
 	attacker points // what only the client itself can do
-	relayed  points // what favour can cancel
+	own      points // what says something about the client itself
+	relayed  points // what a relay can be made to do
 	context  points // what counts only beside the others
-	credit   points // what favour takes off relayed
+	credit   points // what favour takes off
 
 	unknown         points // unknown users, not yet in relayed
 	unknowns        int
 	unknownSessions sessions
-	sessions        sessions // of everything in relayed
+	sessions        sessions // of everything in own and relayed
 }
 
 // sessions counts distinct sessions, up to "several".
@@ -80,6 +82,9 @@ func (t *tally) add(m *mark) {
 		t.unknown += p
 		t.unknowns += int(m.extra)
 		t.unknownSessions.add(m.session)
+	case clientsOwn.has(r):
+		t.own += p
+		t.sessions.add(m.session)
 	default:
 		t.relayed += p
 		t.sessions.add(m.session)
@@ -96,14 +101,18 @@ func (t *tally) addUnknownUsers() {
 	t.sessions.several = true
 }
 
-// score adds up: favour cancels what a relay can be made to do, and context
-// counts for no more than everything else.
+// score adds up: favour cancels what a relay can be made to do, for a partner
+// also what says something about the client, and context counts for no more
+// than everything else.
 func (t *tally) score(partner bool) points {
-	relayed := t.relayed - min(t.relayed, t.credit)
-	if partner && !t.sessions.several {
-		relayed = 0
+	rest := t.attacker
+	switch excusable := t.relayed + t.own; {
+	case partner && !t.sessions.several:
+	case partner:
+		rest += excusable - min(excusable, t.credit)
+	default:
+		rest += t.own + t.relayed - min(t.relayed, t.credit)
 	}
-	rest := t.attacker + relayed
 	return rest + min(rest, t.context)
 }
 

@@ -2,6 +2,7 @@ package enforcer
 
 import (
 	"errors"
+	"io/fs"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -128,7 +129,10 @@ func (e *Enforcer) admit(batch []Block) (admitted []Block, touched []netip.Prefi
 
 // insert puts b into the list and returns what the kernel must be told.
 func (e *Enforcer) insert(b *Block) []netip.Prefix {
-	if entry := e.list.put(b); entry.flags&flagNet != 0 {
+	entry := e.list.put(b)
+	entry.since = uint32(time.Now().Unix())
+	e.room.add(e.list, e.list.index[entry.key])
+	if entry.flags&flagNet != 0 {
 		return e.list.recut(b.Prefix)
 	}
 	return []netip.Prefix{b.Prefix}
@@ -203,7 +207,10 @@ func (e *Enforcer) expire(now time.Time) {
 	ended = e.stillKnocking(ended, now)
 	if len(ended) > 0 {
 		lifted, touched := e.lift(ended, causeExpired)
-		e.write(slices.DeleteFunc(touched, func(p netip.Prefix) bool { return e.list.want(p) == 0 }))
+		if e.config.Extend == 0 {
+			touched = slices.DeleteFunc(touched, func(p netip.Prefix) bool { return e.list.want(p) == 0 })
+		}
+		e.write(touched)
 		e.journal.settle(func(error) {})
 		for _, b := range lifted {
 			e.logger.Info("unblock", "prefix", b.Prefix, "cause", causeExpired, "id", b.ID)
@@ -220,7 +227,9 @@ func (e *Enforcer) write(ps []netip.Prefix) []Refusal {
 	}
 	now := time.Now()
 	elems := make([]nft.Element, 0, len(ps))
-	for _, p := range compact(ps) {
+	ps = compact(ps)
+	e.knockNoMore(slices.Values(ps))
+	for _, p := range ps {
 		elems = append(elems, nft.Element{Prefix: p, Timeout: e.timeLeft(p, now)})
 	}
 	// What goes makes room for what comes, also from one batch to the next.
@@ -317,6 +326,10 @@ func (e *Enforcer) fail(err error) {
 
 // rebuild writes the whole list, in one transaction.
 func (e *Enforcer) rebuild() error {
+	if err := e.reopen(); err != nil {
+		e.fail(err)
+		return err
+	}
 	start := time.Now()
 	err := e.firewall.Replace(e.elementsWanted)
 	e.metrics.observe("setup", start, err)
@@ -328,8 +341,17 @@ func (e *Enforcer) rebuild() error {
 		e.logger.Info("firewall can be written again")
 	}
 	e.kernel.broken, e.kernel.suspect = nil, false
+	e.knockNoMore(e.overlapping(nil))
 	e.setTrouble(nil)
 	return nil
+}
+
+// reopen opens new sockets after a failure that another try may not mend.
+func (e *Enforcer) reopen() error {
+	if e.kernel.broken == nil || errors.Is(e.kernel.broken, fs.ErrPermission) {
+		return nil
+	}
+	return e.firewall.Reopen()
 }
 
 // elementsWanted yields what the kernel should hold.

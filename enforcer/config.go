@@ -32,10 +32,10 @@ type Config struct {
 	// packets and bytes ("still knocking"), as MaxAddresses. A counter makes
 	// additions cost twice as much. 0 counts nowhere. Default: 0.
 	Counters int `mapstructure:"counters"`
-	// Extend makes each packet of a blocked address start its block's time
-	// anew, in the kernel. Networks do not take part. Needs Linux 6.12.
-	// Default: false.
-	Extend bool `mapstructure:"extend"`
+	// Extend, if not 0, keeps a blocked address blocked, when its time is up,
+	// until its packets have ceased for so long; the kernel does it. Networks
+	// do not take part. 0 or 1s to 24h. Default: 0.
+	Extend time.Duration `mapstructure:"extend"`
 	// ExtendLimit ends an extended block this long after it began, however
 	// much its source knocks. 1m to 8760h. Default: 168h.
 	ExtendLimit time.Duration `mapstructure:"extend_limit"`
@@ -97,6 +97,7 @@ func (c Config) Validate() error {
 		oneOf("scope", c.Scope, ScopeAll, ScopeMail),
 		within("mail_ports", len(c.MailPorts), 1, 64),
 		within("counters", c.Counters, 0, 1<<24),
+		within("extend", c.Extend, 0, 24*time.Hour),
 		within("extend_limit", c.ExtendLimit, time.Minute, 365*24*time.Hour),
 		oneOf("foreign", c.Foreign, ForeignRemove, ForeignAdopt),
 		within("check_interval", c.CheckInterval, 50*time.Millisecond, time.Minute),
@@ -121,13 +122,18 @@ func oneOf(key, v, a, b string) error {
 	return nil
 }
 
+// headroom is how much larger the kernel's sets are than they may be filled:
+// within a transaction a refreshed element counts up to three times, and what
+// has ended counts until it is collected.
+const headroom = 4 * nft.MaxBatch
+
 // firewall says what the kernel's objects look like.
 func (c Config) firewall(netns int) nft.Config {
 	f := nft.Config{
 		NetNS:           netns,
 		IPv6Bits:        c.IPv6PrefixLength,
-		HashSize:        uint32(c.MaxAddresses),
-		NetSize:         uint32(c.MaxNetworks),
+		HashSize:        uint32(c.MaxAddresses) + headroom,
+		NetSize:         uint32(c.MaxNetworks) + headroom,
 		ElementCounters: c.Counters >= c.MaxAddresses,
 		Extend:          c.Extend,
 	}

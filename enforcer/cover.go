@@ -17,8 +17,8 @@ func (l *list) recut(p netip.Prefix) (changed []netip.Prefix) {
 	}
 	fresh := map[netip.Prefix]int64{}
 	l.carve(region, 0, fresh)
-	for q, until := range l.pieces.Subnets(region) {
-		if fresh[q] != until {
+	for q := range l.pieces.Subnets(region) {
+		if _, stays := fresh[q]; !stays {
 			changed = append(changed, q)
 		}
 	}
@@ -26,7 +26,7 @@ func (l *list) recut(p netip.Prefix) (changed []netip.Prefix) {
 		l.pieces.Delete(q)
 	}
 	for q, until := range fresh {
-		if old, ok := l.pieces.Get(q); !ok || old != until {
+		if old, _ := l.pieces.Get(q); old != until {
 			l.pieces.Insert(q, until)
 			changed = append(changed, q)
 		}

@@ -126,6 +126,7 @@ func New(ctx context.Context, c Config, o Options) (*Enforcer, error) {
 		config: c, options: o, logger: o.Logger, metrics: m,
 		queue:   newQueue(),
 		list:    newList(c.IPv6PrefixLength, time.Now()),
+		room:    room{},
 		allowed: map[netip.Prefix]ledger.Allow{},
 	}
 	e.journal = newJournal(e.openLedger(), o.Logger, m)
@@ -230,7 +231,9 @@ func (e *Enforcer) restoreBlocks(ctx context.Context) error {
 			return ctx.Err()
 		}
 		e.addHoles(holes)
-		if entry := e.list.put(&b); entry.flags&flagNet != 0 {
+		entry := e.list.put(&b)
+		entry.since = uint32(now.Unix()) // we may have been away
+		if entry.flags&flagNet != 0 {
 			nets = append(nets, b.Prefix)
 		}
 		return nil

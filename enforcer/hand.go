@@ -388,8 +388,8 @@ func evidence(detail json.RawMessage, b *Block) error {
 	return nil
 }
 
-// SeenAfterBlock says that a line about a at time t has turned up. If a was
-// blocked longer than the grace period before t, its packets come around the
+// SeenAfterBlock says that a line about a has come in at time t. If a has been
+// blocked by then for longer than the grace period, its packets come around the
 // gateway: the block is marked, and counted once. It may be called for every
 // line.
 func (e *Enforcer) SeenAfterBlock(a netip.Addr, t time.Time) {
@@ -399,7 +399,7 @@ func (e *Enforcer) SeenAfterBlock(a netip.Addr, t time.Time) {
 	e.mu.RLock()
 	slot, ok := e.list.lookup(a, t.UnixNano())
 	late := ok && e.list.at(slot).flags&(flagSeen|flagObserved) == 0 &&
-		t.UnixNano() > e.list.at(slot).at+int64(e.config.SeenGrace)
+		t.Sub(time.Unix(int64(e.list.at(slot).since), 0)) > e.config.SeenGrace
 	e.mu.RUnlock()
 	if late {
 		e.queue.command(func() { e.markSeen(a, t) })

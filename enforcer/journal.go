@@ -107,7 +107,7 @@ func (j *journal) run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			j.commit()
+			_ = j.commit() // it says so, and close tells
 			return
 		case <-j.wake:
 		case <-retry:

@@ -3,6 +3,8 @@ package enforcer
 import (
 	"net/netip"
 	"time"
+
+	"uppercut/enforcer/nft"
 )
 
 // InKernel asks the kernel, not our list, whether an element drops what comes
@@ -22,13 +24,13 @@ func (e *Enforcer) InKernel(a netip.Addr) (set string, left time.Duration, err e
 	if b, ok := e.Lookup(a); ok {
 		candidates = append(candidates, b.Prefix)
 	}
-	remaining, err := e.firewall.Remaining(candidates)
+	found, err := e.firewall.Ask(candidates)
 	if err != nil {
 		return "", 0, explain(err)
 	}
-	for i, left := range remaining {
-		if left > 0 {
-			return e.firewall.Config().SetOf(candidates[i]), left, nil
+	for i, s := range found {
+		if s.Left > 0 {
+			return nft.Sets[e.firewall.Config().SetIndex(candidates[i])], s.Left, nil
 		}
 	}
 	return "", 0, nil

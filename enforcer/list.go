@@ -9,7 +9,7 @@ import (
 	"github.com/gaissmai/bart"
 )
 
-// list is what should be blocked until when, held in 48 bytes a block and no
+// list is what should be blocked until when, held in 56 bytes a block and no
 // pointer for the collector to follow. It has no lock and no clock.
 //
 // Addresses live in the index alone. Networks, and whatever has an exempt hole
@@ -45,6 +45,7 @@ type entry struct {
 	score     float32
 	at, until int64 // Unix nanoseconds
 	id        uint64
+	since     uint32 // Unix seconds: when it was put into the list
 }
 
 const (
@@ -52,6 +53,7 @@ const (
 	flagNet        // in nets
 	flagSeen       // seen in the logs after the grace period
 	flagObserved
+	flagKnocks // its time is up, but the kernel has it among those that knock
 )
 
 type remark struct{ note, author string }
@@ -135,6 +137,7 @@ func (l *list) find(p netip.Prefix) (*entry, bool) {
 }
 
 // put sets the block of b.Prefix, which is canonical, and returns its entry.
+// Since when it is in force is the caller's to say.
 func (l *list) put(b *Block) *entry {
 	k := keyOf(b.Prefix)
 	slot, ok := l.index[k]
@@ -147,7 +150,7 @@ func (l *list) put(b *Block) *entry {
 		l.hashed[family]++
 	}
 	e := l.at(slot)
-	e.flags &^= flagSeen | flagObserved
+	e.flags &^= flagSeen | flagObserved | flagKnocks
 	e.id, e.score, e.rule = b.ID, float32(b.Score), l.ruleNumber(b.Rule)
 	e.at, e.until = b.At.UnixNano(), b.Until.UnixNano()
 	if b.Observed {
@@ -295,4 +298,10 @@ func (l *list) slots(from uint32) iter.Seq[uint32] {
 			}
 		}
 	}
+}
+
+// knocks reports whether p's block lives among those that knock.
+func (l *list) knocks(p netip.Prefix) bool {
+	e, ok := l.find(p)
+	return ok && e.flags&flagKnocks != 0
 }

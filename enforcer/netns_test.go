@@ -106,9 +106,13 @@ func parseValue(raw json.RawMessage) (netip.Prefix, error) {
 			Addr netip.Addr
 			Len  int
 		}
+		Range []netip.Addr
 	}
 	if err := json.Unmarshal(raw, &v); err != nil {
 		return netip.Prefix{}, err
+	}
+	if len(v.Range) > 0 {
+		return netip.Prefix{}, fmt.Errorf("%s is no prefix", raw)
 	}
 	return netip.PrefixFrom(v.Prefix.Addr, v.Prefix.Len), nil
 }
@@ -140,6 +144,11 @@ func start(t testing.TB, c Config, o Options) *appliance {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return runEnforcer(t, e)
+}
+
+func runEnforcer(t testing.TB, e *Enforcer) *appliance {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- e.Run(ctx) }()

@@ -3,6 +3,7 @@ package enforcer
 import (
 	"context"
 	"fmt"
+	"iter"
 	"net/netip"
 	"sync"
 	"time"
@@ -35,10 +36,7 @@ func (e *Enforcer) takeOver() error {
 	if e.journal.ledger == nil || e.config.Foreign == ForeignAdopt {
 		e.adoptAll()
 	}
-	if err := e.rebuild(); err != nil {
-		return err
-	}
-	return nil
+	return e.rebuild()
 }
 
 // adoptAll takes what is in our sets into the list.
@@ -91,7 +89,13 @@ func (e *Enforcer) watch(others *sync.WaitGroup) (<-chan nft.Change, func()) {
 	others.Go(func() {
 		for {
 			c, err := w.Next()
+			select {
+			case <-stop:
+				return
+			default:
+			}
 			if err != nil {
+				e.logger.Error("changes of the firewall are announced no more, only looked for", "err", err)
 				return
 			}
 			select {
@@ -120,19 +124,19 @@ func (e *Enforcer) changed(c nft.Change) {
 		return
 	}
 	var missing, unexpected int
-	left, err := e.firewall.Remaining(c.Elements)
+	found, err := e.firewall.Ask(c.Elements)
 	if err != nil {
 		e.fail(err)
 		return
 	}
 	for i, p := range c.Elements {
-		switch want := e.list.want(p); {
-		case want > 0 && left[i] == 0:
+		switch want, left := e.list.want(p), found[i].Left; {
+		case want > 0 && left == 0:
 			missing++
-		case want == 0 && left[i] > 0:
+		case want == 0 && left > 0:
 			unexpected++
 			if e.config.Foreign == ForeignAdopt {
-				e.adopt([]nft.Element{{Prefix: p, Timeout: left[i]}})
+				e.adopt([]nft.Element{{Prefix: p, Timeout: left}})
 			}
 		}
 	}
@@ -153,7 +157,9 @@ func (e *Enforcer) check() {
 		}
 		return
 	}
+	start := time.Now()
 	changed, err := e.firewall.Changed()
+	e.metrics.observe("list", start, err)
 	if err != nil {
 		e.fail(err)
 		return
@@ -207,37 +213,33 @@ func (e *Enforcer) adoptSmall(counts [4]int) {
 	}
 }
 
-// miscounted compares the kernel's numbers of elements with ours.
-func (e *Enforcer) miscounted(counts [4]int) map[string]int {
-	found := map[string]int{}
-	for i, n := range counts {
-		low, high := e.expected(i)
-		if n >= 0 && n < low {
-			found["missing"] += low - n
-		}
-		if n > high {
-			found["unexpected"] += n - high
-		}
-	}
-	return found
-}
-
 // ending is how far the kernel's clock ticks may be from ours.
 const ending = time.Second
 
-// expected is how many elements set i should have in force: what ends about
-// now may be there or not.
-func (e *Enforcer) expected(i int) (low, high int) {
+// miscounted compares the kernel's numbers of elements with ours. What ends
+// about now may be there or not.
+func (e *Enforcer) miscounted(counts [4]int) map[string]int {
+	var low, high [4]int
 	for el := range e.elementsWanted {
-		if nft.Sets[i] != e.firewall.Config().SetOf(el.Prefix) {
+		if e.list.knocks(el.Prefix) {
 			continue
 		}
-		high++
+		i := e.firewall.Config().SetIndex(el.Prefix)
+		high[i]++
 		if el.Timeout > ending {
-			low++
+			low[i]++
 		}
 	}
-	return low, high
+	found := map[string]int{}
+	for i, n := range counts {
+		if n >= 0 && n < low[i] {
+			found["missing"] += low[i] - n
+		}
+		if n > high[i] {
+			found["unexpected"] += n - high[i]
+		}
+	}
+	return found
 }
 
 // note counts and logs a drift.
@@ -316,7 +318,7 @@ type findings struct {
 // compare asks the kernel for elements and compares them with the list.
 func (e *Enforcer) compare(ps []netip.Prefix) (f findings, err error) {
 	f.Kinds = map[string]int{}
-	left, err := e.firewall.Remaining(ps)
+	found, err := e.firewall.Ask(ps)
 	if err != nil {
 		return f, err
 	}
@@ -325,8 +327,8 @@ func (e *Enforcer) compare(ps []netip.Prefix) (f findings, err error) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	for i, p := range ps {
-		kind := e.judge(e.timeLeft(p, now), left[i])
-		if kind != "" {
+		kind := e.judge(e.timeLeft(p, now), found[i].Left)
+		if kind != "" && !e.list.knocks(p) {
 			f.Kinds[kind]++
 			f.Prefixes = append(f.Prefixes, p)
 		}
@@ -341,53 +343,71 @@ func (e *Enforcer) judge(want, left time.Duration) string {
 		return "" // about to end, or lifted since we asked
 	case left == 0:
 		return "missing"
-	case e.config.Extend && left > want:
-		return ""
 	case (left - want).Abs() > tolerance:
 		return "timeout"
 	}
 	return ""
 }
 
-// stillKnocking keeps of the ended blocks those that the kernel has extended,
-// up to the limit, and returns the rest.
-func (e *Enforcer) stillKnocking(ended []netip.Prefix, now time.Time) []netip.Prefix {
-	if !e.config.Extend || e.idle() || len(ended) == 0 {
+// stillKnocking keeps of the ended blocks those whose sources still knock, up
+// to the limit, and returns the rest.
+func (e *Enforcer) stillKnocking(ended []netip.Prefix, now time.Time) (rest []netip.Prefix) {
+	if e.config.Extend == 0 || e.idle() || len(ended) == 0 {
 		return ended
 	}
-	left, err := e.firewall.Remaining(ended)
+	var singles []netip.Prefix
+	for _, p := range ended {
+		if e.hashed(p) {
+			singles = append(singles, p)
+		} else {
+			rest = append(rest, p)
+		}
+	}
+	found, err := e.firewall.AskKnocks(singles)
 	if err != nil {
 		return ended
 	}
-	rest := ended[:0]
-	for i, p := range ended {
-		b, ok := e.extended(p, left[i], now)
-		if !ok {
+	for i, p := range singles {
+		if b, ok := e.extend(p, found[i].Left, now); ok {
+			e.journal.put(b)
+		} else {
 			rest = append(rest, p)
-			continue
 		}
-		e.journal.put(b)
 	}
 	return rest
 }
 
-// extended moves the end of p's block to where the kernel has it.
-func (e *Enforcer) extended(p netip.Prefix, left time.Duration, now time.Time) (Block, bool) {
+// extend moves the end of p's block to where the kernel lets go of a source
+// that knocks no more.
+func (e *Enforcer) extend(p netip.Prefix, left time.Duration, now time.Time) (Block, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	entry, ok := e.list.find(p)
-	limit := time.Unix(0, entry.at).Add(e.config.ExtendLimit)
-	if !ok || left <= ending || !now.Before(limit) {
-		return Block{}, false
-	}
 	slot := e.list.index[keyOf(p)]
 	b := e.list.block(slot)
+	limit := b.At.Add(e.config.ExtendLimit)
+	if left == 0 || !now.Before(limit) {
+		return b, false
+	}
 	b.Until = now.Add(left)
 	if b.Until.After(limit) {
 		b.Until = limit
 	}
-	e.list.put(&b)
+	e.list.put(&b).flags |= flagKnocks
 	return b, true
+}
+
+// knockNoMore notes that blocks are written as elements of their own.
+func (e *Enforcer) knockNoMore(ps iter.Seq[netip.Prefix]) {
+	if e.config.Extend == 0 {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for p := range ps {
+		if entry, ok := e.list.find(p); ok {
+			entry.flags &^= flagKnocks
+		}
+	}
 }
 
 // Report is what Verify or Repair found.
@@ -409,7 +429,7 @@ const maxReported = 100
 
 // Verify compares the kernel with the list: table, chain, rules, sets, and
 // every element, one by one, which takes some seconds a million. It changes
-// nothing, and blocking goes on meanwhile.
+// nothing, and blocking goes on meanwhile. It needs Run.
 func (e *Enforcer) Verify(ctx context.Context) (Report, error) {
 	r := Report{Found: map[string]int{}}
 	start := time.Now()
@@ -420,22 +440,25 @@ func (e *Enforcer) Verify(ctx context.Context) (Report, error) {
 	e.mu.RLock()
 	r.Suspended = e.suspended
 	e.mu.RUnlock()
+	if err := e.do(ctx, func() error { return e.verifyLayout(&r) }); err != nil {
+		return r, err
+	}
+	return r, e.verifyElements(ctx, &r)
+}
+
+// verifyLayout runs on Run's goroutine, between two writes.
+func (e *Enforcer) verifyLayout(r *Report) error {
 	layout, kinds, err := e.firewall.Check()
 	if err != nil {
-		return r, explain(err)
+		return explain(err)
 	}
 	for _, k := range kinds {
 		r.Found[k]++
 	}
-	if err := e.verifyElements(ctx, &r); err != nil {
-		return r, err
-	}
-	e.mu.RLock()
-	defer e.mu.RUnlock()
 	if n := e.miscounted(layout.Elements)["unexpected"]; n > 0 {
 		r.Found["unexpected"] = n
 	}
-	return r, nil
+	return nil
 }
 
 // ErrObserving says that there is no firewall to look at.
@@ -449,6 +472,12 @@ func (e *Enforcer) verifyElements(ctx context.Context, r *Report) error {
 			return explain(err)
 		}
 		r.Checked += len(pending)
+		if len(f.Prefixes) > 0 {
+			f, err = e.compareAgain(ctx, f.Prefixes)
+			if err != nil {
+				return err
+			}
+		}
 		for k, n := range f.Kinds {
 			r.Found[k] += n
 		}
@@ -464,6 +493,19 @@ func (e *Enforcer) verifyElements(ctx context.Context, r *Report) error {
 		}
 	}
 	return ask()
+}
+
+// compareAgain looks a second time at what seemed wrong: the list may have been
+// ahead of the kernel by what was being written.
+func (e *Enforcer) compareAgain(ctx context.Context, ps []netip.Prefix) (f findings, err error) {
+	err = e.do(ctx, func() error {
+		f, err = e.compare(ps)
+		return err
+	})
+	if err != nil {
+		return f, explain(err)
+	}
+	return f, nil
 }
 
 // elementPrefixes yields what the kernel should have as elements.
@@ -531,6 +573,24 @@ type State struct {
 	Dropped map[string]nft.Drops `json:"dropped"`
 	// Drifts are the last differences that were found and repaired.
 	Drifts []Drift `json:"drifts,omitempty"`
+}
+
+// Knocks asks the kernel what has been dropped of each of these blocks, which
+// are addresses, since they began or were last extended: who still knocks. It
+// needs Config.Counters.
+func (e *Enforcer) Knocks(ps ...netip.Prefix) ([]nft.Drops, error) {
+	if e.firewall == nil {
+		return nil, ErrObserving
+	}
+	found, err := e.firewall.Ask(canonicals(ps))
+	if err != nil {
+		return nil, explain(err)
+	}
+	drops := make([]nft.Drops, len(found))
+	for i, s := range found {
+		drops[i] = s.Drops
+	}
+	return drops, nil
 }
 
 // Set is one of the kernel's sets.

@@ -34,7 +34,7 @@ func (g guilt) less(h guilt) bool {
 	return g.until < h.until
 }
 
-// mostGuilty is a heap with the most guilty on top, to be pushed out.
+// mostGuilty is a heap with the most guilty on top.
 type mostGuilty []culprit
 
 func (h mostGuilty) Len() int           { return len(h) }
@@ -47,20 +47,25 @@ func (h *mostGuilty) Pop() any {
 	return last
 }
 
-// leastGuilty returns up to spare of the least guilty of a family's addresses
-// or networks, the least guilty last.
-func (l *list) leastGuilty(family int, net bool) []culprit {
+// innocents is a heap with the least guilty on top.
+type innocents struct{ mostGuilty }
+
+func (h innocents) Less(i, j int) bool { return h.mostGuilty[i].guilt.less(h.mostGuilty[j].guilt) }
+
+// leastGuilty returns up to spare of the least guilty of a class of blocks, the
+// least guilty last.
+func (l *list) leastGuilty(c class) []culprit {
 	var h mostGuilty
 	for slot := range l.slots(0) {
 		e := l.at(slot)
-		if f, _ := l.class(e.key.prefix()); f != family || (e.flags&flagNet != 0) != net {
+		if l.classOf(e) != c {
 			continue
 		}
-		c := culprit{slot, e.id, l.guilt(e)}
-		if len(h) == spare && !c.guilt.less(h[0].guilt) {
+		x := culprit{slot, e.id, l.guilt(e)}
+		if len(h) == spare && !x.guilt.less(h[0].guilt) {
 			continue
 		}
-		heap.Push(&h, c)
+		heap.Push(&h, x)
 		if len(h) > spare {
 			heap.Pop(&h)
 		}
@@ -76,36 +81,57 @@ func (l *list) guilt(e *entry) guilt {
 	return guilt{l.rules[e.rule] == Manual, e.score, e.until}
 }
 
-// room remembers the candidates of the last walk, by family and by whether
-// they are networks.
-type room [2][2][]culprit
+// class is what shares a set: a family's addresses or its networks.
+type class struct {
+	family int
+	net    bool
+}
 
-// next takes the least guilty block that is still the same; newcomer, if less
-// guilty, goes before.
-func (r *room) next(l *list, family int, net bool, newcomer netip.Prefix) (netip.Prefix, bool) {
-	n := 0
-	if net {
-		n = 1
+func (l *list) classOf(e *entry) class {
+	family, _ := l.class(e.key.prefix())
+	return class{family, e.flags&flagNet != 0}
+}
+
+// room remembers for each class all blocks that are less guilty than its
+// horizon, so that a full set does not cost a walk over the list for each new
+// block.
+type room map[class]*candidates
+
+type candidates struct {
+	innocents
+	horizon guilt
+}
+
+// add takes note of a new or changed block.
+func (r room) add(l *list, slot uint32) {
+	e := l.at(slot)
+	c, ok := r[l.classOf(e)]
+	if !ok || !l.guilt(e).less(c.horizon) {
+		return
 	}
-	candidates := &r[family][n]
+	heap.Push(c, culprit{slot, e.id, l.guilt(e)})
+	if c.Len() > 8*spare { // nothing has had to go for a long time
+		delete(r, l.classOf(e))
+	}
+}
+
+// next takes the least guilty block of a class.
+func (r room) next(l *list, of class) (netip.Prefix, bool) {
 	for again := true; ; again = false {
-		for len(*candidates) > 0 {
-			c := (*candidates)[len(*candidates)-1]
-			e := l.at(c.slot)
-			if e.flags&flagUsed == 0 || e.id != c.id {
-				*candidates = (*candidates)[:len(*candidates)-1]
-				continue
+		for c := r[of]; c != nil && c.Len() > 0; {
+			x := heap.Pop(c).(culprit)
+			if e := l.at(x.slot); e.flags&flagUsed != 0 && e.id == x.id {
+				return e.key.prefix(), true
 			}
-			if n, ok := l.find(newcomer); ok && l.guilt(n).less(c.guilt) {
-				return newcomer, true
-			}
-			*candidates = (*candidates)[:len(*candidates)-1]
-			return e.key.prefix(), true
 		}
-		if !again {
+		found := l.leastGuilty(of)
+		if !again || len(found) == 0 {
 			return netip.Prefix{}, false
 		}
-		*candidates = l.leastGuilty(family, net)
+		c := &candidates{horizon: found[0].guilt}
+		c.mostGuilty = found
+		heap.Init(c)
+		r[of] = c
 	}
 }
 
@@ -113,11 +139,10 @@ func (r *room) next(l *list, family int, net bool, newcomer netip.Prefix) (netip
 // its size. It returns what the kernel must be told, and whether it was the
 // newcomer that went. The caller holds e.mu.
 func (e *Enforcer) makeRoom(newcomer netip.Prefix) (touched []netip.Prefix, evicted bool) {
-	family, _ := e.list.class(newcomer)
 	entry, _ := e.list.find(newcomer)
-	net := entry.flags&flagNet != 0
-	for e.load(family, net) > e.limit(net) {
-		p, ok := e.room.next(e.list, family, net, newcomer)
+	full := e.list.classOf(entry)
+	for e.load(full) > e.limit(full) {
+		p, ok := e.room.next(e.list, full)
 		if !ok {
 			return touched, evicted
 		}
@@ -133,19 +158,19 @@ func (e *Enforcer) makeRoom(newcomer netip.Prefix) (touched []netip.Prefix, evic
 	return touched, evicted
 }
 
-// load is how many elements a family's hash or interval set should hold.
-func (e *Enforcer) load(family int, net bool) int {
+// load is how many elements a class's set should hold.
+func (e *Enforcer) load(c class) int {
 	switch {
-	case !net:
-		return e.list.hashed[family]
-	case family == family4:
+	case !c.net:
+		return e.list.hashed[c.family]
+	case c.family == family4:
 		return e.list.pieces.Size4()
 	}
 	return e.list.pieces.Size6()
 }
 
-func (e *Enforcer) limit(net bool) int {
-	if net {
+func (e *Enforcer) limit(c class) int {
+	if c.net {
 		return e.config.MaxNetworks
 	}
 	return e.config.MaxAddresses

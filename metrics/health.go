@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
@@ -42,7 +43,7 @@ func (h *Health) Add(name string, run func() error) {
 // Checks runs every check, in the order in which they were added.
 func (h *Health) Checks() []Check {
 	h.mu.Lock()
-	named := h.checks[:len(h.checks):len(h.checks)]
+	named := slices.Clip(h.checks)
 	h.mu.Unlock()
 	out := make([]Check, len(named))
 	for i, c := range named {

@@ -3,7 +3,6 @@ package metrics
 import (
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -23,7 +22,7 @@ func everything(t *testing.T) (*prometheus.Registry, *Mode, *Reload, *Health, *s
 	r := NewRegistry(Build{Version: "v1.2.3", Revision: "abc", Tags: "netgo"})
 	h := new(Health)
 	r.MustRegister(h)
-	log := slog.New(CountLogs(slog.NewTextHandler(io.Discard, nil), r))
+	log := slog.New(CountLogs(slog.DiscardHandler, r))
 	return r, NewMode(r), NewReload(r), h, log
 }
 

@@ -35,7 +35,9 @@ type appliance struct {
 	metrics  *applianceMetrics
 	reloads  *metrics.Reload
 	hosts    *hostLabels
-	recheck  chan struct{} // holds a token when blocks may have become exempt
+
+	recheck    chan []netip.Prefix // who has become exempt
+	recheckAll atomic.Bool         // more has become exempt than recheck could hold
 
 	guard    *guard.Guard
 	enforcer *enforcer.Enforcer
@@ -85,6 +87,9 @@ func (a *appliance) block(v detector.Verdict) {
 
 // weightiest returns the reason and the host that most lines name.
 func weightiest(lines []enforcer.Evidence) (reason, host string) {
+	if len(lines) == 0 {
+		return "", "" // as in a list of a million, which must be quick
+	}
 	reasons, hosts := make(map[string]int), make(map[string]int)
 	for _, line := range lines {
 		reasons[line.Reason]++
@@ -130,12 +135,13 @@ func (a *appliance) blockedSeen(l *detector.Line, e *sendmail.Event, _ netip.Pre
 	a.enforcer.SeenAfterBlock(e.Addr, l.Received)
 }
 
-// exempted hears from the guard that somebody must no longer be blocked. It is
-// called by any goroutine, also before the enforcer exists.
-func (a *appliance) exempted(string, []netip.Prefix) {
+// exempted hears from the guard who must no longer be blocked. It is called by
+// any goroutine, also before the enforcer exists.
+func (a *appliance) exempted(_ string, added []netip.Prefix) {
 	select {
-	case a.recheck <- struct{}{}:
-	default: // a look is due already
+	case a.recheck <- added:
+	default: // so many changes at once that a look at every block is due
+		a.recheckAll.Store(true)
 	}
 }
 
@@ -151,8 +157,8 @@ func (a *appliance) watch(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-a.recheck:
-			a.liftExempt(ctx)
+		case added := <-a.recheck:
+			a.liftExempt(ctx, added)
 		case <-hangup:
 			_ = a.reload(ctx) // it has said what was wrong
 		case now := <-watchdog.C:
@@ -164,10 +170,14 @@ func (a *appliance) watch(ctx context.Context) error {
 }
 
 // liftExempt lifts the blocks of who must no longer be blocked.
-func (a *appliance) liftExempt(ctx context.Context) {
-	if err := a.enforcer.Recheck(ctx); err != nil && ctx.Err() == nil {
+func (a *appliance) liftExempt(ctx context.Context, added []netip.Prefix) {
+	if a.recheckAll.Swap(false) {
+		added = nil
+	}
+	if err := a.enforcer.Recheck(ctx, added...); err != nil && ctx.Err() == nil {
 		a.logger.Error("blocks that have become exempt are not lifted", "error", err)
 	}
+	_ = a.forget(ctx, added) // it fails only when we are asked to stop
 }
 
 // watchdogInterval is half of what systemd wants, or a minute without systemd.
@@ -188,6 +198,7 @@ func (a *appliance) notify(state string) {
 // health knows what must be right for the appliance to do its work.
 func (a *appliance) health() *metrics.Health {
 	h := new(metrics.Health)
+	a.registry.MustRegister(h)
 	h.Add("judge", func() error {
 		if !a.pipeline.alive(time.Now()) {
 			return fmt.Errorf("the judge has not come around for %s", pipelineStall)

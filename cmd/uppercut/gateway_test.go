@@ -304,6 +304,68 @@ detector:
 	}
 }
 
+// TestBlocksOutliveUs: a block stays when the process is killed, is there before
+// the next one hears anybody, and is gone when unblock returns.
+func TestBlocksOutliveUs(t *testing.T) {
+	const client = "114.238.85.247"
+	g := newGateway(t, client)
+	config := `
+state_dir: ` + g.dir + `/state
+receiver: {udp: [], tcp: ["10.25.0.1:5514"]}
+`
+	killed := g.serve(t, config)
+	logLine := g.rsyslogd(t, `protocol="tcp"`)
+	for pid := range 6 {
+		logLine(4000+pid, refused(client))
+	}
+	waitFor(t, 10*time.Second, "the client is blocked", func() bool {
+		return timedOut(g.connect(t, client, 300*time.Millisecond))
+	})
+	out := g.ask(t, "blocks")
+	if !strings.Contains(out, client+"/32") || !strings.Contains(out, "burst") {
+		t.Errorf("blocks does not list it:\n%s", out)
+	}
+	if err := killed.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if !timedOut(g.connect(t, client, 300*time.Millisecond)) {
+		t.Error("the block ended with the process")
+	}
+	g.flushRuleset(t)
+	g.serve(t, config)
+	if !timedOut(g.connect(t, client, 300*time.Millisecond)) {
+		t.Error("the block is not back when the next process is ready")
+	}
+	why := g.ask(t, "why", client)
+	for _, want := range []string{"blocked as " + client, "kernel", "drops it", "Fix reverse DNS", "mx1"} {
+		if !strings.Contains(why, want) {
+			t.Errorf("why lacks %q:\n%s", want, why)
+		}
+	}
+	g.ask(t, "unblock", client)
+	if err := g.connect(t, client, 2*time.Second); err != nil {
+		t.Errorf("after unblock: %v", err)
+	}
+}
+
+// ask runs a command of ours and returns what it prints.
+func (g *gateway) ask(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := g.uppercut(t, args...).CombinedOutput()
+	if err != nil {
+		t.Errorf("uppercut %s: %v: %s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// flushRuleset takes the gateway's whole ruleset away, as a reboot does.
+func (g *gateway) flushRuleset(t *testing.T) {
+	t.Helper()
+	if out, err := g.gw.command(t, "nft", "flush", "ruleset").CombinedOutput(); err != nil {
+		t.Fatalf("nft flush ruleset: %v: %s", err, out)
+	}
+}
+
 // refused is the line that sendmail writes for a client without reverse DNS.
 func refused(client string) string {
 	relay := "[" + client + "]"

@@ -111,12 +111,28 @@ func (a *appliance) Allow(ctx context.Context, o console.Order) ([]console.Allow
 		if err != nil {
 			return list, err
 		}
+		if err := a.forget(ctx, lifted); err != nil {
+			return list, err
+		}
 		for _, l := range lifted {
 			a.console.Publish(console.Event{Time: now, Kind: console.EventUnblock, Prefix: l, Text: "allowed"})
 		}
 		list = append(list, allowance(entry))
 	}
 	return list, nil
+}
+
+// forget tells the judge that the blocks of these prefixes are gone: it would
+// take them for blocked until their old end.
+func (a *appliance) forget(ctx context.Context, prefixes []netip.Prefix) error {
+	if len(prefixes) == 0 {
+		return nil
+	}
+	return a.pipeline.ask(ctx, func(d *detector.Detector) {
+		for _, p := range prefixes {
+			d.Pardon(p, time.Now())
+		}
+	})
 }
 
 func allowance(e enforcer.AllowEntry) console.Allowance {

@@ -56,14 +56,23 @@ func BenchmarkReplayInput(b *testing.B) {
 func BenchmarkReplay(b *testing.B) {
 	path := millionLines(b, loggen.Traditional)
 	ours := buildUppercut(b)
-	rivals := []struct {
+	type rival struct {
 		name string
 		argv []string
-	}{
+	}
+	rivals := []rival{
 		{"uppercut", []string{ours, "replay", path}},
 		{"uppercut_json", []string{ours, "replay", "--format", "json", path}},
 		{"grep_awk_sort_uniq", []string{"bash", "-c", `grep 'ruleset=check_relay' "$0" | awk '{print $10}' | sort | uniq -c | sort -rn`, path}},
 		{"grep_c", []string{"grep", "-c", "ruleset=check_relay", path}},
+	}
+	if fail2ban, err := exec.LookPath("fail2ban-regex"); err == nil {
+		// a fiftieth of the lines: it takes most of a minute for all of them
+		rivals = append(rivals, rival{"fail2ban_regex_20k_lines", []string{
+			"bash", "-c", `"$0" <(head -n 20000 "$1") /etc/fail2ban/filter.d/sendmail-reject.conf; true`, fail2ban, path,
+		}})
+	} else {
+		b.Log("fail2ban-regex is not installed")
 	}
 	seconds := make([][]float64, len(rivals))
 	megabytes := make([]float64, len(rivals))

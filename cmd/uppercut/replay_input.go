@@ -66,6 +66,8 @@ const lineBits = 40
 func fileOf(number uint64) int    { return int(number >> lineBits) }
 func lineOf(number uint64) uint64 { return number & (1<<lineBits - 1) }
 
+var errInterrupted = errors.New("interrupted; what was read until then is reported")
+
 // each calls handle with every line of the tags that c names, in order of time.
 // The line is valid until handle returns. An error of one file does not keep
 // the others from being read; all are returned.
@@ -75,15 +77,15 @@ func (in *input) each(ctx context.Context, c detector.Config, handle func(*detec
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	p := &parsers{work: make(chan *chunk), parser: parser, tags: c.Tags, zone: in.zone}
-	p.start(ctx, runtime.GOMAXPROCS(0))
+	p := &parsers{stop: ctx.Done(), parser: parser, tags: c.Tags, zone: in.zone}
+	p.start(runtime.GOMAXPROCS(0))
 	defer p.wait()
 	defer cancel()
 
 	waiting := in.queue()
 	m := merger{}
 	for ctx.Err() == nil {
-		waiting = in.openDue(ctx, p, waiting, &m)
+		waiting = in.openDue(p, waiting, &m)
 		s, until := m.next()
 		if s == nil {
 			break
@@ -93,7 +95,10 @@ func (in *input) each(ctx context.Context, c detector.Config, handle func(*detec
 		}
 		in.drain(s, until, handle)
 	}
-	return errors.Join(in.errors(), context.Cause(ctx))
+	if ctx.Err() != nil {
+		return errors.Join(in.errors(), errInterrupted)
+	}
+	return in.errors()
 }
 
 // drain hands out lines of s for as long as they are not younger than until.
@@ -128,11 +133,11 @@ func (in *input) queue() []*source {
 
 // openDue opens the files whose first line is due next, and removes them from
 // waiting. Rotated logs follow each other, so few files are open at once.
-func (in *input) openDue(ctx context.Context, p *parsers, waiting []*source, m *merger) []*source {
+func (in *input) openDue(p *parsers, waiting []*source, m *merger) []*source {
 	for len(waiting) > 0 && m.due(waiting[0].first) {
 		s := waiting[0]
 		waiting = waiting[1:]
-		if s.open(ctx, p, in); s.err == nil && s.advance() {
+		if s.open(p, in); s.err == nil && s.advance() {
 			m.add(s)
 		}
 	}
@@ -258,7 +263,7 @@ func firstTime(path string, zone *time.Location) (time.Time, error) {
 }
 
 // open begins to read.
-func (s *source) open(ctx context.Context, p *parsers, in *input) {
+func (s *source) open(p *parsers, in *input) {
 	file, err := in.openFile(s.name)
 	if err != nil {
 		s.err = err
@@ -273,12 +278,12 @@ func (s *source) open(ctx context.Context, p *parsers, in *input) {
 	s.calendar = logfile.NewCalendar(modified, in.zone)
 	s.chunks = make(chan *chunk, 3)
 	s.parsers = p
-	p.readers.Go(func() { p.read(ctx, file, s.chunks) })
+	p.startReader(file, s.chunks)
 }
 
 func (in *input) openFile(path string) (*logfile.File, error) {
 	if path == "-" {
-		return logfile.NewStream("standard input", in.stdin)
+		return logfile.NewStream("standard input", in.stdin), nil
 	}
 	return logfile.Open(path)
 }
@@ -325,25 +330,24 @@ func (s *source) nextChunk() bool {
 		s.parsers.recycle(s.chunk)
 		s.chunk = nil
 	}
-	b, ok := <-s.chunks
-	if !ok {
+	c := s.parsers.take(s.chunks)
+	if c == nil {
 		return false
 	}
-	<-b.parsed
-	if b.err != nil {
-		s.err = b.err
+	if c.err != nil {
+		s.err = c.err
 		return false
 	}
-	for _, sample := range b.samples {
+	for _, sample := range c.samples {
 		if len(s.samples) < maxSamples {
 			sample.Line += s.lines
 			s.samples = append(s.samples, sample)
 		}
 	}
-	s.unread += b.unread
-	s.foreign += b.foreign
-	s.progress.lines.Add(int64(b.count))
-	s.chunk, s.next = b, 0
+	s.unread += c.unread
+	s.foreign += c.foreign
+	s.progress.lines.Add(int64(c.count))
+	s.chunk, s.next = c, 0
 	return true
 }
 

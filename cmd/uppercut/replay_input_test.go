@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -327,8 +329,32 @@ func TestInputStops(t *testing.T) {
 			cancel()
 		}
 	})
-	if err == nil || err.Error() != "context canceled" {
+	if !errors.Is(err, errInterrupted) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestInputStopsWhileStandardInputIsSilent: nobody types anything, and then
+// Ctrl-C.
+func TestInputStopsWhileStandardInputIsSilent(t *testing.T) {
+	silent, writer := io.Pipe()
+	defer writer.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	in := &input{paths: []string{"-"}, zone: time.UTC, stdin: silent}
+	done := make(chan error)
+	go func() {
+		done <- in.each(ctx, detector.DefaultConfig(), func(*detector.Line) { cancel() })
+	}()
+	if _, err := io.WriteString(writer, strings.Repeat("2026-11-21T02:00:00Z a sendmail[1]: x\n", 10_000)); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-done:
+		if !errors.Is(err, errInterrupted) {
+			t.Errorf("error %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("still reading")
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 type judge struct {
 	detector *detector.Detector
 	report   *report
+	clerk    *clerk
 	// tick is when the Detector is due to look at what waits.
 	tick time.Time
 	// split is when a part of a split line was last seen, info counts lines
@@ -25,13 +26,18 @@ type judge struct {
 // splitAge is how long, in log time, the parts of a split line may lie apart.
 const splitAge = 10 * time.Minute
 
-// tickInterval is how often, in log time, the Detector tidies up. Live it does
-// so each second; what waits for the ceiling it looks at with each line anyway.
-const tickInterval = time.Minute
+// tickInterval is how often, in log time, the Detector tidies up and closes
+// breakers. Live it does so each second, which here would take longer than all
+// the rest; what waits for the ceiling it looks at with each line anyway.
+const tickInterval = 2 * time.Minute
 
 // patience is how long a replay goes on behind the last line, so that verdicts
 // which wait for the ceiling of blocks a minute are given.
 const patience = time.Hour
+
+// leastEvidence is the smallest ring of evidence: a report shows none, and one
+// that stays in the processor's cache costs less.
+const leastEvidence = 64 << 10
 
 func newJudge(c Config, r *report) (*judge, error) {
 	j := &judge{report: r}
@@ -40,12 +46,18 @@ func newJudge(c Config, r *report) (*judge, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.Detector.EvidenceBytes = leastEvidence
 	d, err := detector.New(c.Detector, detector.Options{
 		Exempt:  j.spare(exempt.Exempt),
-		OnEvent: r.event, OnBlockedSeen: r.blockedSeen,
+		OnEvent: func(l *detector.Line, e *sendmail.Event) { j.clerk.event(l, e) },
+
+		OnBlockedSeen: r.blockedSeen,
 	})
-	j.detector = d
-	return j, err
+	if err != nil {
+		return nil, err
+	}
+	j.detector, j.clerk = d, newClerk(r)
+	return j, nil
 }
 
 // spare notes whom the guards save.
@@ -84,8 +96,9 @@ func (j *judge) idle(l *detector.Line) bool {
 	return false
 }
 
-// finish lets the time behind the last line pass.
+// finish lets the time behind the last line pass. The report is complete then.
 func (j *judge) finish() {
+	defer j.clerk.close()
 	j.report.reading, j.report.unknown = j.detector.Reading(), j.detector.Unknown()
 	j.report.reading.Lines[sendmail.LineInfo] += j.info
 	if j.tick.IsZero() {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"io"
 	"iter"
@@ -38,98 +37,139 @@ type chunk struct {
 // a thousand lines share the cost of one hand-over.
 const chunkSize = 256 << 10
 
-// parsers is the goroutines between the files and the merge.
+// parsers is the goroutines between the files and the merge. When stop is
+// closed they end.
 type parsers struct {
-	parser  *sendmail.Parser
-	tags    tags
-	zone    *time.Location
-	work    chan *chunk
-	free    chan *chunk
-	readers sync.WaitGroup
-	workers sync.WaitGroup
+	stop       <-chan struct{}
+	parser     *sendmail.Parser
+	tags       tags
+	zone       *time.Location
+	work       chan *chunk
+	free       chan *chunk
+	goroutines sync.WaitGroup
 }
 
-func (p *parsers) start(ctx context.Context, n int) {
+// start starts n goroutines that parse.
+func (p *parsers) start(n int) {
+	p.work = make(chan *chunk)
 	p.free = make(chan *chunk, 16)
 	for range n {
-		p.workers.Go(func() { p.parse() })
+		p.goroutines.Go(p.parse)
 	}
 }
 
-// wait returns when no goroutine is left; the readers' context must be done or
-// their files at their end.
-func (p *parsers) wait() {
-	p.readers.Wait()
-	close(p.work)
-	p.workers.Wait()
+// startReader starts a goroutine that reads f.
+func (p *parsers) startReader(f *logfile.File, to chan<- *chunk) {
+	if f.Size() == 0 {
+		// A stream may be silent for ever, and nothing takes a goroutine out
+		// of a read from standard input: nobody waits for it.
+		go p.read(f, to)
+		return
+	}
+	p.goroutines.Go(func() { p.read(f, to) })
 }
 
+// wait returns when no goroutine is left but readers of silent streams. stop
+// must be closed.
+func (p *parsers) wait() { p.goroutines.Wait() }
+
 // read takes a file through to its end, as fast as the merge takes its chunks.
-func (p *parsers) read(ctx context.Context, f *logfile.File, to chan<- *chunk) {
+func (p *parsers) read(f *logfile.File, to chan<- *chunk) {
 	defer f.Close()
 	defer close(to)
 	for {
-		b := p.fresh()
-		var err error
-		if b.text, err = f.Next(b.buffer); errors.Is(err, io.EOF) {
+		c := p.fresh()
+		if c.text, c.err = f.Next(c.buffer); errors.Is(c.err, io.EOF) {
 			return
 		}
-		b.err = err
-		select {
-		case to <- b:
-		case <-ctx.Done():
+		last := c.err != nil
+		if !send(to, c, p.stop) {
 			return
 		}
-		if err != nil {
-			b.parsed <- struct{}{}
+		if last {
+			c.parsed <- struct{}{}
 			return
 		}
-		p.work <- b
+		if !send(p.work, c, p.stop) {
+			return
+		}
 	}
+}
+
+// send sends c unless stop is closed first.
+func send(to chan<- *chunk, c *chunk, stop <-chan struct{}) bool {
+	select {
+	case to <- c:
+		return true
+	case <-stop:
+		return false
+	}
+}
+
+// take returns the next parsed chunk of a file, nil at its end.
+func (p *parsers) take(from <-chan *chunk) *chunk {
+	select {
+	case c := <-from:
+		if c == nil {
+			return nil
+		}
+		select {
+		case <-c.parsed:
+			return c
+		case <-p.stop:
+		}
+	case <-p.stop:
+	}
+	return nil
 }
 
 // fresh returns an empty chunk. Nearly all were used before: allocating 256 KiB
 // each time costs more than parsing what they hold.
 func (p *parsers) fresh() *chunk {
 	select {
-	case b := <-p.free:
-		return b
+	case c := <-p.free:
+		return c
 	default:
 		return &chunk{buffer: make([]byte, chunkSize), parsed: make(chan struct{}, 1)}
 	}
 }
 
-func (p *parsers) recycle(b *chunk) {
-	*b = chunk{buffer: b.buffer, parsed: b.parsed, lines: b.lines[:0]}
+func (p *parsers) recycle(c *chunk) {
+	*c = chunk{buffer: c.buffer, parsed: c.parsed, lines: c.lines[:0]}
 	select {
-	case p.free <- b:
+	case p.free <- c:
 	default:
 	}
 }
 
-// parse parses chunks until there are no more.
+// parse parses chunks until it is told to stop.
 func (p *parsers) parse() {
 	header := logfile.NewHeaderParser(p.zone)
-	for b := range p.work {
-		p.parseChunk(header, b)
-		b.parsed <- struct{}{}
+	for {
+		select {
+		case c := <-p.work:
+			p.parseChunk(header, c)
+			c.parsed <- struct{}{}
+		case <-p.stop:
+			return
+		}
 	}
 }
 
-func (p *parsers) parseChunk(header *logfile.HeaderParser, b *chunk) {
+func (p *parsers) parseChunk(header *logfile.HeaderParser, c *chunk) {
 	var h logfile.Header
-	for line := range lines(asString(b.text)) {
-		b.count++
+	for line := range lines(asString(c.text)) {
+		c.count++
 		if !header.Parse(line, &h) {
-			b.miss(line)
+			c.miss(line)
 			continue
 		}
 		if !p.tags.match(h.Tag) {
-			b.foreign++
+			c.foreign++
 			continue
 		}
-		b.lines = append(b.lines, detector.Line{
-			Number:    b.count,
+		c.lines = append(c.lines, detector.Line{
+			Number:    c.count,
 			Transport: "file",
 			Time:      h.Time,
 			Stamp:     detector.Stamp(h.Stamp),
@@ -137,18 +177,18 @@ func (p *parsers) parseChunk(header *logfile.HeaderParser, b *chunk) {
 			Tag:       h.Tag,
 			PID:       h.PID,
 		})
-		p.parser.Parse(h.Text, &b.lines[len(b.lines)-1].Record)
+		p.parser.Parse(h.Text, &c.lines[len(c.lines)-1].Record)
 	}
 }
 
 // miss notes a line without a syslog header. Empty lines are nobody's.
-func (b *chunk) miss(line string) {
+func (c *chunk) miss(line string) {
 	if strings.TrimSpace(line) == "" {
 		return
 	}
-	b.unread++
-	if len(b.samples) < maxSamples {
-		b.samples = append(b.samples, sample{Line: b.count, Text: strings.Clone(line)})
+	c.unread++
+	if len(c.samples) < maxSamples {
+		c.samples = append(c.samples, sample{Line: c.count, Text: strings.Clone(line)})
 	}
 }
 

@@ -95,26 +95,39 @@ func (r *report) blockedSeen(_ *detector.Line, e *sendmail.Event, _ netip.Prefix
 	}
 }
 
-// event takes what line l proved.
-func (r *report) event(l *detector.Line, e *sendmail.Event) {
-	switch e.Kind {
-	case sendmail.Offence:
-		r.offence(l, e)
-	case sendmail.Accepted:
-		r.accepted++
-		r.host(l.Host).Accepted++
-		r.source(e.Addr).Accepted++
-	}
+// happening is what a report wants to know of an event.
+type happening struct {
+	addr   netip.Addr
+	time   time.Time
+	host   *hostTotal
+	count  uint64
+	kind   sendmail.Kind
+	reason sendmail.Reason
 }
 
-func (r *report) offence(l *detector.Line, e *sendmail.Event) {
-	n := uint64(max(e.Count, 1))
-	r.offences += n
-	r.host(l.Host).Offences += n
-	r.timeline.add(e.Time, n)
-	total := &r.reasons[e.Reason]
-	total.Offences += n
-	if r.source(e.Addr).offence(e, n) {
+// happening takes what line l proved; false if no report tells of it.
+func (r *report) happening(l *detector.Line, e *sendmail.Event) (happening, bool) {
+	if e.Kind != sendmail.Offence && e.Kind != sendmail.Accepted {
+		return happening{}, false
+	}
+	return happening{e.Addr, e.Time, r.host(l.Host), uint64(max(e.Count, 1)), e.Kind, e.Reason}, true
+}
+
+// tally counts what happened. It may run beside everything else of a report.
+func (r *report) tally(h *happening) {
+	s := r.source(h.addr)
+	if h.kind == sendmail.Accepted {
+		r.accepted++
+		h.host.Accepted++
+		s.Accepted++
+		return
+	}
+	r.offences += h.count
+	h.host.Offences += h.count
+	r.timeline.add(h.time, h.count)
+	total := &r.reasons[h.reason]
+	total.Offences += h.count
+	if s.offence(h) {
 		total.Sources++
 	}
 }
@@ -141,23 +154,23 @@ func (r *report) source(a netip.Addr) *sourceTotal {
 	return s
 }
 
-// offence counts e and reports whether its reason is new with s.
-func (s *sourceTotal) offence(e *sendmail.Event, n uint64) (isNew bool) {
-	if s.Offences == 0 || e.Time.Before(s.First) {
-		s.First = e.Time
+// offence counts h and reports whether its reason is new with s.
+func (s *sourceTotal) offence(h *happening) (isNew bool) {
+	if s.Offences == 0 || h.time.Before(s.First) {
+		s.First = h.time
 	}
-	if e.Time.After(s.Last) {
-		s.Last = e.Time
+	if h.time.After(s.Last) {
+		s.Last = h.time
 	}
-	s.chart(e.Time, n)
-	s.Offences += n
+	s.chart(h.time, h.count)
+	s.Offences += h.count
 	for i := range s.reasons {
-		if s.reasons[i].reason == e.Reason {
-			s.reasons[i].count += uint32(n)
+		if s.reasons[i].reason == h.reason {
+			s.reasons[i].count += uint32(h.count)
 			return false
 		}
 	}
-	s.reasons = append(s.reasons, reasonCount{e.Reason, uint32(n)})
+	s.reasons = append(s.reasons, reasonCount{h.reason, uint32(h.count)})
 	return true
 }
 

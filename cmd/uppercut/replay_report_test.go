@@ -45,6 +45,13 @@ func offenceAt(minute int, addr string, reason sendmail.Reason, count uint32) *s
 	}
 }
 
+// event tells a report what line l proved.
+func (r *report) event(l *detector.Line, e *sendmail.Event) {
+	if h, ok := r.happening(l, e); ok {
+		r.tally(&h)
+	}
+}
+
 // exampleReport has something in every section.
 func exampleReport() *report {
 	r := newReport()

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -127,6 +128,43 @@ func TestReplayEventsOfSeveralFiles(t *testing.T) {
 	want = strings.ReplaceAll(want, "access_denied", "access_reject")
 	if diff := cmp.Diff(want, stdout); diff != "" || code != 0 {
 		t.Errorf("exit code %d (-want +got)\n%s", code, diff)
+	}
+}
+
+// TestReplaySessionOverRotation: a session whose lines stand on both sides of a
+// rotation is one session, and the event names the older file.
+func TestReplaySessionOverRotation(t *testing.T) {
+	dir := t.TempDir()
+	modified := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
+	for name, text := range map[string]string{
+		"maillog.1":   "Nov 22 10:00:00 mx1 sendmail[7]: 6AMA00aa000007: <nosuch@lab.example>... User unknown\n",
+		"maillog":     "Nov 22 10:00:01 mx1 sendmail[7]: 6AMA00aa000007: from=<x@y.example>, size=0, class=0, nrcpts=0, proto=ESMTP, daemon=MTA, relay=[198.51.100.7]\n",
+		"othermail.1": "Nov 22 10:00:00 mx1 sendmail[8]: 6AMA00aa000008: <nosuch@lab.example>... User unknown\n",
+	} {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.WriteFile(path, []byte(text), 0o600), os.Chtimes(path, modified, modified)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	older := filepath.Join(dir, "maillog.1")
+	got := events(t, "", filepath.Join(dir, "maillog"), filepath.Join(dir, "othermail.1"), older)
+	want := []offenceJSON{{
+		File: older, Line: 1, Time: "2026-11-22T10:00:00Z", Host: "mx1", Addr: netip.MustParseAddr("198.51.100.7"),
+		Reason: "unknown_user", Count: 1, Via: "session",
+	}}
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestTags(t *testing.T) {
+	list := tags{"sendmail", "sm-*"}
+	for tag, want := range map[string]bool{
+		"sendmail": true, "sm-mta": true, "sm-": true, "sendmail2": false, "sm": false, "dovecot": false, "": false,
+	} {
+		if list.match(tag) != want {
+			t.Errorf("%q: %v, want %v", tag, !want, want)
+		}
 	}
 }
 

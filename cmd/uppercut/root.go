@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -26,16 +25,6 @@ type environment struct {
 	stdout, stderr io.Writer
 	configFile     string // --config
 	stateDir       string // --state-dir
-}
-
-// lookup returns the value of an environment variable.
-func (e *environment) lookup(name string) (string, bool) {
-	for _, assignment := range e.environ {
-		if key, value, _ := strings.Cut(assignment, "="); key == name {
-			return value, true
-		}
-	}
-	return "", false
 }
 
 // config loads the configuration that the command line and the environment

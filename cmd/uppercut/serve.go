@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -80,9 +81,10 @@ func (env *environment) serve(ctx context.Context, flags *serveFlags) error {
 		metrics:  newApplianceMetrics(registry),
 		reloads:  metrics.NewReload(registry),
 		hosts:    newHostLabels(registry),
-		recheck:  make(chan struct{}, 1),
+		recheck:  make(chan []netip.Prefix, 64),
 	}
 	a.config.Store(&c)
+	metrics.NewMode(registry).Observe(c.Mode == modeObserve)
 	for _, warning := range c.warnings() {
 		a.logger.Warn("configuration", "warning", warning)
 	}

@@ -13,7 +13,8 @@ func fleet() *dashboard.DashboardBuilder {
 			column{"Accepted/s", "reqps", byHost(rate("uppercut_mail_accepted_total"))},
 			column{"Rejected share", "percentunit", rejectedShare("host")},
 			column{"AUTH failures/s", "reqps", byHost(rate("uppercut_auth_failures_total"))},
-			column{"Lines behind", "s", "max by (host) (" + series("uppercut_host_clock_skew_seconds") + ")"},
+			column{"Backlog", "s", "max by (host) (" + series("uppercut_host_lag_seconds") + ")"},
+			column{"Clock behind", "s", "max by (host) (" + series("uppercut_host_clock_skew_seconds") + ")"},
 			column{"Breaker open", "bool_yes_no", "max by (host) (" + series("uppercut_breaker_open") + ")"},
 		)).
 		WithPanel(graph("Lines by host", "Syslog messages received.", "short",
@@ -24,8 +25,12 @@ func fleet() *dashboard.DashboardBuilder {
 			query{byHost(rate("uppercut_mail_accepted_total")), "{{host}}"})).
 		WithPanel(graph("AUTH failures by host", "Failed SMTP AUTH attempts.", "reqps",
 			query{byHost(rate("uppercut_auth_failures_total")), "{{host}}"})).
-		WithPanel(graph("Behind", "Arrival minus the time in the newest line: a queue being sent, a wrong clock or a wrong zone; negative when the clock is ahead.", "s",
+		WithPanel(graph("Backlog", "Arrival minus the time at which the newest line was judged: large while a queue is being sent.", "s",
+			query{"max by (host) (" + series("uppercut_host_lag_seconds") + ")", "{{host}}"})).
+		WithPanel(graph("Clocks", "How far the clocks of the hosts are behind ours; negative when they are ahead.", "s",
 			query{"max by (host) (" + series("uppercut_host_clock_skew_seconds") + ")", "{{host}}"}).Min(-300)).
 		WithPanel(graph("Breakers", "1 while part of the host's evidence is set aside.", "short",
-			query{"max by (host) (" + series("uppercut_breaker_open") + ")", "{{host}}"}).Max(1))
+			query{"max by (host) (" + series("uppercut_breaker_open") + ")", "{{host}}"}).Max(1)).
+		WithPanel(graph("Lost on the way", "Messages missing from the numbers that some senders give theirs.", "short",
+			query{"sum by (listener) (increase(" + series("uppercut_messages_lost_total") + "[$__rate_interval]))", "{{listener}}"}))
 }

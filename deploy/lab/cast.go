@@ -1,9 +1,6 @@
 package lab
 
-import (
-	"fmt"
-	"net/netip"
-)
+import "net/netip"
 
 // Kind says what should become of a client.
 type Kind string
@@ -191,15 +188,15 @@ func lookAlive(d *dialogue) {
 // injectors hold one session for each trick at each host.
 func (land *neighbourhoods) injectors() []*Client {
 	var crowd []*Client
-	for i, trick := range tricks() {
+	for i, trick := range tricks {
 		for _, host := range everyHost {
 			addr := land.dialup.next()
 			if i%2 == 1 {
 				addr = land.hostile.next()
 			}
 			crowd = append(crowd, &Client{
-				Addr: addr, Kind: Injector, Trade: fmt.Sprintf("trick %d", i+1),
-				sessions: []session{{host: host, act: trick}},
+				Addr: addr, Kind: Injector, Trade: trick.name,
+				sessions: []session{{host: host, act: trick.play}},
 			})
 		}
 	}

@@ -20,7 +20,8 @@ import (
 // TestFleet is the whole story: real sendmails refuse scripted attackers, real
 // rsyslogds forward what they log, uppercut blocks, the kernel drops.
 func TestFleet(t *testing.T) {
-	l := up(t)
+	binary := build(t)
+	l := up(t, binary)
 	report, err := l.Attack(t.Context(), Size{Guilty: 8, Petty: 2, Honest: 24})
 	if err != nil {
 		t.Fatal(err)
@@ -35,13 +36,14 @@ func TestFleet(t *testing.T) {
 	t.Run("Prometheus counts what the clients count", func(t *testing.T) { prometheusAgrees(t, l, report) })
 	// Last, because mx1 and mx3 may refuse these connections, too.
 	t.Run("packets agree", func(t *testing.T) { packetsAgree(t, l, report) })
+	t.Run("documented commands", func(t *testing.T) { documentedCommands(t, l, report, binary) })
 }
 
-// up builds uppercut and brings up a fleet around it; its files are kept where
-// the test fails and LAB_KEEP names a directory.
-func up(t *testing.T) *Lab {
+// up brings up a fleet around the binary; its files are kept where the test
+// fails and LAB_KEEP names a directory.
+func up(t *testing.T, binary string) *Lab {
 	t.Helper()
-	l, err := Up(t.Context(), Options{Uppercut: build(t)})
+	l, err := Up(Options{Uppercut: binary})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +66,9 @@ func build(t *testing.T) string {
 		return ready
 	}
 	binary := filepath.Join(t.TempDir(), "uppercut")
-	if out, err := exec.Command("go", "build", "-o", binary, "uppercut/cmd/uppercut").CombinedOutput(); err != nil {
+	cmd := exec.Command("go", "build", "-o", binary, "uppercut/cmd/uppercut")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is shipped
+	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build uppercut: %v\n%s", err, out)
 	}
 	return binary

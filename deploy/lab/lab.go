@@ -33,11 +33,12 @@ type Lab struct {
 
 // Up starts everything and returns when the fleet takes mail. On error
 // nothing stays.
-func Up(ctx context.Context, o Options) (*Lab, error) {
+func Up(o Options) (*Lab, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("the lab needs root, for its network namespaces")
 	}
-	dir, err := os.MkdirTemp("", namePrefix)
+	sweep()
+	dir, err := os.MkdirTemp("", fmt.Sprintf("%s%d-", namePrefix, os.Getpid()))
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +64,7 @@ func (l *Lab) up(o Options) (err error) {
 	if err := l.serveGateway(); err != nil {
 		return err
 	}
-	if err := l.startUppercut(o.Uppercut); err != nil {
+	if err := l.startUppercut(o.Uppercut, authority); err != nil {
 		return err
 	}
 	if err := l.watchFirewall(); err != nil {

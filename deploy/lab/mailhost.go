@@ -37,8 +37,10 @@ var hosts = []mailHost{
 	},
 	{
 		name: "mx3", addr4: netip.MustParseAddr("10.25.0.13"), addr6: netip.MustParseAddr("fd25::13"), tag: "sendmail",
-		forward: `port="1514" protocol="tcp" template="RSYSLOG_ForwardFormat"`,
-		extra:   `$RepeatedMsgReduction on`,
+		forward: `port="6514" protocol="tcp" template="RSYSLOG_ForwardFormat"
+  StreamDriver="gtls" StreamDriverMode="1" StreamDriverAuthMode="x509/name" StreamDriverPermittedPeers="` + gatewayName + `"
+  StreamDriver.CAFile="@DIR@/tls/ca.pem" StreamDriver.CertFile="@DIR@/tls/cert.pem" StreamDriver.KeyFile="@DIR@/tls/key.pem"`,
+		extra: `$RepeatedMsgReduction on`,
 	},
 }
 
@@ -93,8 +95,9 @@ func (h mailHost) configure(dir, milterSocket string, authority *authority) erro
 	if err := authority.issue(filepath.Join(dir, "tls"), h.name+".lab.example"); err != nil {
 		return err
 	}
+	forward := strings.ReplaceAll(h.forward, "@DIR@", dir)
 	fill := strings.NewReplacer("@DIR@", dir, "@HOST@", h.name, "@ADDR4@", h.addr4.String(), "@ADDR6@", h.addr6.String(),
-		"@MILTER@", milterSocket, "@FORWARD@", h.forward, "@EXTRA@", h.extra)
+		"@MILTER@", milterSocket, "@FORWARD@", forward, "@EXTRA@", h.extra)
 	files, err := configuration.ReadDir("conf")
 	if err != nil {
 		return err

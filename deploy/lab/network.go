@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -25,7 +26,6 @@ type network struct {
 
 // buildNetwork makes the namespaces and joins them. On error nothing stays.
 func buildNetwork() (*network, error) {
-	sweep()
 	name := func(role string) Namespace {
 		return Namespace(fmt.Sprintf("%s%d-%s", namePrefix, os.Getpid(), role))
 	}
@@ -116,9 +116,21 @@ func (n *network) remove() error {
 	return errors.Join(errs...)
 }
 
-// sweep removes what a lab left that was killed. Its processes died with it.
+// sweep removes what labs left that were killed. Their processes died with
+// them.
 func sweep() {
-	entries, _ := os.ReadDir("/run/netns")
+	for _, name := range leftIn("/run/netns") {
+		_ = ip("netns", "del", name)
+	}
+	for _, name := range leftIn(os.TempDir()) {
+		_ = os.RemoveAll(filepath.Join(os.TempDir(), name))
+	}
+}
+
+// leftIn lists the entries of a directory that belong to labs of processes
+// that are no more.
+func leftIn(dir string) (names []string) {
+	entries, _ := os.ReadDir(dir)
 	for _, entry := range entries {
 		rest, ours := strings.CutPrefix(entry.Name(), namePrefix)
 		pid, _, _ := strings.Cut(rest, "-")
@@ -126,9 +138,10 @@ func sweep() {
 			continue
 		}
 		if _, err := os.Stat("/proc/" + pid); errors.Is(err, os.ErrNotExist) {
-			_ = ip("netns", "del", entry.Name())
+			names = append(names, entry.Name())
 		}
 	}
+	return names
 }
 
 // ip runs ip commands inside the namespace.

@@ -22,6 +22,7 @@ const scrapeConfig = `global:
   scrape_interval: 1s
 scrape_configs:
   - job_name: uppercut
+    basic_auth: {username: lab, password: lab}
     static_configs:
       - targets: ["` + webAddress + `"]
 `

@@ -34,6 +34,9 @@ var formatNames = []string{
 
 func (f Format) String() string { return formatNames[f] }
 
+// IsFile reports whether f is a file format.
+func (f Format) IsFile() bool { return f <= RFC5424 }
+
 // ParseFormat returns the Format of that name.
 func ParseFormat(name string) (Format, error) {
 	for i, n := range formatNames {

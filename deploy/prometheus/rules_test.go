@@ -116,10 +116,7 @@ var commandInText = regexp.MustCompile("`uppercut ([^`]+)`")
 // TestCommandsAreReal asks the program itself about each command that somebody
 // is told to type.
 func TestCommandsAreReal(t *testing.T) {
-	program := filepath.Join(t.TempDir(), "uppercut")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, root+"/cmd/uppercut").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	program := buildUppercut(t)
 	commands := map[string]bool{}
 	for _, m := range commandInText.FindAllStringSubmatch(read(t, runbook)+read(t, "rules.yml"), -1) {
 		commands[strings.Join(subcommand(m[1]), " ")+"\t"+strings.Join(flags(m[1]), " ")] = true

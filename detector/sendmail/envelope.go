@@ -140,6 +140,9 @@ func readTo(s string, rec *Record) bool {
 		return false
 	}
 	rec.Kind = LineTo
+	if strings.Count(s, ", stat=") != 1 {
+		return true // a long list of recipients is split at commas, even at a quoted one
+	}
 	_, s, _ = cutField(s, "delay=")
 	if _, s, ok = cutField(s, "xdelay="); !ok {
 		return true

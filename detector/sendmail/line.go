@@ -43,6 +43,8 @@ func (p *Parser) known(s string, rec *Record) bool {
 		return readLostInput(s, rec)
 	case 'i':
 		return readInvalidDomain(s, rec)
+	case 'N':
+		return readNullConnection(s, rec)
 	case 'h':
 		return readHeaderOverflow(s, rec)
 	case 's':
@@ -141,6 +143,17 @@ func isLocal(s string) bool {
 	return s == "localhost" || strings.HasSuffix(s, "@localhost") && strings.IndexByte(s, ' ') < 0
 }
 
+// readNullConnection reads the null connection as 8.11 and older versions tell
+// it.
+func readNullConnection(s string, rec *Record) bool {
+	s, ok := strings.CutPrefix(s, "Null connection from ")
+	if !ok {
+		return false
+	}
+	rec.Ends, rec.Addr = true, wholeRelay(s)
+	return offence(rec, LineDisconnect, NullConnection)
+}
+
 func readTCPWrappers(s string, rec *Record) bool {
 	s, ok := strings.CutPrefix(s, "tcpwrappers (")
 	if !ok {
@@ -176,8 +189,8 @@ func readRejecting(s string, rec *Record) bool {
 		return offence(rec, LineMisuse, Pregreet)
 	}
 	const early = " due to traffic before response"
-	_, rest, ok := strings.Cut(s, " from ")
-	if !ok || !strings.HasSuffix(rest, early) {
+	command, rest, ok := strings.Cut(strings.TrimPrefix(s, "server "), " from ")
+	if !ok || hostLength(command) != len(command) || !strings.HasSuffix(rest, early) {
 		return false
 	}
 	if tail, ok := peer(rest, rec); ok && tail != early {

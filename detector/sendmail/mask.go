@@ -29,16 +29,21 @@ func Mask(text string) string {
 			text = secrets[i].mask(text)
 		}
 	}
+	start := text[:min(len(text), maxHead)]
 	for _, head := range commands {
-		if i := strings.Index(text, head); i >= 0 {
+		if i := strings.Index(start, head); i >= 0 {
 			text = maskCommand(text, i+len(head), head[0] == '<')
 		}
 	}
-	if i := strings.Index(text, "--- 334 "); i >= 0 {
+	if i := strings.Index(start, "--- 334 "); i >= 0 {
 		text = replaceSecret(text, i+len("--- 334 "), len(text))
 	}
 	return maskUsers(text)
 }
+
+// maxHead is how far from the start of a line a command line can begin: behind
+// "message repeated", the queue id and the words of its form.
+const maxHead = 120
 
 func (s *secret) mask(text string) string {
 	from := strings.Index(text, s.head)

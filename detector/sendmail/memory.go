@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"hash/maphash"
+	"math/bits"
 	"net/netip"
 	"slices"
 	"strings"
@@ -35,8 +36,8 @@ type MemoryOptions struct {
 	Key [16]byte
 	// MaxSessions bounds the sessions, default 131072.
 	MaxSessions int
-	// MaxHeld bounds the lines that wait for an address, default 65536, and
-	// MaxHeldPerSession those of one session, default 1024.
+	// MaxHeld bounds the lines that wait for an address, default 131072, and
+	// MaxHeldPerSession those of one session, default 256.
 	MaxHeld, MaxHeldPerSession int
 	// MaxHeldBytes bounds their texts, default 32 MiB.
 	MaxHeldBytes int
@@ -52,8 +53,8 @@ func (o MemoryOptions) withDefaults() MemoryOptions {
 		}
 	}
 	def(&o.MaxSessions, 131072)
-	def(&o.MaxHeld, 65536)
-	def(&o.MaxHeldPerSession, 1024)
+	def(&o.MaxHeld, 131072)
+	def(&o.MaxHeldPerSession, 256)
 	def(&o.MaxHeldBytes, 32<<20)
 	if o.MaxAge <= 0 {
 		o.MaxAge = 65 * time.Minute
@@ -99,22 +100,27 @@ type Memory struct {
 	o        MemoryOptions
 	seed     maphash.Seed
 	sessions map[uint64]*session
-	// Sessions by last line, oldest first.
-	oldest, newest *session
-	number         uint64
-	splits         map[uint64]*split
-	sinceSplit     int // lines since the last part
-	stats          Stats
-	unknown        sample
-	joined         Record
+	queues   map[uint64]*queue // by host
+	number   uint64
+	lastHost struct {
+		sender, host []byte // copies: the line's memory may be used again
+		key          uint64
+	}
+	splits     map[uint64]*split
+	sinceSplit int // lines since the last part
+	stats      Stats
+	unknown    sample
+	joined     Record
 }
 
 // session is what is known of one process of one mail host.
 type session struct {
-	key, host uint64
+	key   uint64
+	queue *queue
 	// began is the process's time in its queue ids, 0 until one is seen.
 	began      uint64
 	addr       netip.Addr
+	likely     netip.Addr // named by a line that carries no queue id
 	number     uint64
 	first      int64 // time of the first line, seconds
 	last       int64 // time of the last line
@@ -145,7 +151,7 @@ const maxAccepted = 8
 
 // NewMemory returns an empty Memory.
 func NewMemory(o MemoryOptions) *Memory {
-	return &Memory{o: o.withDefaults(), seed: maphash.MakeSeed(), sessions: make(map[uint64]*session)}
+	return &Memory{o: o.withDefaults(), seed: maphash.MakeSeed(), sessions: make(map[uint64]*session), queues: make(map[uint64]*queue)}
 }
 
 // UseParser replaces the Parser of split lines.
@@ -221,6 +227,10 @@ func (m *Memory) observe(in Input, dst []Event) []Event {
 // client binds the session to the address that the line proves.
 func (m *Memory) client(s *session, in Input, dst []Event) []Event {
 	rec := in.Record
+	if s.likely.IsValid() && rec.QID != "" && in.processID() == rec.PID {
+		s.addr, s.likely = s.likely, noAddr
+		dst = m.flush(s, rec, dst)
+	}
 	if !rec.Addr.IsValid() {
 		return dst
 	}
@@ -229,6 +239,10 @@ func (m *Memory) client(s *session, in Input, dst []Event) []Event {
 		m.giveUp(s)
 	}
 	if s.conflict {
+		return dst
+	}
+	if rec.QID == "" && s.began != 0 && !s.addr.IsValid() {
+		s.likely = rec.Addr // until a line with a queue id shows that it is the same process
 		return dst
 	}
 	s.addr = rec.Addr
@@ -255,6 +269,9 @@ func (m *Memory) flush(s *session, rec *Record, dst []Event) []Event {
 // line gives the event of the line itself, or holds it.
 func (m *Memory) line(s *session, in Input, dst []Event) []Event {
 	rec := in.Record
+	if rec.Kind == LineFrom && (!rec.Addr.IsValid() || rec.Recipients == 0 || rec.QID == "") {
+		return dst
+	}
 	e, ok := m.event(in)
 	if !ok {
 		return dst
@@ -266,10 +283,8 @@ func (m *Memory) line(s *session, in Input, dst []Event) []Event {
 	e.Session = s.number
 	switch {
 	case rec.Kind == LineFrom:
-		if rec.Addr.IsValid() && rec.Recipients > 0 && rec.QID != "" {
-			e.Count, e.Addr = rec.Recipients, rec.Addr
-			s.accept(accepted{qid: idTail(rec.QID), event: e})
-		}
+		e.Count, e.Addr = rec.Recipients, rec.Addr
+		s.accept(accepted{qid: idTail(rec.QID), event: e})
 		return dst
 	case rec.Addr.IsValid():
 		e.Addr = rec.Addr
@@ -394,9 +409,15 @@ func (m *Memory) key(in Input, pid uint32) uint64 {
 	return m.hostKey(in) ^ (uint64(pid)+1)*0x9e3779b97f4a7c15
 }
 
+// hostKey hashes the two names. Lines of one host come in runs, so the last
+// answer is kept.
 func (m *Memory) hostKey(in Input) uint64 {
-	h := maphash.String(m.seed, in.Host)
-	return maphash.String(m.seed, in.Sender) + (h<<17 | h>>47)
+	if l := &m.lastHost; l.key == 0 || string(l.host) != in.Host || string(l.sender) != in.Sender {
+		h := maphash.String(m.seed, in.Host)
+		l.host, l.sender = append(l.host[:0], in.Host...), append(l.sender[:0], in.Sender...)
+		l.key = maphash.String(m.seed, in.Sender) + bits.RotateLeft64(h, 17)
+	}
+	return m.lastHost.key
 }
 
 // idTime packs the time of a queue id; 0 if there is no id.

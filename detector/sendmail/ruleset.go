@@ -232,7 +232,7 @@ var phrases = [...]phrase{
 	{"Relaying denied", "", RelayDenied},
 	{"Relaying temporarily denied", "", RelayDenied},
 	{"Can not check MX records for recipient host ", "", RelayDenied},
-	{"MX lookup failure for ", "", SenderDomainTemp},
+	{"MX lookup failure for ", "", BadMX},
 	{"Temporary lookup failure of ", "", DNSBLTempfail},
 	{"Fix reverse DNS for ", "", NoRDNS},
 	{"Possibly forged hostname for ", "", RDNSForged},
@@ -249,8 +249,8 @@ var phrases = [...]phrase{
 	{"Invalid MX record for ", "", BadMX},
 	{"Mailbox disabled for this recipient", "", RcptAccess},
 	{"User unknown", "", UnknownUser},
-	{"Spam trap hit", "", RcptTrap},
-	{"Sender domain blocked by policy", "", SenderAccess},
+	{"Spam trap", "", RcptTrap},
+	{"Sender domain blocked", "", SenderAccess},
 	{"Your network is ", "", AccessReject},
 }
 
@@ -289,15 +289,18 @@ func (p *Parser) replyReason(c check, enhanced, text string) Reason {
 // a DNS list: in the words of FEATURE(dnsbl) of any version, or by naming one
 // of the lists that everybody uses.
 func namesList(text string) bool {
-	if strings.HasPrefix(text, "Rejected") || strings.HasPrefix(text, "Mail from ") || strings.HasPrefix(text, "Message from ") {
-		for _, words := range [...]string{" listed ", " found in ", " IP in ", "blackhole", "http:", "https:"} {
+	if strings.HasPrefix(text, "Rejected") {
+		for _, words := range [...]string{" listed ", " found in ", " IP in "} {
 			if strings.Contains(text, words) {
 				return true
 			}
 		}
 	}
+	if strings.HasPrefix(text, "Mail from ") || strings.HasPrefix(text, "Message from ") {
+		return strings.Contains(text, " refused") || strings.Contains(text, " blocked") || strings.Contains(text, " rejected")
+	}
 	for _, list := range [...]string{
-		"dnsbl", "rbl.", "blocklist", "blacklist", "blackhole", "spamhaus", "spamcop", "sorbs.net", "njabl",
+		" blocked using ", " listed in ", " listed at ", "dnsbl", "rbl.", "blocklist", "blacklist", "blackhole", "spamhaus", "spamcop", "sorbs.net", "njabl",
 		"barracudacentral", "abuseat", "ordb.org", "mail-abuse.", "uceprotect", "rfc-ignorant", "surriel", "dsbl.org", "psbl.",
 	} {
 		if containsFold(text, list) {

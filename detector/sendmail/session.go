@@ -3,14 +3,17 @@ package sendmail
 import "time"
 
 const (
-	// The queue ids of a process carry the second in which it began. Its first
-	// line, "connect from" or check_relay, comes within beginSlack seconds of
-	// it; no other can be older by more than clockSlack.
-	beginSlack = 30
+	// The queue ids of a process carry the second in which it began. None of
+	// its lines is older, save for rounding: clockSlack. Its first, "connect
+	// from" or check_relay, comes within beginSlack seconds of it, for IDENT and
+	// DNS may take their time.
 	clockSlack = 2
+	beginSlack = 60
 	// A line without queue id may be this old when a queue id claims it, in
 	// seconds. Well below quarter.
 	maxAnonymous = 300
+	// No PID comes again within this time, in seconds.
+	soon = 5
 	// Zones differ by multiples of a quarter of an hour.
 	quarter = 900
 )
@@ -20,8 +23,12 @@ const (
 func (m *Memory) session(in Input, pid uint32) *session {
 	rec := in.Record
 	key, now := m.key(in, pid), in.Time.Unix()
-	m.expire(in, now)
 	s := m.sessions[key]
+	if s != nil && m.tooOld(s, now) {
+		m.stats.Expired++
+		m.remove(s)
+		s = nil
+	}
 	if s == nil {
 		s = m.add(key, in)
 	} else if !m.continues(s, rec, now) {
@@ -34,7 +41,7 @@ func (m *Memory) session(in Input, pid uint32) *session {
 	}
 	s.begun = s.begun || rec.Begins
 	s.last = now
-	m.touch(s)
+	s.queue.touch(s)
 	return s
 }
 
@@ -54,38 +61,40 @@ func (m *Memory) continues(s *session, rec *Record, now int64) bool {
 	case rec.Begins && s.began == 0:
 		return rec.Addr.IsValid() && s.addr == rec.Addr && now-s.first <= beginSlack
 	case rec.Begins:
-		return false
+		// lines of two connections of one sender may overtake one another
+		return (!s.addr.IsValid() || s.addr == rec.Addr) && lateness(s.began, now) <= beginSlack
 	case rec.Addr.IsValid() && s.addr.IsValid():
 		return rec.Addr == s.addr
 	}
-	return silent <= maxAnonymous || s.began != 0
+	// what waits in a session of another process is dropped when that shows
+	return silent <= soon || s.began != 0 || s.addr.IsValid()
 }
 
 // claims says whether a process that began at t, as its queue ids say, can have
 // written the lines without queue id that the session s consists of.
 func claims(t uint64, s *session, now int64) bool {
-	if now-s.first > maxAnonymous && !s.addr.IsValid() || now < s.first-maxAnonymous {
+	switch age := now - s.first; {
+	case age >= 0 && age <= soon:
+		return true // whatever the host's clock is
+	case age > maxAnonymous && !s.addr.IsValid(), age < -maxAnonymous:
 		return false
 	}
-	began, ok := idSecond(t)
-	if !ok {
-		return false
+	late := lateness(t, s.first)
+	if late >= quarter-clockSlack || late <= beginSlack {
+		return true
 	}
-	slack := int64(clockSlack)
-	if s.begun {
-		slack = beginSlack
-	}
-	late := ((s.first-began)%quarter + quarter) % quarter
-	return late <= quarter-maxAnonymous || late >= quarter-slack
+	return !s.begun && late <= quarter-maxAnonymous
 }
 
-// idSecond returns the minute and second of a queue id's time, in seconds.
-func idSecond(t uint64) (int64, bool) {
-	minute, second := idDigit(byte(t>>32)), idDigit(byte(t>>40))
-	return int64(minute*60 + second), minute >= 0 && second >= 0
+// lateness is how many seconds after the second that the queue ids of its
+// process carry a line was written, modulo a quarter of an hour.
+func lateness(t uint64, line int64) int64 {
+	began := int64(idDigit(byte(t>>32))*60 + idDigit(byte(t>>40)))
+	return ((line-began)%quarter + quarter) % quarter
 }
 
-// idDigit is the value of a character of a queue id, -1 if it is none.
+// idDigit is the value of a character of a queue id, -1 if it is none: such an
+// id has no time, and what is made of it only has to be the same each time.
 func idDigit(c byte) int {
 	switch {
 	case c >= '0' && c <= '9':
@@ -99,64 +108,100 @@ func idDigit(c byte) int {
 }
 
 func (m *Memory) add(key uint64, in Input) *session {
+	q := m.queueOf(m.hostKey(in))
+	m.expire(q, in.Time.Unix())
 	if len(m.sessions) >= m.o.MaxSessions {
 		m.stats.Evicted++
-		m.remove(m.oldest)
+		m.evict(q)
 	}
 	m.number++
-	s := &session{key: key, host: m.hostKey(in), number: m.number, first: in.Time.Unix()}
+	s := &session{key: key, queue: q, number: m.number, first: in.Time.Unix()}
 	m.sessions[key] = s
-	m.append(s)
+	m.queues[q.host] = q
+	q.append(s)
 	return s
+}
+
+// evict gives up the oldest session of q, or of any host if q has none: who
+// speaks most makes room first.
+func (m *Memory) evict(q *queue) {
+	if q.oldest == nil {
+		for _, q = range m.queues {
+			break
+		}
+	}
+	m.remove(q.oldest)
 }
 
 // reset makes the session one of a new process.
 func (m *Memory) reset(s *session) {
 	m.giveUp(s)
 	m.number++
-	*s = session{key: s.key, host: s.host, number: m.number, prev: s.prev, next: s.next}
+	*s = session{key: s.key, queue: s.queue, number: m.number, prev: s.prev, next: s.next}
 }
 
-// expire removes the oldest session if it is too old by the clock of the host
-// that now speaks.
-func (m *Memory) expire(in Input, now int64) {
-	for s := m.oldest; s != nil && now-s.last > int64(m.o.MaxAge/time.Second) && s.host == m.hostKey(in); s = m.oldest {
+// queue is the sessions of one host by their last line, the oldest first. Each
+// host has its own because each has its own clock: a backlog must not age the
+// sessions of others.
+type queue struct {
+	host           uint64
+	oldest, newest *session
+}
+
+// queueOf returns the queue of a host; one without sessions is not kept.
+func (m *Memory) queueOf(host uint64) *queue {
+	if q := m.queues[host]; q != nil {
+		return q
+	}
+	return &queue{host: host}
+}
+
+// expire removes the sessions of q that are too old by the host's own clock.
+func (m *Memory) expire(q *queue, now int64) {
+	for s := q.oldest; s != nil && m.tooOld(s, now); s = q.oldest {
 		m.stats.Expired++
 		m.remove(s)
 	}
 }
 
+func (m *Memory) tooOld(s *session, now int64) bool {
+	return now-s.last > int64(m.o.MaxAge/time.Second)
+}
+
 func (m *Memory) remove(s *session) {
 	m.giveUp(s)
-	m.unlink(s)
+	s.queue.unlink(s)
+	if s.queue.oldest == nil {
+		delete(m.queues, s.queue.host)
+	}
 	delete(m.sessions, s.key)
 }
 
-func (m *Memory) touch(s *session) {
-	if m.newest != s {
-		m.unlink(s)
-		m.append(s)
+func (q *queue) touch(s *session) {
+	if q.newest != s {
+		q.unlink(s)
+		q.append(s)
 	}
 }
 
-func (m *Memory) append(s *session) {
-	s.prev, s.next = m.newest, nil
-	if m.newest == nil {
-		m.oldest = s
+func (q *queue) append(s *session) {
+	s.prev, s.next = q.newest, nil
+	if q.newest == nil {
+		q.oldest = s
 	} else {
-		m.newest.next = s
+		q.newest.next = s
 	}
-	m.newest = s
+	q.newest = s
 }
 
-func (m *Memory) unlink(s *session) {
+func (q *queue) unlink(s *session) {
 	if s.prev == nil {
-		m.oldest = s.next
+		q.oldest = s.next
 	} else {
 		s.prev.next = s.next
 	}
 	if s.next == nil {
-		m.newest = s.prev
+		q.newest = s.prev
 	} else {
 		s.next.prev = s.prev
 	}

@@ -217,6 +217,51 @@ func TestAnonymousLines(t *testing.T) {
 	d.expect(100, d.id(100)+client+": VRFY y", "2 tls_fail 198.51.100.7", "3 vrfy_expn 198.51.100.7")
 }
 
+// A line without queue id that names a client does not speak for lines with one:
+// its process may be the next with that PID.
+func TestAnonymousClient(t *testing.T) {
+	d := newDialogue(t, MemoryOptions{})
+	old := d.id(100)
+	d.expect(100, old+"<n1@lab.example>... User unknown")
+	d.now = d.now.Add(20 * time.Minute)
+	d.expect(100, "AUTH=server, relay="+other+", authid=joe, mech=PLAIN, bits=0", "2 authenticated 198.51.100.8")
+	d.expect(100, d.id(100)+envelope("<a@b>", 1, other))
+	if s := d.m.Stats(); s.Orphans != 1 {
+		t.Errorf("%+v", s)
+	}
+
+	d = newDialogue(t, MemoryOptions{})
+	id := d.id(100)
+	d.expect(100, id+"<n1@lab.example>... User unknown")
+	d.expect(100, "STARTTLS=server, relay="+client+", version=TLSv1.3, verify=NO, cipher=X, bits=256/256")
+	d.expect(100, id+"<n2@lab.example>... User unknown", "1 unknown_user 198.51.100.7", "3 unknown_user 198.51.100.7")
+
+	// a queue runner that speaks of the old session's message shows nothing
+	d = newDialogue(t, MemoryOptions{})
+	id = d.id(100)
+	d.expect(100, id+"<n1@lab.example>... User unknown")
+	d.expect(100, "AUTH=server, relay="+other+", authid=joe, mech=PLAIN, bits=0", "2 authenticated 198.51.100.8")
+	d.expect(200, id+"<n2@lab.example>... User unknown")
+
+	d = newDialogue(t, MemoryOptions{})
+	d.expect(100, "STARTTLS=server, error: accept failed=-1")
+	d.now = d.now.Add(2 * time.Minute)
+	d.expect(100, "AUTH=server, relay="+other+", authid=joe, mech=PLAIN, bits=0", "2 authenticated 198.51.100.8")
+}
+
+// Lines of one session may come over two connections and overtake one another.
+func TestOvertaking(t *testing.T) {
+	d := newDialogue(t, MemoryOptions{})
+	id := d.id(100)
+	d.expect(100, id+"<n1@lab.example>... User unknown")
+	d.expect(100, "NOQUEUE: connect from "+client, "2 connected 198.51.100.7")
+	d.expect(100, id+"<n2@lab.example>... User unknown", "1 unknown_user 198.51.100.7", "3 unknown_user 198.51.100.7")
+	d.now = d.now.Add(time.Minute)
+	d.expect(100, "NOQUEUE: connect from "+other, "4 connected 198.51.100.8")
+	d.expect(100, d.id(100)+"<n3@lab.example>... User unknown", "5 unknown_user 198.51.100.8")
+	d.expect(100, id+"<n4@lab.example>... User unknown")
+}
+
 func TestTwoHostsWithOneName(t *testing.T) {
 	d := newDialogue(t, MemoryOptions{})
 	id := d.id(100)
@@ -351,7 +396,7 @@ func TestSessionOfAMillionLines(t *testing.T) {
 		}
 	}
 	s := d.m.Stats()
-	if s.Held != 1024 || s.Overflow != 1000000-1024 || s.Orphans != s.Overflow || s.Sessions != 1 {
+	if s.Held != 256 || s.Overflow != 1000000-256 || s.Orphans != s.Overflow || s.Sessions != 1 {
 		t.Errorf("%+v", s)
 	}
 }
@@ -405,6 +450,20 @@ func TestClockJumps(t *testing.T) {
 		}
 		d.expect(101, "ruleset=check_relay, arg1=h, arg2=198.51.100.9, relay=h [198.51.100.9], reject=550 5.7.1 Access denied", "4 access_reject 198.51.100.9")
 	}
+}
+
+// A clock that is wrong all the time does not matter to lines that are close.
+func TestClockThatIsWrong(t *testing.T) {
+	d := newDialogue(t, MemoryOptions{})
+	id := idAt(d.now.Add(-7*time.Minute), "00", 100) + ": "
+	d.expect(100, "NOQUEUE: connect from "+client, "1 connected 198.51.100.7")
+	d.now = d.now.Add(5 * time.Second)
+	d.expect(100, id+"<n1@lab.example>... User unknown", "2 unknown_user 198.51.100.7")
+
+	d = newDialogue(t, MemoryOptions{})
+	d.expect(100, "NOQUEUE: connect from "+client, "1 connected 198.51.100.7")
+	d.now = d.now.Add(6 * time.Second)
+	d.expect(100, id+"<n1@lab.example>... User unknown")
 }
 
 func TestUnknownLines(t *testing.T) {

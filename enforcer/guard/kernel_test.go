@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -410,15 +411,17 @@ func FuzzNetlink(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		var r routing
+		r := newRouting()
 		_, _ = walk(b, func(kind uint16, payload []byte) {
 			r.take(kind, payload)
 			_ = remoteAddr(payload)
 		})
 		r.takeMultipath(b)
-		for _, p := range append(r.own, r.hops...) {
-			if !p.IsValid() {
-				t.Errorf("an invalid prefix from %x", b)
+		for _, ps := range []map[netip.Prefix]struct{}{r.own, r.hops} {
+			for p := range ps {
+				if !p.IsValid() {
+					t.Errorf("an invalid prefix from %x", b)
+				}
 			}
 		}
 	})

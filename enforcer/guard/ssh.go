@@ -50,7 +50,9 @@ func connectedPeers(ctx context.Context, netns int, ports []int) (ps []netip.Pre
 	}
 	defer conn.Close()
 	take := func(_ uint16, payload []byte) {
-		ps = appendAddr(ps, remoteAddr(payload))
+		if a := remoteAddr(payload); a.IsValid() {
+			ps = append(ps, single(a))
+		}
 	}
 	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {
 		for _, port := range ports {

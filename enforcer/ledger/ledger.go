@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"slices"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -98,10 +99,14 @@ func Open(path string, o Options) (*Ledger, error) {
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, fmt.Errorf("open ledger %q: %w", path, classify(err))
+	if err == nil {
+		return l, nil
 	}
-	return l, nil
+	err = classify(err)
+	if _, system := errors.AsType[syscall.Errno](err); !system && !errors.Is(err, ErrLocked) && !errors.Is(err, ErrNewer) && !errors.Is(err, ErrDamaged) {
+		err = fmt.Errorf("%w: %w", ErrDamaged, err) // bbolt does not like it
+	}
+	return nil, fmt.Errorf("open ledger %q: %w", path, err)
 }
 
 // prepare makes the buckets of a new ledger and checks the version of an old.

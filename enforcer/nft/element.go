@@ -73,8 +73,7 @@ func encodeEnd(e *encoder, p netip.Prefix) {
 
 // encodeElements appends messages that add (with timeouts) or delete elements
 // of one set.
-func (c Config) encodeElements(e *encoder, kind uint16, index int, elems []Element) {
-	s := c.sets()[index]
+func encodeElements(e *encoder, kind uint16, s set, elems []Element) {
 	limit := MaxBatch
 	if s.interval {
 		limit = maxInterval

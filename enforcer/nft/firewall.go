@@ -19,6 +19,7 @@ type Firewall struct {
 	// guarded by write.mu, as is generation.
 	expected   Layout
 	generation uint32
+	watcher    *Watcher // to be told of a new port
 }
 
 // Drops is what one family's rules have dropped.
@@ -49,6 +50,24 @@ func Open(c Config) (*Firewall, error) {
 // Close closes the sockets and leaves the kernel's objects as they are.
 func (f *Firewall) Close() error { return errors.Join(f.write.close(), f.read.close()) }
 
+// Reopen replaces the sockets. A Watcher goes on.
+func (f *Firewall) Reopen() error {
+	fresh, err := Open(f.config)
+	if err != nil {
+		return err
+	}
+	f.write.mu.Lock()
+	defer f.write.mu.Unlock()
+	f.read.mu.Lock()
+	defer f.read.mu.Unlock()
+	f.write.take(fresh.write)
+	f.read.take(fresh.read)
+	if f.watcher == nil {
+		return nil
+	}
+	return f.watcher.socket.filterPort(f.Port())
+}
+
 // Config returns what Open was given.
 func (f *Firewall) Config() Config { return f.config }
 
@@ -64,13 +83,12 @@ func (f *Firewall) Port() uint32 { return f.write.conn.PID() }
 func (f *Firewall) Replace(elems iter.Seq[Element]) error {
 	f.write.mu.Lock()
 	defer f.write.mu.Unlock()
-	sets := f.sort(elems)
 	for range 3 {
 		before, err := f.write.generation()
 		if err != nil {
 			return err
 		}
-		if err := f.replace(sets); err != nil {
+		if err := f.replace(elems); err != nil {
 			return err
 		}
 		layout, err := f.write.layout(f.config)
@@ -88,50 +106,63 @@ func (f *Firewall) Replace(elems iter.Seq[Element]) error {
 	return nil
 }
 
-// sort divides elements by set.
-func (f *Firewall) sort(elems iter.Seq[Element]) (sets [4][]Element) {
-	for el := range elems {
-		i := f.config.setIndex(el.Prefix)
-		sets[i] = append(sets[i], el)
-	}
-	return sets
-}
-
-func (f *Firewall) replace(sets [4][]Element) error {
+func (f *Firewall) replace(elems iter.Seq[Element]) error {
 	s := f.write
 	drops, err := s.drops()
 	if err != nil {
 		return err
 	}
-	err = f.transact(func() error {
-		if err := f.config.encodeLayout(&s.enc, drops); err != nil {
-			return err
-		}
-		for i, elems := range sets {
-			f.config.encodeElements(&s.enc, unix.NFT_MSG_NEWSETELEM, i, elems)
-		}
-		return nil
-	})
-	s.enc.buf = nil // it was large
-	if !tooLarge(err) {
-		return err
+	b := newBulk(f.config)
+	b.addAll(elems)
+	err = f.replaceWith(drops, b.buffers())
+	if tooLarge(err) {
+		return f.replaceInPieces(drops, elems)
 	}
-	return f.replaceInPieces(sets, drops)
+	return err
 }
 
-func (f *Firewall) replaceInPieces(sets [4][]Element, drops [2]Drops) error {
+// replaceWith sends layout and elements as one transaction.
+func (f *Firewall) replaceWith(drops [2]Drops, elements [][]byte) error {
+	e := &f.write.enc
+	e.reset()
+	e.beginBatch()
+	if err := f.config.encodeLayout(e, drops); err != nil {
+		return err
+	}
+	head := len(e.buf)
+	// The table is there by now: this only carries the acknowledgement.
+	encodeTable(e, unix.NFT_MSG_NEWTABLE)
+	e.askLast(head)
+	e.endBatch()
+	bufs := append([][]byte{e.buf[:head]}, elements...)
+	return f.write.commit(append(bufs, e.buf[head:])...)
+}
+
+// replaceInPieces is for a kernel without the memory for one transaction.
+func (f *Firewall) replaceInPieces(drops [2]Drops, elems iter.Seq[Element]) error {
 	if err := f.transact(func() error { return f.config.encodeLayout(&f.write.enc, drops) }); err != nil {
 		return err
 	}
-	for i, elems := range sets {
-		for piece := range slices.Chunk(elems, maxInterval) {
-			err := f.transact(func() error {
-				f.config.encodeElements(&f.write.enc, unix.NFT_MSG_NEWSETELEM, i, piece)
-				return nil
-			})
-			if err != nil {
+	var sets [len(Sets)][]Element
+	flush := func(i int) error {
+		err := f.transact(func() error {
+			encodeElements(&f.write.enc, unix.NFT_MSG_NEWSETELEM, f.config.sets()[i], sets[i])
+			return nil
+		})
+		sets[i] = sets[i][:0]
+		return err
+	}
+	for el := range elems {
+		i := f.config.SetIndex(el.Prefix)
+		if sets[i] = append(sets[i], el); len(sets[i]) == maxInterval {
+			if err := flush(i); err != nil {
 				return err
 			}
+		}
+	}
+	for i := range sets {
+		if err := flush(i); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -208,19 +239,19 @@ func (f *Firewall) present(elems []Element) (present [4][]Element, err error) {
 	var ps []netip.Prefix
 	starts := map[netip.Addr]bool{}
 	for _, el := range elems { // those that go come first
-		if f.config.setIndex(el.Prefix) >= firstInterval && !starts[el.Prefix.Addr()] {
+		if f.config.SetIndex(el.Prefix) >= firstInterval && !starts[el.Prefix.Addr()] {
 			starts[el.Prefix.Addr()] = true
 			ps = append(ps, el.Prefix)
 		}
 	}
 	for chunk := range slices.Chunk(ps, maxAsked) {
-		left, err := f.write.remaining(f.config, chunk)
+		found, err := f.write.ask(func(p netip.Prefix) string { return Sets[f.config.SetIndex(p)] }, chunk)
 		if err != nil {
 			return present, err
 		}
 		for i, p := range chunk {
-			if left[i] > 0 {
-				set := f.config.setIndex(p)
+			if found[i].Left > 0 {
+				set := f.config.SetIndex(p)
 				present[set] = append(present[set], Element{Prefix: p})
 			}
 		}
@@ -235,22 +266,27 @@ func (f *Firewall) present(elems []Element) (present [4][]Element, err error) {
 // key), so there what is known to be present goes, and then the new comes.
 func (f *Firewall) encodeChanges(set, gone, present [4][]Element) {
 	e := &f.write.enc
+	sets := f.config.sets()
 	for i := range firstInterval {
 		for _, elems := range [][]Element{gone[i], set[i]} {
-			f.config.encodeElements(e, unix.NFT_MSG_NEWSETELEM, i, elems)
-			f.config.encodeElements(e, unix.NFT_MSG_DELSETELEM, i, elems)
+			encodeElements(e, unix.NFT_MSG_NEWSETELEM, sets[i], elems)
+			encodeElements(e, unix.NFT_MSG_DELSETELEM, sets[i], elems)
 		}
-		f.config.encodeElements(e, unix.NFT_MSG_NEWSETELEM, i, set[i])
+		encodeElements(e, unix.NFT_MSG_NEWSETELEM, sets[i], set[i])
 	}
 	for i := firstInterval; i < len(Sets); i++ {
-		f.config.encodeElements(e, unix.NFT_MSG_DELSETELEM, i, present[i])
-		f.config.encodeElements(e, unix.NFT_MSG_NEWSETELEM, i, set[i])
+		encodeElements(e, unix.NFT_MSG_DELSETELEM, sets[i], present[i])
+		encodeElements(e, unix.NFT_MSG_NEWSETELEM, sets[i], set[i])
+	}
+	for i, knock := range f.config.knocks() {
+		encodeElements(e, unix.NFT_MSG_NEWSETELEM, knock, gone[i])
+		encodeElements(e, unix.NFT_MSG_DELSETELEM, knock, gone[i])
 	}
 }
 
 func (f *Firewall) partition(elems []Element) (set, gone [4][]Element) {
 	for _, el := range elems {
-		i := f.config.setIndex(el.Prefix)
+		i := f.config.SetIndex(el.Prefix)
 		if el.Timeout > 0 {
 			set[i] = append(set[i], el)
 		} else {
@@ -268,11 +304,11 @@ func (f *Firewall) transact(encode func() error) error {
 	if err := encode(); err != nil {
 		return err
 	}
-	if !e.askLast() {
+	if !e.askLast(0) {
 		return nil // nothing to say
 	}
 	e.endBatch()
-	return f.write.commit()
+	return f.write.commit(e.buf)
 }
 
 // Remove removes our table and nothing else.
@@ -295,20 +331,39 @@ func (f *Firewall) Drops() ([2]Drops, error) {
 	return f.read.drops()
 }
 
-// Remaining asks for single elements and returns the time that each has left,
-// 0 for those that are not in force. It costs a look-up an element.
-func (f *Firewall) Remaining(ps []netip.Prefix) ([]time.Duration, error) {
+// Standing is what the kernel says of one element.
+type Standing struct {
+	// Left is the time that it has left, very long without an end, 0 if it is
+	// not in force.
+	Left time.Duration
+	// Drops is what it has dropped, with Config.ElementCounters.
+	Drops Drops
+}
+
+// Ask asks for single elements, in order. It costs a look-up an element.
+func (f *Firewall) Ask(ps []netip.Prefix) ([]Standing, error) {
+	return f.askIn(ps, func(p netip.Prefix) string { return Sets[f.config.SetIndex(p)] })
+}
+
+// AskKnocks asks for elements of the sets of those that knock. It needs
+// Config.Extend, and prefixes of the hash sets.
+func (f *Firewall) AskKnocks(ps []netip.Prefix) ([]Standing, error) {
+	knocks := f.config.knocks()
+	return f.askIn(ps, func(p netip.Prefix) string { return knocks[f.config.SetIndex(p)].name })
+}
+
+func (f *Firewall) askIn(ps []netip.Prefix, set func(netip.Prefix) string) ([]Standing, error) {
 	f.read.mu.Lock()
 	defer f.read.mu.Unlock()
-	left := make([]time.Duration, 0, len(ps))
+	found := make([]Standing, 0, len(ps))
 	for chunk := range slices.Chunk(ps, maxAsked) {
-		got, err := f.read.remaining(f.config, chunk)
+		got, err := f.read.ask(set, chunk)
 		if err != nil {
 			return nil, err
 		}
-		left = append(left, got...)
+		found = append(found, got...)
 	}
-	return left, nil
+	return found, nil
 }
 
 // refusesElement reports whether the kernel found fault with an element, not

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
+	"time"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -21,6 +23,9 @@ const (
 	SetNet4 = "block4_net" // other IPv4 networks
 	SetNet6 = "block6_net" // other IPv6 networks and addresses
 	Ports   = "mail_ports" // only with Config.Ports
+	// Those of Set4 and Set6 that keep knocking; only with Config.Extend.
+	Knock4 = "knock4"
+	Knock6 = "knock6"
 
 	Counter4 = "dropped4"
 	Counter6 = "dropped6"
@@ -50,10 +55,10 @@ type Config struct {
 	Ports []uint16
 	// ElementCounters counts packets and bytes for each element.
 	ElementCounters bool
-	// Extend makes each dropped packet start the element's time anew. It
-	// works on the hash sets and needs Linux 6.12: before, the kernel took
-	// the set's default timeout and not the element's.
-	Extend bool
+	// Extend, if not 0, keeps a source of the hash sets blocked until it has
+	// been silent for so long, whenever its element ends: each packet puts it
+	// anew into a set of those that knock.
+	Extend time.Duration
 }
 
 // set describes one of the sets.
@@ -62,6 +67,7 @@ type set struct {
 	id       uint32 // unique in a transaction
 	keyType  nftables.SetDatatype
 	interval bool
+	dynamic  bool // filled by the rules
 	size     uint32
 }
 
@@ -75,10 +81,19 @@ func (c Config) sets() [4]set {
 	}
 }
 
-// SetOf names the set that p belongs to. p is masked and not IPv4-mapped.
-func (c Config) SetOf(p netip.Prefix) string { return Sets[c.setIndex(p)] }
+// knocks are the sets of those that knock: for Set4 and Set6 in order.
+func (c Config) knocks() []set {
+	if c.Extend == 0 {
+		return nil
+	}
+	return []set{
+		{name: Knock4, id: 6, keyType: nftables.TypeIPAddr, dynamic: true, size: c.HashSize},
+		{name: Knock6, id: 7, keyType: nftables.TypeIP6Addr, dynamic: true, size: c.HashSize},
+	}
+}
 
-func (c Config) setIndex(p netip.Prefix) int {
+// SetIndex says which of Sets p belongs to. p is masked and not IPv4-mapped.
+func (c Config) SetIndex(p netip.Prefix) int {
 	switch v4 := p.Addr().Is4(); {
 	case v4 && p.Bits() == 32:
 		return 0
@@ -102,7 +117,8 @@ func (c Config) encodeLayout(e *encoder, drops [2]Drops) error {
 			return err
 		}
 	}
-	for _, s := range c.sets() {
+	sets := c.sets()
+	for _, s := range append(sets[:], c.knocks()...) {
 		if err := c.encodeSet(e, s); err != nil {
 			return err
 		}
@@ -150,12 +166,13 @@ func (c Config) encodeSet(e *encoder, s set) error {
 	flags := uint32(unix.NFT_SET_TIMEOUT)
 	if s.interval {
 		flags |= unix.NFT_SET_INTERVAL
-	} else if c.Extend {
+	}
+	if s.dynamic {
 		flags |= unix.NFT_SET_EVAL
 	}
 	m := e.open(unix.NFT_MSG_NEWSET, unix.NLM_F_CREATE)
 	encodeSetHead(e, s, flags)
-	if c.ElementCounters {
+	if c.ElementCounters && !s.dynamic {
 		counter, err := expr.Marshal(unix.NFPROTO_INET, &expr.Counter{})
 		if err != nil {
 			return fmt.Errorf("encode set %s: %w", s.name, err)
@@ -251,11 +268,18 @@ func (c Config) rules() [][]expr.Any {
 		SourceRegister: register, DestRegister: register, Len: 16,
 		Mask: mask6(c.IPv6Bits), Xor: make([]byte, 16),
 	})
+	if c.Extend > 0 {
+		rules = append(rules,
+			join(source4, c.noteIn(Set4, Knock4)...), join(source4, c.noteIn(Knock4, Knock4)...),
+			join(masked6, c.noteIn(Set6, Knock6)...), join(masked6, c.noteIn(Knock6, Knock6)...),
+			join(source4, dropIn(Knock4, Counter4)...), join(masked6, dropIn(Knock6, Counter6)...),
+		)
+	}
 	return append(rules,
-		join(source4, c.dropIn(Set4, Counter4)...),
-		join(source4, c.dropIn(SetNet4, Counter4)...),
-		join(masked6, c.dropIn(Set6, Counter6)...),
-		join(source6, c.dropIn(SetNet6, Counter6)...),
+		join(source4, dropIn(Set4, Counter4)...),
+		join(source4, dropIn(SetNet4, Counter4)...),
+		join(masked6, dropIn(Set6, Counter6)...),
+		join(source6, dropIn(SetNet6, Counter6)...),
 	)
 }
 
@@ -278,15 +302,21 @@ func mailOnly() [][]expr.Any {
 }
 
 // dropIn drops what has its source, in the register, in the set.
-func (c Config) dropIn(name, counter string) []expr.Any {
-	exprs := []expr.Any{&expr.Lookup{SourceRegister: register, SetName: name}}
-	if c.Extend && (name == Set4 || name == Set6) {
-		exprs = append(exprs, &expr.Dynset{SrcRegKey: register, SetName: name, Operation: unix.NFT_DYNSET_OP_UPDATE})
-	}
-	return append(exprs,
+func dropIn(name, counter string) []expr.Any {
+	return []expr.Any{
+		&expr.Lookup{SourceRegister: register, SetName: name},
 		&expr.Objref{Type: unix.NFT_OBJECT_COUNTER, Name: counter},
 		&expr.Verdict{Kind: expr.VerdictDrop},
-	)
+	}
+}
+
+// noteIn puts the source, if it is in the set, anew into those that knock. It
+// does not drop: a full set ends the rule.
+func (c Config) noteIn(name, knock string) []expr.Any {
+	return []expr.Any{
+		&expr.Lookup{SourceRegister: register, SetName: name},
+		&expr.Dynset{SrcRegKey: register, SetName: knock, Operation: unix.NFT_DYNSET_OP_UPDATE, Timeout: c.Extend},
+	}
 }
 
 func equal(data []byte) expr.Any {
@@ -296,7 +326,7 @@ func equal(data []byte) expr.Any {
 func accept() expr.Any { return &expr.Verdict{Kind: expr.VerdictAccept} }
 
 func join(head []expr.Any, tail ...expr.Any) []expr.Any {
-	return append(head[:len(head):len(head)], tail...)
+	return append(slices.Clip(head), tail...)
 }
 
 func mask6(bits int) []byte {

@@ -180,10 +180,9 @@ func number64(b []byte) uint64 {
 	return binary.BigEndian.Uint64(b)
 }
 
-// askLast makes the last message ask for an acknowledgement. It reports
-// whether there is one behind the batch's beginning.
-func (e *encoder) askLast() bool {
-	at := 0
+// askLast makes the last message from offset at on ask for an acknowledgement.
+// It reports whether there is one behind the first of the buffer.
+func (e *encoder) askLast(at int) bool {
 	for next := at; next < len(e.buf); {
 		at = next
 		next += align4(int(binary.NativeEndian.Uint32(e.buf[at:])))

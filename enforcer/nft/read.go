@@ -159,7 +159,10 @@ func (s *socket) layout(c Config) (Layout, error) {
 func (c Config) setNames() []string {
 	names := Sets[:]
 	if len(c.Ports) > 0 {
-		names = append(names[:len(names):len(names)], Ports)
+		names = append(slices.Clip(names), Ports)
+	}
+	for _, s := range c.knocks() {
+		names = append(slices.Clip(names), s.name)
 	}
 	return names
 }
@@ -255,34 +258,54 @@ func (s *socket) drops() (drops [2]Drops, err error) {
 
 func dropsOf(m message) (d Drops) {
 	for k, v := range attributes(m.payload()) {
-		if k != unix.NFTA_OBJ_DATA {
-			continue
+		if k == unix.NFTA_OBJ_DATA {
+			return counterData(v)
 		}
-		for k, v := range attributes(v) {
-			switch k {
-			case unix.NFTA_COUNTER_PACKETS:
-				d.Packets = number64(v)
-			case unix.NFTA_COUNTER_BYTES:
-				d.Bytes = number64(v)
+	}
+	return d
+}
+
+// counterOf reads an expression, if it is a counter.
+func counterOf(b []byte) (d Drops) {
+	counter := false
+	for k, v := range attributes(b) {
+		switch k {
+		case unix.NFTA_EXPR_NAME:
+			counter = text(v) == "counter"
+		case unix.NFTA_EXPR_DATA:
+			if counter {
+				return counterData(v)
 			}
 		}
 	}
 	return d
 }
 
-// remaining asks for each prefix on its own. Of an interval it asks for the
+func counterData(b []byte) (d Drops) {
+	for k, v := range attributes(b) {
+		switch k {
+		case unix.NFTA_COUNTER_PACKETS:
+			d.Packets = number64(v)
+		case unix.NFTA_COUNTER_BYTES:
+			d.Bytes = number64(v)
+		}
+	}
+	return d
+}
+
+// ask asks for each prefix on its own. Of an interval it asks for the
 // start only: the kernel does not find an end that is a neighbour's start.
-func (s *socket) remaining(c Config, ps []netip.Prefix) ([]time.Duration, error) {
+func (s *socket) ask(set func(netip.Prefix) string, ps []netip.Prefix) ([]Standing, error) {
 	s.enc.reset()
 	for _, p := range ps {
 		m := s.enc.open(unix.NFT_MSG_GETSETELEM, unix.NLM_F_ACK)
-		list := encodeListHead(&s.enc, c.SetOf(p))
+		list := encodeListHead(&s.enc, set(p))
 		encodeStart(&s.enc, p, 0)
 		s.enc.unnest(list)
 		s.enc.close(m)
 	}
 	first := s.enc.seq - uint32(len(ps)) + 1
-	left := make([]time.Duration, len(ps))
+	found := make([]Standing, len(ps))
 	refused, err := s.exchange(len(ps), func(m message) {
 		i := m.seq - first
 		if i >= uint32(len(ps)) {
@@ -290,7 +313,7 @@ func (s *socket) remaining(c Config, ps []netip.Prefix) ([]time.Duration, error)
 		}
 		for _, k := range keysOf(m) {
 			if k.addr == ps[i].Addr() {
-				left[i] = k.lifetime()
+				found[i] = Standing{k.lifetime(), k.drops}
 			}
 		}
 	})
@@ -302,7 +325,7 @@ func (s *socket) remaining(c Config, ps []netip.Prefix) ([]time.Duration, error)
 	if err != nil {
 		return nil, fmt.Errorf("ask for %d elements: %w", len(ps), err)
 	}
-	return left, nil
+	return found, nil
 }
 
 // forever is what an element without a timeout has left.
@@ -315,6 +338,7 @@ type key struct {
 	end     bool          // the first address behind an interval
 	timeout time.Duration // 0: none
 	left    time.Duration
+	drops   Drops
 }
 
 func (k key) lifetime() time.Duration {
@@ -430,6 +454,8 @@ func keyOf(b []byte) (k key) {
 			k.timeout = time.Duration(number64(v)) * time.Millisecond
 		case unix.NFTA_SET_ELEM_EXPIRATION:
 			k.left = time.Duration(number64(v)) * time.Millisecond
+		case unix.NFTA_SET_ELEM_EXPR:
+			k.drops = counterOf(v)
 		case unix.NFTA_SET_ELEM_FLAGS:
 			k.end = number32(v)&unix.NFT_SET_ELEM_INTERVAL_END != 0
 		}

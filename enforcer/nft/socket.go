@@ -52,6 +52,12 @@ func dial(netns int) (*socket, error) {
 	return s, nil
 }
 
+// take closes s and takes over what another socket has, except its lock.
+func (s *socket) take(o *socket) {
+	_ = s.conn.Close() // it may be closed already
+	s.conn, s.raw, s.sndb = o.conn, o.raw, o.sndb
+}
+
 func (s *socket) close() error { return s.conn.Close() }
 
 // growSendBuffer makes room for a message of n bytes; without CAP_NET_ADMIN
@@ -67,18 +73,22 @@ func (s *socket) growSendBuffer(n int) error {
 	return nil
 }
 
-func (s *socket) send(b []byte) error {
-	_ = s.growSendBuffer(len(b)) // if it stays small, send says so: EMSGSIZE
+func (s *socket) send(bufs ...[]byte) error {
+	size := 0
+	for _, b := range bufs {
+		size += len(b)
+	}
+	_ = s.growSendBuffer(size) // if it stays small, send says so: EMSGSIZE
 	var sent error
 	err := s.raw.Write(func(fd uintptr) bool {
-		sent = unix.Sendto(int(fd), b, unix.MSG_DONTWAIT, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
+		_, sent = unix.SendmsgBuffers(int(fd), bufs, nil, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}, unix.MSG_DONTWAIT)
 		return !errors.Is(sent, unix.EAGAIN)
 	})
 	if err != nil {
 		return fmt.Errorf("send to kernel: %w", err)
 	}
 	if sent != nil {
-		return fmt.Errorf("send %d bytes to kernel: %w", len(b), sent)
+		return fmt.Errorf("send %d bytes to kernel: %w", size, sent)
 	}
 	return nil
 }
@@ -163,12 +173,12 @@ func errno(body []byte) unix.Errno {
 	return unix.Errno(-int32(binary.NativeEndian.Uint32(body)))
 }
 
-// commit sends the encoder's messages, a whole batch whose last message asks
-// for an acknowledgement, and returns the first refusal. Nothing of a refused
-// batch is in force.
-func (s *socket) commit() error {
+// commit sends a whole batch, the end of which the encoder wrote last and the
+// message before asks for an acknowledgement. It returns the first refusal.
+// Nothing of a refused batch is in force.
+func (s *socket) commit(bufs ...[]byte) error {
 	last := s.enc.seq - 1 // the end marker comes after it
-	if err := s.send(s.enc.buf); err != nil {
+	if err := s.send(bufs...); err != nil {
 		return err
 	}
 	defer s.drop()

@@ -43,7 +43,7 @@ type Watcher struct {
 }
 
 // Watch starts to watch. What the Firewall itself does is filtered out in the
-// kernel. It needs CAP_NET_ADMIN in the namespace.
+// kernel. It needs CAP_NET_ADMIN in the namespace. A Firewall has one Watcher.
 func (f *Firewall) Watch() (*Watcher, error) {
 	s, err := dial(f.config.NetNS)
 	if err != nil {
@@ -57,7 +57,10 @@ func (f *Firewall) Watch() (*Watcher, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("watch nftables: %w", err), s.close())
 	}
-	return &Watcher{config: f.config, socket: s}, nil
+	f.write.mu.Lock()
+	defer f.write.mu.Unlock()
+	f.watcher = &Watcher{config: f.config, socket: s}
+	return f.watcher, nil
 }
 
 // filterPort keeps away the messages that this netlink port has caused: the
@@ -145,13 +148,15 @@ func ours(m message) bool {
 }
 
 func (w *Watcher) addElements(m message) {
-	set := -1
+	set, name := -1, ""
 	for k, v := range attributes(m.payload()) {
 		if k == unix.NFTA_SET_ELEM_LIST_SET {
-			set = indexOf(text(v))
+			name = text(v)
+			set = indexOf(name)
 		}
 	}
 	switch {
+	case name == Knock4 || name == Knock6: // by our rules
 	case set < 0:
 		w.change.Layout = true // the ports
 	case set >= firstInterval:

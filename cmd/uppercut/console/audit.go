@@ -62,6 +62,7 @@ func newConsoleMetrics(reg prometheus.Registerer) *consoleMetrics {
 
 // audit records who ordered what, and whether it was done.
 func (c *Console) audit(r *http.Request, action string, o Order, err error, more ...any) {
+	c.recent.forget()
 	who := callerOf(r)
 	attrs := append([]any{
 		"action", action, "author", o.Author, "via", via(who), "remote", r.RemoteAddr, "note", Visible(o.Note),

@@ -18,11 +18,12 @@ import (
 	"uppercut/metrics"
 )
 
-// The deadlines of a request. There is none on writing: a live page is one long
-// answer.
+// The deadlines of a request. That on writing is set for each answer, since a
+// live page is one long answer.
 const (
 	headerTimeout   = 5 * time.Second
 	readTimeout     = 30 * time.Second
+	writeTimeout    = 30 * time.Second
 	idleTimeout     = 2 * time.Minute
 	shutdownTimeout = 5 * time.Second
 	maxHeader       = 16 << 10 // bytes
@@ -60,6 +61,7 @@ type Console struct {
 	history   *history
 	feed      *feed
 	metrics   *consoleMetrics
+	recent    recentStatus
 
 	liveCount atomic.Int64 // pages that follow what happens
 

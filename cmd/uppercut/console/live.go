@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
@@ -14,6 +15,38 @@ func (c *Console) currentStatus(ctx context.Context) (Status, error) {
 	s.Ready, s.Checks = h.Ready, h.Checks
 	s.Rules = orEmpty(s.Rules)
 	return s, nil
+}
+
+// statusLife is how long pages show the same status: many that follow must not
+// have everything counted for each of them.
+const statusLife = time.Second
+
+// recentStatus is a status of the last second, or of now if somebody has acted
+// since.
+type recentStatus struct {
+	mu     sync.Mutex
+	status Status
+	at     time.Time
+}
+
+func (c *Console) pageStatus(ctx context.Context) (Status, error) {
+	c.recent.mu.Lock()
+	defer c.recent.mu.Unlock()
+	if time.Since(c.recent.at) < statusLife {
+		return c.recent.status, nil
+	}
+	s, err := c.currentStatus(ctx)
+	if err == nil {
+		c.recent.status, c.recent.at = s, time.Now()
+	}
+	return s, err
+}
+
+// forget has the next page ask again.
+func (r *recentStatus) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.at = time.Time{}
 }
 
 func (c *Console) currentHealth() Health {
@@ -59,7 +92,7 @@ func (c *Console) topBy(ctx context.Context, by string, limit int) (Top, error) 
 }
 
 // sampleInterval is how often the history looks at the counters.
-const sampleInterval = 10 * time.Second
+const sampleInterval = 5 * time.Second
 
 func (c *Console) keepHistory(ctx context.Context) {
 	tick := time.NewTicker(sampleInterval)

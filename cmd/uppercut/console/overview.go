@@ -49,7 +49,7 @@ var rejectionMeasures = map[string]measure{"reason": rejectionsByReason, "host":
 var blockMeasures = map[string]measure{"rule": blocksByRule, "reason": blocksByReason, "host": blocksByHost}
 
 func (c *Console) overview(ctx context.Context, trusted bool, by choices) (overview, error) {
-	status, err := c.currentStatus(ctx)
+	status, err := c.pageStatus(ctx)
 	if err != nil {
 		return overview{}, err
 	}

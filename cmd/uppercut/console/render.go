@@ -43,7 +43,7 @@ type frame struct {
 // show renders a page. The content has been asked for by now, so that an error
 // can still become a status.
 func (c *Console) show(w http.ResponseWriter, r *http.Request, status int, name, title string, body any) {
-	s, err := c.currentStatus(r.Context())
+	s, err := c.pageStatus(r.Context())
 	if err != nil {
 		c.logger.Error("page without status", "error", err)
 	}

@@ -36,7 +36,7 @@ func (c *Console) serveLive(w http.ResponseWriter, r *http.Request) error {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Accel-Buffering", "no")
-	s := liveStream{console: c, w: w, r: r, flush: http.NewResponseController(w).Flush, sent: make(map[string][sha256.Size]byte)}
+	s := liveStream{console: c, w: w, r: r, control: http.NewResponseController(w), sent: make(map[string][sha256.Size]byte)}
 	tick := time.NewTicker(liveInterval)
 	defer tick.Stop()
 	for s.sendNews() == nil {
@@ -56,11 +56,14 @@ type liveStream struct {
 	console *Console
 	w       http.ResponseWriter
 	r       *http.Request
-	flush   func() error
+	control *http.ResponseController
 	sent    map[string][sha256.Size]byte // what the page shows, by part
 }
 
 func (s *liveStream) sendNews() error {
+	if err := s.control.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return err
+	}
 	v, err := s.console.overview(s.r.Context(), callerOf(s.r).trusted, choicesOf(s.r))
 	if err != nil {
 		return err
@@ -83,7 +86,7 @@ func (s *liveStream) sendNews() error {
 	if _, err := fmt.Fprint(s.w, ": still here\n\n"); err != nil {
 		return err
 	}
-	return s.flush()
+	return s.control.Flush()
 }
 
 func (s *liveStream) send(part string, html []byte) error {

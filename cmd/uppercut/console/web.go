@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 )
 
 // webHandler is what the web listener serves.
@@ -24,8 +25,8 @@ func (c *Console) webHandler() http.Handler {
 	return withHeaders(public)
 }
 
-// withHeaders sets what every answer carries. Scripts and styles come from us
-// or not at all.
+// withHeaders sets what every answer carries, and by when it must be taken.
+// Scripts and styles come from us or not at all.
 func withHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -37,6 +38,7 @@ func withHeaders(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(writeTimeout)) // a test's recorder has none
 		next.ServeHTTP(w, r)
 	})
 }

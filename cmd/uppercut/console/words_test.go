@@ -1,9 +1,11 @@
 package console
 
 import (
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode/utf8"
 )
@@ -173,4 +175,33 @@ func TestState(t *testing.T) {
 			t.Errorf("%+v: problems %v, want %d", tc.status, got, tc.problems)
 		}
 	}
+}
+
+func TestPagesShareAStatusUntilSomebodyActs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake()
+		c := newConsole(DefaultConfig(), Options{Appliance: f})
+		version := func() string {
+			s, err := c.pageStatus(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s.Version
+		}
+		first := version()
+		f.status.Version = "second"
+		<-time.After(statusLife - 1)
+		if got := version(); got != first {
+			t.Errorf("one nanosecond before: %s, want %s", got, first)
+		}
+		<-time.After(1)
+		if got := version(); got != "second" {
+			t.Errorf("after a second: %s, want second", got)
+		}
+		f.status.Version = "third"
+		c.audit(httptest.NewRequest("POST", "/act", nil), "reload", Order{}, nil)
+		if got := version(); got != "third" {
+			t.Errorf("after an action: %s, want third", got)
+		}
+	})
 }

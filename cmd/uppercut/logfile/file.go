@@ -59,32 +59,35 @@ func Open(path string) (*File, error) {
 		f.Close()
 		return nil, err
 	}
-	file, err := newFile(path, f, f.Close)
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
+	file := NewStream(path, f)
+	file.closers = append(file.closers, f.Close)
+	if !info.Mode().IsRegular() {
+		return file, nil
 	}
-	if info.Mode().IsRegular() {
-		file.size, file.modified = info.Size(), info.ModTime()
+	file.size, file.modified = info.Size(), info.ModTime()
+	if err := file.unpack(); err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
 	return file, nil
 }
 
-// NewStream reads r, a pipe or the like, under name. It reads the first bytes
-// at once.
-func NewStream(name string, r io.Reader) (*File, error) {
-	return newFile(name, r, func() error { return nil })
+// NewStream reads r, a pipe or the like, under name. It does not read before
+// Next is called.
+func NewStream(name string, r io.Reader) *File {
+	return &File{name: name, packed: &counter{r: r}}
 }
 
-func newFile(name string, r io.Reader, closeFile func() error) (*File, error) {
-	f := &File{name: name, packed: &counter{r: r}, closers: []func() error{closeFile}}
-	if err := f.unpack(bufio.NewReaderSize(f.packed, 64<<10)); err != nil {
-		return nil, fmt.Errorf("open %s: %w", name, err)
+// unpack looks at the first bytes to learn how to read the rest.
+func (f *File) unpack() error {
+	err := f.choose(bufio.NewReaderSize(f.packed, 64<<10))
+	if err != nil {
+		err = fmt.Errorf("open %s: %w", f.name, err)
 	}
-	return f, nil
+	return err
 }
 
-// unpack chooses by the first bytes how to read the rest.
-func (f *File) unpack(r *bufio.Reader) error {
+// choose sets what unpacks r.
+func (f *File) choose(r *bufio.Reader) error {
 	magic, err := r.Peek(6)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
@@ -130,6 +133,9 @@ func (f *File) Consumed() int64 { return f.packed.n.Load() }
 // file. At the end the error is io.EOF; any other says where in the unpacked
 // text reading broke off, and all whole lines before it have been returned.
 func (f *File) Next(buf []byte) ([]byte, error) {
+	if f.text == nil && f.err == nil {
+		f.err = f.unpack()
+	}
 	for f.err == nil {
 		if text := f.fill(buf); len(text) > 0 {
 			return text, nil

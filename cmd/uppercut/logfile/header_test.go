@@ -163,14 +163,26 @@ func TestHeaderMemory(t *testing.T) {
 // TestHeaderBufferIsFree: the parser's memory must survive that the line's
 // buffer is written again.
 func TestHeaderBufferIsFree(t *testing.T) {
-	p := NewHeaderParser(time.UTC)
-	var h Header
-	buffer := []byte("Nov 23 08:19:03 mx1 a: x")
-	p.Parse(unsafe.String(&buffer[0], len(buffer)), &h)
-	copy(buffer, "Nov 22 07:")
-	p.Parse(unsafe.String(&buffer[0], len(buffer)), &h)
-	if want := local(11, 22, 7, 19, 3); !h.Time.Equal(want) {
-		t.Errorf("time %v, want %v", h.Time, want)
+	for _, test := range []struct {
+		first, second string
+		want          time.Time
+	}{
+		{"Nov 23 08:19:03 mx1 a: x", "Nov 22 07:19:03 mx1 a: x", local(11, 22, 7, 19, 3)},
+		{"2026-11-23T08:19:03Z mx1 a: x", "2026-11-22T07:19:03Z mx1 a: x", time.Date(2026, 11, 22, 7, 19, 3, 0, time.UTC)},
+		{"2026-11-23T08:19:03+0100 mx1 a: x", "2026-11-23T08:19:03+0200 mx1 a: x", time.Date(2026, 11, 23, 6, 19, 3, 0, time.UTC)},
+	} {
+		p := NewHeaderParser(time.UTC)
+		buffer := []byte(test.first)
+		var h Header
+		for _, line := range []string{test.first, test.second} {
+			copy(buffer, line)
+			if !p.Parse(unsafe.String(&buffer[0], len(buffer)), &h) {
+				t.Fatalf("not understood: %s", line)
+			}
+		}
+		if !h.Time.Equal(test.want) {
+			t.Errorf("%s: time %v, want %v", test.second, h.Time, test.want)
+		}
 	}
 }
 

@@ -34,7 +34,7 @@ func run(ctx context.Context, uppercut string) (err error) {
 		return err
 	}
 	fmt.Println("bringing up three mail hosts, the gateway and the Internet ...")
-	l, err := lab.Up(ctx, lab.Options{Uppercut: binary})
+	l, err := lab.Up(lab.Options{Uppercut: binary})
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func guide(l *lab.Lab, binary string) error {
 	}
 	gateway := "ip netns exec " + string(l.Gateway())
 	fmt.Printf(`
-the page            %s
+the page            %s (user lab, password lab)
 Prometheus          %sgraph?g0.expr=sum+by+(host,reason)+(rate(uppercut_rejections_total[1m]))&g0.tab=0
 what is blocked     %s nft list set inet uppercut block4
 as it happens       %s nft monitor new elements
@@ -80,7 +80,7 @@ func attack(ctx context.Context, l *lab.Lab) error {
 	for round := 1; ctx.Err() == nil; round++ {
 		fmt.Printf("round %d: new attackers, new honest senders\n", round)
 		report, err := l.Attack(ctx, lab.Size{Guilty: 3, Petty: 1, Honest: 8})
-		if err != nil {
+		if err != nil || ctx.Err() != nil {
 			return err
 		}
 		report.Write(os.Stdout)

@@ -2,6 +2,7 @@
 // output: the same for the same flags on every machine.
 //
 //	loggen -lines 1000000 -format iso >maillog
+//	loggen -format rfc5424-message -octets | nc mx-gateway 5514
 package main
 
 import (
@@ -37,26 +38,35 @@ func run(args []string, stdout, stderr io.Writer) error {
 		c.Start, err = time.Parse(time.RFC3339, s)
 		return err
 	})
-	format := flags.String("format", loggen.Traditional.String(), "traditional, iso, datetime or rfc5424")
+	format := flags.String("format", loggen.Traditional.String(), "of a file: traditional, iso, datetime, rfc5424; of the wire: rfc3164-message, forward-message, rfc5424-message")
+	octets := flags.Bool("octets", false, "put the length in front of each message of the wire (RFC 6587) instead of LF behind it")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if err := c.Validate(); err != nil {
 		return err
 	}
-	return write(stdout, c, *format)
+	return write(stdout, c, *format, *octets)
 }
 
-func write(w io.Writer, c loggen.Config, format string) error {
+func write(w io.Writer, c loggen.Config, format string, octets bool) error {
 	f, err := loggen.ParseFormat(format)
 	if err != nil {
 		return err
 	}
 	out := bufio.NewWriterSize(w, 1<<16)
-	var line []byte
+	var line, frame []byte
 	for l := range loggen.Lines(c) {
 		line = f.Append(line[:0], l)
-		if _, err := out.Write(line); err != nil {
+		switch {
+		case f.IsFile():
+			frame = line
+		case octets:
+			frame = loggen.AppendFrame(frame[:0], line)
+		default:
+			frame = append(append(frame[:0], line...), '\n')
+		}
+		if _, err := out.Write(frame); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,94 @@
+package lab
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// documentedCommands runs every uppercut command that the documentation shows,
+// on the gateway, with the fleet under attack behind it: 0 and 3 ("the answer
+// is no") are fine, "cannot" and "wrong command line" are not.
+func documentedCommands(t *testing.T, l *Lab, report *Report, binary string) {
+	pages, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages = append(pages, "../../README.md", "../../CONTRIBUTING.md", "README.md")
+	bin := t.TempDir()
+	if err := os.Symlink(binary, filepath.Join(bin, "uppercut")); err != nil {
+		t.Fatal(err)
+	}
+	examples := l.examples(report)
+	for _, page := range pages {
+		commands := commandsOf(t, page)
+		for _, command := range commands {
+			t.Run(filepath.Base(page)+": "+command, func(t *testing.T) {
+				line := examples.Replace(command)
+				cmd := l.net.gateway.Command("sh", "-c", line)
+				cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "UPPERCUT_STATE_DIR="+filepath.Join(l.Dir, "state"))
+				cmd.Stdin = strings.NewReader("")
+				out, err := cmd.CombinedOutput()
+				if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 3 {
+					return
+				}
+				if bytes.Contains(out, []byte("no breaker is open")) {
+					return // as it should be
+				}
+				if err != nil {
+					t.Errorf("%s: %v\n%s", line, err, bytes.TrimSpace(out))
+				}
+			})
+		}
+	}
+}
+
+// examples stand for what the documentation leaves open.
+func (l *Lab) examples(report *Report) *strings.Replacer {
+	blocked := report.Of(Guilty)[0].Addr.String()
+	maillog := filepath.Join(l.Dir, "mx1", "maillog")
+	return strings.NewReplacer(
+		"ADDRESS", blocked, "PREFIX...", blocked, "PREFIX", blocked, "ADDR", blocked, "HOST", "mx1", "FILE...", maillog, "FILE", maillog,
+		"/var/log/mail.log.1.gz", maillog, "/var/log/mail.log.1", maillog, "/var/log/mail.log", maillog,
+		"new.yaml", filepath.Join(l.Dir, "uppercut.yaml"), "line.log", maillog,
+	)
+}
+
+var (
+	commandLine = regexp.MustCompile(`^ *(?:\$ |# )?(uppercut [a-z].*)$`)
+	commandSpan = regexp.MustCompile("`(uppercut [^`]+)`")
+	mention     = regexp.MustCompile(`^uppercut [a-z]+$`)
+)
+
+// commandsOf extracts the commands of a page, each once: lines of code blocks
+// and spans of code. A span that only names a command is turned into a call for
+// help. uppercut serve is what the whole test runs.
+func commandsOf(t *testing.T, page string) (commands []string) {
+	t.Helper()
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fenced bool
+	for line := range strings.SplitSeq(string(text), "\n") {
+		if strings.HasPrefix(line, "```") {
+			fenced = !fenced
+			continue
+		}
+		if found := commandLine.FindStringSubmatch(line); found != nil && (fenced || strings.HasPrefix(line, "    ")) {
+			commands = append(commands, found[1])
+			continue
+		}
+		for _, found := range commandSpan.FindAllStringSubmatch(line, -1) {
+			commands = append(commands, mention.ReplaceAllString(found[1], "$0 --help"))
+		}
+	}
+	slices.Sort(commands)
+	return slices.DeleteFunc(slices.Compact(commands), func(c string) bool { return strings.HasPrefix(c, "uppercut serve") })
+}

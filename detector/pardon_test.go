@@ -1,0 +1,75 @@
+package detector
+
+import (
+	"testing"
+	"time"
+
+	"uppercut/detector/sendmail"
+)
+
+// A pardoned source has no past, and nothing counts until the pardon ends.
+func TestPardonEdge(t *testing.T) {
+	until := noon.Add(10 * time.Minute)
+	for after, counts := range map[time.Duration]bool{
+		10*time.Minute - time.Nanosecond: false,
+		10 * time.Minute:                 true,
+	} {
+		b := newBench(t, oneRule(time.Hour, time.Hour, 8))
+		b.offend(noon, someone, sendmail.OpenProxy)
+		b.d.Pardon(mustPrefix(someone+"/32"), until)
+		if status, known := b.d.Source(mustAddr(someone), noon); known || !status.Pardoned {
+			t.Errorf("%+v", status)
+		}
+		v := b.offend(noon.Add(after), someone, sendmail.OpenProxy)
+		if got := len(v) == 1; got != counts {
+			t.Errorf("after %v: blocked %v", after, got)
+		}
+		if counts && v[0].Until.Sub(v[0].At) != time.Hour {
+			t.Errorf("the earlier block makes this one longer: %+v", v)
+		}
+	}
+}
+
+// A pardon of a network is one of every source in it, and one of an address is
+// one of the prefix by which it is counted.
+func TestPardonPrefixes(t *testing.T) {
+	for pardon, want := range map[string][2]bool{ // who is pardoned
+		"198.51.100.0/24":         {true, false},
+		"198.51.100.1/32":         {true, false},
+		"::ffff:198.51.100.1/128": {true, false},
+		"2001:db8:1:2:3::/80":     {false, true},
+		"2001:db8:1:2::9/128":     {false, true},
+		"2001:db8::/32":           {false, true},
+		"203.0.113.0/24":          {false, false},
+	} {
+		b := newBench(t, nil)
+		b.offend(noon, someone, sendmail.DNSBL)
+		b.offend(noon, "2001:db8:1:2::1", sendmail.DNSBL)
+		p := mustPrefix("0.0.0.0/0")
+		if err := p.UnmarshalText([]byte(pardon)); err != nil {
+			t.Fatal(err)
+		}
+		b.d.Pardon(p, noon.Add(time.Hour))
+		b.offend(noon.Add(time.Second), someone, sendmail.DNSBL)
+		b.offend(noon.Add(time.Second), "2001:db8:1:2::ffff", sendmail.DNSBL)
+		for i, addr := range []string{someone, "2001:db8:1:2::1"} {
+			if _, known := b.d.Source(mustAddr(addr), noon); known == want[i] {
+				t.Errorf("%s pardons %s: %v, want %v", pardon, addr, !known, want[i])
+			}
+		}
+	}
+}
+
+// A pardon takes a verdict out of the queue, and frees a blocked network.
+func TestPardonEverywhere(t *testing.T) {
+	b := newBench(t, lowCeiling(1, 1))
+	b.offend(noon, "198.51.100.1", sendmail.RelayDenied)
+	b.offend(noon, "198.51.100.2", sendmail.RelayDenied)
+	b.d.Pardon(mustPrefix("198.51.100.2/32"), noon.Add(time.Minute))
+	if b.tick(noon.Add(2 * time.Minute)); len(b.verdicts) != 1 || b.d.Waiting() != 0 {
+		t.Errorf("%+v", b.verdicts)
+	}
+	if len(b.d.pardons) != 0 {
+		t.Errorf("the pardon is over: %v", b.d.pardons)
+	}
+}

@@ -1,0 +1,367 @@
+package enforcer
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// network is an outside, a gateway and a server behind it, each a namespace.
+type network struct{ outside, gateway, server *netns }
+
+const (
+	server4, server6   = "10.0.0.2", "fd00::2"
+	gateway4, gateway6 = "198.51.100.254", "fd01::fe"
+)
+
+// newNetwork gives the outside the addresses of 198.51.100.0/24 and of
+// 2001:db8::/32, and lets the gateway forward.
+func newNetwork(t testing.TB) network {
+	t.Helper()
+	n := network{newNetNS(t), newNetNS(t), newNetNS(t)}
+	for _, ns := range []*netns{n.outside, n.gateway, n.server} {
+		// No waiting for who else may have our addresses.
+		ns.run(t, "sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0")
+	}
+	for _, cable := range []struct {
+		ns         *netns
+		name       string
+		near, far  []string
+		everything []string // routed to the near end
+	}{
+		{
+			n.outside, "out",
+			[]string{"198.51.100.1/24", "fd01::1/64"},
+			[]string{gateway4 + "/24", gateway6 + "/64"},
+			[]string{"203.0.113.0/24", "2001:db8::/32", "64:ff9b::/96"},
+		},
+		{n.server, "in", []string{server4 + "/24", server6 + "/64"}, []string{"10.0.0.1/24", "fd00::1/64"}, nil},
+	} {
+		run(t, "ip", "link", "add", cable.name, "netns", n.gateway.name, "type", "veth", "peer", "name", "eth0", "netns", cable.ns.name)
+		for i, addr := range cable.near {
+			cable.ns.run(t, "ip", "addr", "add", addr, "dev", "eth0", "nodad")
+			n.gateway.run(t, "ip", "addr", "add", cable.far[i], "dev", cable.name, "nodad")
+		}
+		cable.ns.run(t, "ip", "link", "set", "lo", "up")
+		cable.ns.run(t, "ip", "link", "set", "eth0", "up")
+		n.gateway.run(t, "ip", "link", "set", cable.name, "up")
+		for _, addr := range cable.far {
+			p := netip.MustParsePrefix(addr)
+			cable.ns.run(t, "ip", "route", "add", "default", "via", p.Addr().String(), "dev", "eth0")
+		}
+		for _, net := range cable.everything {
+			via := "fd01::1"
+			if netip.MustParsePrefix(net).Addr().Is4() {
+				via = "198.51.100.1"
+			}
+			n.gateway.run(t, "ip", "route", "add", net, "via", via)
+		}
+	}
+	n.gateway.run(t, "ip", "link", "set", "lo", "up")
+	n.gateway.run(t, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+	// Whatever is asked for outside is there.
+	n.outside.run(t, "ip", "route", "add", "local", "203.0.113.0/24", "dev", "lo")
+	n.outside.run(t, "ip", "route", "add", "local", "198.51.100.0/25", "dev", "eth0")
+	n.outside.run(t, "ip", "route", "add", "local", "2001:db8::/32", "dev", "lo")
+	n.outside.run(t, "ip", "route", "add", "local", "64:ff9b::/96", "dev", "lo")
+	n.server.echo(t, 7)
+	for from, to := range map[string]string{"203.0.113.250": server4, "2001:db8:250::1": server6} {
+		eventually(t, 10*time.Second, "the neighbours know each other", func() bool {
+			c, err := n.dial(from, to, 7)
+			if err == nil {
+				c.Close()
+			}
+			return err == nil
+		})
+	}
+	return n
+}
+
+// within runs f on a thread in the namespace. The thread ends with it.
+func (n *netns) within(f func() error) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		if err := unix.Setns(n.fd(), unix.CLONE_NEWNET); err != nil {
+			done <- err
+			return
+		}
+		done <- f()
+	}()
+	return <-done
+}
+
+// echo answers on a port of all addresses with what it is sent.
+func (n *netns) echo(t testing.TB, port int) {
+	t.Helper()
+	var l net.Listener
+	err := n.within(func() (err error) {
+		l, err = net.Listen("tcp", fmt.Sprintf(":%d", port))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() { _, _ = io.Copy(c, c); c.Close() }()
+		}
+	}()
+}
+
+// patience is how long a packet may take before it counts as dropped.
+const patience = 300 * time.Millisecond
+
+// dial connects from an outside address.
+func (n network) dial(from, to string, port int) (c net.Conn, err error) {
+	err = n.outside.within(func() (err error) {
+		d := net.Dialer{Timeout: patience, LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Control: freeBind}
+		c, err = d.Dial("tcp", net.JoinHostPort(to, fmt.Sprint(port)))
+		return err
+	})
+	return c, err
+}
+
+// freeBind lets a socket have an address that the host only routes to itself.
+func freeBind(_, _ string, raw syscall.RawConn) error {
+	var err error
+	controlErr := raw.Control(func(fd uintptr) {
+		err = unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_FREEBIND, 1)
+	})
+	if controlErr != nil {
+		return controlErr
+	}
+	return err
+}
+
+// reaches reports whether a connection comes about. What fails in any other
+// way than by silence fails the test.
+func (n network) reaches(t testing.TB, from, to string, port int) bool {
+	t.Helper()
+	c, err := n.dial(from, to, port)
+	if err == nil {
+		c.Close()
+		return true
+	}
+	if e, ok := errors.AsType[net.Error](err); !ok || !e.Timeout() {
+		t.Errorf("%s to %s: %v", from, to, err)
+	}
+	return false
+}
+
+// answers reports whether a connection still echoes.
+func answers(t testing.TB, c net.Conn) bool {
+	t.Helper()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	if _, err := c.Write([]byte("knock")); err != nil {
+		t.Errorf("write: %v", err)
+	}
+	got := make([]byte, 5)
+	_, err := io.ReadFull(c, got)
+	return err == nil && bytes.Equal(got, []byte("knock"))
+}
+
+func TestPacketsOfTheBlockedAreDropped(t *testing.T) {
+	n := newNetwork(t)
+	n.server.echo(t, 25)
+	n.gateway.echo(t, 25)
+	a := start(t, DefaultConfig(), options(t, n.gateway))
+	for _, path := range []struct{ blocked, innocent, to string }{
+		{"198.51.100.7", "198.51.100.8", server4},
+		{"198.51.100.9", "198.51.100.10", gateway4},
+		{"2001:db8:7::1", "2001:db8:8::1", server6},
+		{"2001:db8:9::1", "2001:db8:10::1", gateway6},
+	} {
+		t.Run(path.blocked+" to "+path.to, func(t *testing.T) {
+			open, err := n.dial(path.blocked, path.to, 25)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer open.Close()
+			if !answers(t, open) || !n.reaches(t, path.innocent, path.to, 25) {
+				t.Fatal("nothing is blocked and it does not work")
+			}
+			p := netip.MustParseAddr(path.blocked)
+			bits := 32
+			if p.Is6() {
+				bits = 64
+			}
+			block := verdict(netip.PrefixFrom(p, bits).Masked().String(), time.Hour)
+			a.Block(block)
+			a.flush()
+			if answers(t, open) {
+				t.Error("an open connection goes on")
+			}
+			if n.reaches(t, path.blocked, path.to, 25) {
+				t.Error("a new connection comes about")
+			}
+			if !n.reaches(t, path.innocent, path.to, 25) {
+				t.Error("an innocent neighbour is blocked")
+			}
+			if _, err := a.Unblock(t.Context(), "op", "", block.Prefix); err != nil {
+				t.Fatal(err)
+			}
+			if !n.reaches(t, path.blocked, path.to, 25) {
+				t.Error("still blocked after the unblock returned")
+			}
+		})
+	}
+	if d := a.Show().Dropped; d["ipv4"].Packets == 0 || d["ipv6"].Packets == 0 || d["ipv6"].Bytes == 0 {
+		t.Errorf("counted as dropped: %v", d)
+	}
+}
+
+func TestPrefixesBlockAllInsideAndNothingBeside(t *testing.T) {
+	n := newNetwork(t)
+	n.server.echo(t, 25)
+	a := start(t, DefaultConfig(), options(t, n.gateway))
+	for _, tt := range []struct {
+		block           string
+		inside, outside []string
+	}{
+		{"203.0.113.64/26", []string{"203.0.113.64", "203.0.113.127"}, []string{"203.0.113.63", "203.0.113.128"}},
+		{"203.0.113.0/31", []string{"203.0.113.0", "203.0.113.1"}, []string{"203.0.113.2"}},
+		{"2001:db8:7::/48", []string{"2001:db8:7::1", "2001:db8:7:ffff:ffff::1"}, []string{"2001:db8:6:ffff:ffff::1", "2001:db8:8::"}},
+		{"2001:db8:20:7::/64", []string{"2001:db8:20:7::", "2001:db8:20:7:ffff::1"}, []string{"2001:db8:20:6:ffff::", "2001:db8:20:8::"}},
+		{"64:ff9b::cb00:7107/128", []string{"64:ff9b::cb00:7107"}, []string{"64:ff9b::cb00:7108"}},
+	} {
+		t.Run(tt.block, func(t *testing.T) {
+			to := server4
+			if prefix(tt.block).Addr().Is6() {
+				to = server6
+			}
+			a.Block(verdict(tt.block, time.Hour))
+			a.flush()
+			for _, from := range tt.inside {
+				if n.reaches(t, from, to, 25) {
+					t.Errorf("%s comes through", from)
+				}
+			}
+			for _, from := range tt.outside {
+				if !n.reaches(t, from, to, 25) {
+					t.Errorf("%s does not come through", from)
+				}
+			}
+		})
+	}
+	if _, err := a.Allow(t.Context(), AllowEntry{Prefix: prefix("203.0.113.100/32")}); err != nil {
+		t.Fatal(err)
+	}
+	if !n.reaches(t, "203.0.113.100", server4, 25) || n.reaches(t, "203.0.113.101", server4, 25) {
+		t.Error("an allowed address within a blocked network")
+	}
+}
+
+func TestLoopbackIsNeverDropped(t *testing.T) {
+	n := newNetwork(t)
+	n.gateway.echo(t, 25)
+	a := start(t, DefaultConfig(), options(t, n.gateway))
+	for _, p := range []string{"127.0.0.1/32", "::1/128", gateway4 + "/32"} {
+		a.Block(verdict(p, time.Hour)) // nobody exempts here
+	}
+	a.flush()
+	for _, to := range []string{"127.0.0.1", "::1", gateway4} {
+		err := n.gateway.within(func() error {
+			c, err := net.DialTimeout("tcp", net.JoinHostPort(to, "25"), patience)
+			if err == nil {
+				c.Close()
+			}
+			return err
+		})
+		if err != nil {
+			t.Errorf("the gateway to itself, %s: %v", to, err)
+		}
+	}
+}
+
+func TestMailScopeLeavesOtherPortsOpen(t *testing.T) {
+	n := newNetwork(t)
+	n.server.echo(t, 587)
+	n.server.echo(t, 80)
+	c := DefaultConfig()
+	c.Scope = ScopeMail
+	a := start(t, c, options(t, n.gateway))
+	a.Block(verdict("198.51.100.7/32", time.Hour))
+	a.Block(verdict("2001:db8:7::/64", time.Hour))
+	a.flush()
+	for from, to := range map[string]string{"198.51.100.7": server4, "2001:db8:7::1": server6} {
+		if n.reaches(t, from, to, 587) {
+			t.Errorf("%s reaches a mail port", from)
+		}
+		if !n.reaches(t, from, to, 80) {
+			t.Errorf("%s does not reach another port", from)
+		}
+	}
+}
+
+func TestKnocksAreCounted(t *testing.T) {
+	n := newNetwork(t)
+	n.server.echo(t, 25)
+	c := DefaultConfig()
+	c.MaxAddresses = 1000
+	c.Counters = 1000
+	a := start(t, c, options(t, n.gateway))
+	a.Block(verdict("198.51.100.7/32", time.Hour))
+	a.Block(verdict("198.51.100.8/32", time.Hour))
+	a.flush()
+	n.reaches(t, "198.51.100.7", server4, 25)
+	knocks, err := a.Knocks(prefix("198.51.100.7/32"), prefix("198.51.100.8/32"))
+	if err != nil || knocks[0].Packets == 0 || knocks[0].Bytes == 0 || knocks[1].Packets != 0 {
+		t.Errorf("%v, %v", knocks, err)
+	}
+}
+
+func TestKnockingExtendsUpToTheLimit(t *testing.T) {
+	n := newNetwork(t)
+	n.server.echo(t, 25)
+	c := DefaultConfig()
+	c.Extend = 2 * time.Second
+	e, err := New(t.Context(), c, options(t, n.gateway))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.config.ExtendLimit = 7 * time.Second // shorter than a configuration may have it
+	a := runEnforcer(t, e)
+	a.Block(verdict("198.51.100.7/32", 2*time.Second))
+	a.Block(verdict("198.51.100.8/32", 2*time.Second))
+	a.Block(verdict("2001:db8:7::/64", 2*time.Second))
+	a.flush()
+	began := time.Now()
+	for time.Since(began) < 5*time.Second {
+		for from, to := range map[string]string{"198.51.100.7": server4, "2001:db8:7::1": server6} {
+			if n.reaches(t, from, to, 25) {
+				t.Fatalf("%s is not blocked any more after %v, knocking all the time", from, time.Since(began))
+			}
+		}
+	}
+	if !n.reaches(t, "198.51.100.8", server4, 25) {
+		t.Error("who does not knock is blocked beyond the time")
+	}
+	if r, err := a.Verify(t.Context()); err != nil || !r.Sound() || a.Count() != 2 {
+		t.Errorf("%d blocks; %+v, %v", a.Count(), r, err)
+	}
+	took := eventually(t, 20*time.Second, "the limit ends an extended block", func() bool {
+		return n.reaches(t, "198.51.100.7", server4, 25)
+	})
+	if total := took + 5*time.Second; total > 12*time.Second {
+		t.Errorf("blocked for %v with a limit of 7 s", total)
+	}
+	eventually(t, 5*time.Second, "the list agrees", func() bool { return a.Count() == 0 })
+	if got := n.gateway.elements(t, "knock4"); len(got) > 1 {
+		t.Errorf("they still knock: %v", got)
+	}
+}

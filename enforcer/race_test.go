@@ -1,0 +1,9 @@
+//go:build race
+
+package enforcer
+
+// slack is how much longer things may take under the race detector.
+const slack = 30
+
+// large is a large number of blocks.
+const large = 10_000
