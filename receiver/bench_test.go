@@ -91,6 +91,31 @@ func BenchmarkTCP(b *testing.B) {
 	perMessage(b, messages)
 }
 
+// BenchmarkUDP is live: one client writes datagrams as fast as it can. What the
+// kernel drops is reported.
+func BenchmarkUDP(b *testing.B) {
+	var count atomic.Int64
+	r := openBench(b, func(batch []Message, _ func()) { count.Add(int64(len(batch))) })
+	conn, err := net.Dial("udp", r.address(UDP))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Close()
+	datagram := []byte("<22>Nov 23 07:33:23 mx1 sm-mta[17608]: 4ANJUBRC017608: from=<alice@example.org>, size=1234")
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N {
+		if _, err := conn.Write(datagram); err != nil {
+			b.Fatal(err)
+		}
+	}
+	eventually(b, "every datagram is received or counted", func() bool {
+		return int(count.Load())+int(r.metric(b, "uppercut_udp_kernel_drops_total")) == b.N
+	})
+	perMessage(b, 1)
+	b.ReportMetric(100*(1-float64(count.Load())/float64(b.N)), "%lost")
+}
+
 // perMessage reports time per message and messages per second, where each
 // iteration had so many messages.
 func perMessage(b *testing.B, messages int) {

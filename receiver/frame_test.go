@@ -69,9 +69,9 @@ func TestSplit(t *testing.T) {
 			if !slices.Equal(whole, test.want) || cuts != test.cuts {
 				t.Errorf("%q, %d cut; want %q, %d cut", whole, cuts, test.want, test.cuts)
 			}
-			single, _ := splitAll(limit, strings.Split(test.stream, ""))
-			if !slices.Equal(single, test.want) {
-				t.Errorf("byte by byte %q, want %q", single, test.want)
+			single, cuts := splitAll(limit, strings.Split(test.stream, ""))
+			if !slices.Equal(single, test.want) || cuts != test.cuts {
+				t.Errorf("byte by byte %q, %d cut; want %q, %d cut", single, cuts, test.want, test.cuts)
 			}
 		})
 	}

@@ -96,7 +96,7 @@ func (r *Receiver) bind(registerer prometheus.Registerer) (err error) {
 	for _, kind := range []struct {
 		key       string
 		addresses []string
-		bind      func(key, address string) error
+		bind      func(address string) error
 	}{
 		{"udp", c.UDP, r.bindUDP},
 		{"unix", c.Unix, r.bindUnix},
@@ -107,7 +107,7 @@ func (r *Receiver) bind(registerer prometheus.Registerer) (err error) {
 	} {
 		for i, address := range kind.addresses {
 			key := fmt.Sprintf("%s[%d]", kind.key, i)
-			if err := kind.bind(key, address); err != nil {
+			if err := kind.bind(address); err != nil {
 				return bindError(key, address, err)
 			}
 		}
@@ -123,7 +123,7 @@ func (r *Receiver) bind(registerer prometheus.Registerer) (err error) {
 	return r.count(registerer)
 }
 
-func (r *Receiver) bindUDP(_, address string) (err error) {
+func (r *Receiver) bindUDP(address string) (err error) {
 	var conns []*net.UDPConn
 	if conn := takePacket[*net.UDPConn](r.inherited, address); conn != nil {
 		conns = append(conns, conn)
@@ -153,7 +153,7 @@ func (r *Receiver) readers() int {
 	return min(runtime.GOMAXPROCS(0), 4)
 }
 
-func (r *Receiver) bindUnix(_, path string) error {
+func (r *Receiver) bindUnix(path string) error {
 	conn := takePacket[*net.UnixConn](r.inherited, path)
 	if conn == nil {
 		var err error
@@ -167,8 +167,8 @@ func (r *Receiver) bindUnix(_, path string) error {
 }
 
 // streamBinder returns what binds the listeners of one kind.
-func (r *Receiver) streamBinder(t Transport, k *certificates, serve func(context.Context, *visit)) func(key, address string) error {
-	return func(key, address string) error {
+func (r *Receiver) streamBinder(t Transport, k *certificates, serve func(context.Context, *visit)) func(address string) error {
+	return func(address string) error {
 		socket := r.inherited.takeStream(address)
 		if socket == nil {
 			l, err := net.Listen("tcp", address)
@@ -177,14 +177,14 @@ func (r *Receiver) streamBinder(t Transport, k *certificates, serve func(context
 			}
 			socket = l.(*net.TCPListener)
 		}
-		r.useStream(key, t, socket, k, serve)
+		r.useStream(t, socket, k, serve)
 		return nil
 	}
 }
 
-func (r *Receiver) useStream(key string, t Transport, socket *net.TCPListener, k *certificates, serve func(context.Context, *visit)) {
+func (r *Receiver) useStream(t Transport, socket *net.TCPListener, k *certificates, serve func(context.Context, *visit)) {
 	r.streams = append(r.streams, &streamListener{
-		receiver: r, key: key, transport: t, socket: socket, certificates: k, serve: serve,
+		receiver: r, transport: t, socket: socket, certificates: k, serve: serve,
 	})
 }
 
@@ -208,7 +208,7 @@ func (r *Receiver) adopt() error {
 		if !ok {
 			return fmt.Errorf("socket activation: %s %s: local sockets must be of datagrams", s.Addr().Network(), s.Addr())
 		}
-		r.useStream("tcp", TCP, socket, nil, r.serveSyslog)
+		r.useStream(TCP, socket, nil, r.serveSyslog)
 	}
 	r.inherited = new(inherited)
 	return nil

@@ -32,7 +32,6 @@ const (
 // streamListener accepts connections of one kind at one address.
 type streamListener struct {
 	receiver     *Receiver
-	key          string // in the configuration
 	transport    Transport
 	socket       *net.TCPListener
 	certificates *certificates // nil without TLS

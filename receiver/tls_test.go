@@ -77,6 +77,9 @@ func (a *authority) issue(t testing.TB, name string, until time.Time) {
 		KeyUsage:    x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
+	if name == collector {
+		template.DNSNames = append(template.DNSNames, "localhost") // where senders find it in a test
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
 	if err != nil {
 		t.Fatal(err)
