@@ -49,8 +49,12 @@ type Block struct {
 	// zero for blocks by hand.
 	Received time.Time `json:"received,omitzero"`
 	// Rule is the rule that fired, Manual for blocks by hand.
-	Rule     string     `json:"rule"`
-	Score    float64    `json:"score,omitzero"`
+	Rule  string  `json:"rule"`
+	Score float64 `json:"score,omitzero"`
+	// Reason is the class that most of the evidence names, Host the mail host
+	// that wrote most of it; "" for blocks by hand.
+	Reason   string     `json:"reason,omitempty"`
+	Host     string     `json:"host,omitempty"`
 	Note     string     `json:"note,omitempty"`
 	Author   string     `json:"author,omitempty"`
 	Evidence []Evidence `json:"evidence,omitempty"`

@@ -48,7 +48,7 @@ func newJournal(l *ledger.Ledger, logger *slog.Logger, m *metrics) *journal {
 func entryOf(b Block) *ledger.Block {
 	e := &ledger.Block{
 		ID: b.ID, Prefix: b.Prefix, At: b.At, Until: b.Until, Rule: b.Rule, Score: b.Score,
-		Observed: b.Observed, Note: b.Note, Author: b.Author,
+		Reason: b.Reason, Host: b.Host, Observed: b.Observed, Note: b.Note, Author: b.Author,
 	}
 	if len(b.Evidence) > 0 {
 		e.Detail, _ = json.Marshal(b.Evidence) // plain data always encodes
@@ -59,7 +59,7 @@ func entryOf(b Block) *ledger.Block {
 func blockOf(e ledger.Block) Block {
 	return Block{
 		ID: e.ID, Prefix: e.Prefix, At: e.At, Until: e.Until, Rule: e.Rule, Score: e.Score,
-		Observed: e.Observed, Note: e.Note, Author: e.Author,
+		Reason: e.Reason, Host: e.Host, Observed: e.Observed, Note: e.Note, Author: e.Author,
 	}
 }
 

@@ -25,8 +25,8 @@ type list struct {
 	holes    bart.Table[struct{}]
 	agenda   map[int64][]uint32 // slots by the second in which they may end
 	sweep    int64              // first second of the agenda that is not done
-	rules    []string
-	ruleOf   map[string]uint16
+	names    []string           // rules, reasons and hosts; the first is ""
+	numberOf map[string]uint16
 	remarks  map[uint32]remark
 	active   [2][2]int // by family and kind
 	hashed   [2]int    // blocks that are elements of a hash set, by family
@@ -41,7 +41,9 @@ type key [17]byte
 type entry struct {
 	key       key
 	flags     uint8
-	rule      uint16
+	rule      uint16 // numbers of names
+	reason    uint16
+	host      uint16
 	score     float32
 	at, until int64 // Unix nanoseconds
 	id        uint64
@@ -70,7 +72,8 @@ func newList(ipv6Bits int, now time.Time) *list {
 		index:    map[key]uint32{},
 		agenda:   map[int64][]uint32{},
 		sweep:    now.Unix(),
-		ruleOf:   map[string]uint16{},
+		names:    []string{""},
+		numberOf: map[string]uint16{"": 0},
 		remarks:  map[uint32]remark{},
 	}
 }
@@ -151,7 +154,8 @@ func (l *list) put(b *Block) *entry {
 	}
 	e := l.at(slot)
 	e.flags &^= flagSeen | flagObserved | flagKnocks
-	e.id, e.score, e.rule = b.ID, float32(b.Score), l.ruleNumber(b.Rule)
+	e.id, e.score = b.ID, float32(b.Score)
+	e.rule, e.reason, e.host = l.number(b.Rule), l.number(b.Reason), l.number(b.Host)
 	e.at, e.until = b.At.UnixNano(), b.Until.UnixNano()
 	if b.Observed {
 		e.flags |= flagObserved
@@ -212,16 +216,17 @@ func (l *list) take() uint32 {
 	return n * chunkSize
 }
 
-func (l *list) ruleNumber(name string) uint16 {
-	if n, ok := l.ruleOf[name]; ok {
+// number is what stands for a name; beyond 65,536 of them it is that of "".
+func (l *list) number(name string) uint16 {
+	if n, ok := l.numberOf[name]; ok {
 		return n
 	}
-	if len(l.rules) > math.MaxUint16 {
+	if len(l.names) > math.MaxUint16 {
 		return 0
 	}
-	n := uint16(len(l.rules))
-	l.rules = append(l.rules, name)
-	l.ruleOf[name] = n
+	n := uint16(len(l.names))
+	l.names = append(l.names, name)
+	l.numberOf[name] = n
 	return n
 }
 
@@ -233,7 +238,9 @@ func (l *list) block(slot uint32) Block {
 		Prefix:   e.key.prefix(),
 		At:       time.Unix(0, e.at),
 		Until:    time.Unix(0, e.until),
-		Rule:     l.rules[e.rule],
+		Rule:     l.names[e.rule],
+		Reason:   l.names[e.reason],
+		Host:     l.names[e.host],
 		Score:    float64(e.score),
 		Observed: e.flags&flagObserved != 0,
 		Seen:     e.flags&flagSeen != 0,

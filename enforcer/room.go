@@ -78,7 +78,7 @@ func (l *list) leastGuilty(c class) []culprit {
 }
 
 func (l *list) guilt(e *entry) guilt {
-	return guilt{l.rules[e.rule] == Manual, e.score, e.until}
+	return guilt{l.names[e.rule] == Manual, e.score, e.until}
 }
 
 // class is what shares a set: a family's addresses or its networks.

@@ -152,17 +152,19 @@ func (a *appliance) Blocks(context.Context) iter.Seq[*console.Block] {
 }
 
 func blockForPeople(b enforcer.Block) console.Block {
-	reason, _ := weightiest(b.Evidence)
-	var hosts []string
+	forPeople := console.Block{
+		ID: b.ID, Prefix: b.Prefix, At: b.At, Until: b.Until, Rule: b.Rule, Score: b.Score,
+		Reason: b.Reason, Note: b.Note, Author: b.Author,
+	}
 	for _, line := range b.Evidence {
-		if !slices.Contains(hosts, line.Host) {
-			hosts = append(hosts, line.Host)
+		if !slices.Contains(forPeople.Hosts, line.Host) {
+			forPeople.Hosts = append(forPeople.Hosts, line.Host)
 		}
 	}
-	return console.Block{
-		ID: b.ID, Prefix: b.Prefix, At: b.At, Until: b.Until, Rule: b.Rule, Score: b.Score,
-		Reason: reason, Hosts: hosts, Note: b.Note, Author: b.Author,
+	if forPeople.Hosts == nil && b.Host != "" {
+		forPeople.Hosts = []string{b.Host}
 	}
+	return forPeople
 }
 
 // Why implements console.Reader.

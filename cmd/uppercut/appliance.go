@@ -78,10 +78,11 @@ func (a *appliance) block(v detector.Verdict) {
 			Time: e.Time, Sender: e.Sender, Host: e.Host, Transport: e.Transport, Reason: e.Reason.String(), Text: e.Text,
 		}
 	}
-	a.enforcer.Block(b)
 	reason, host := weightiest(b.Evidence)
+	b.Reason, b.Host = reason, a.hosts.label("", host)
+	a.enforcer.Block(b)
 	a.console.Publish(console.Event{
-		Time: v.At, Kind: console.EventBlock, Prefix: v.Prefix, Rule: v.Rule, Reason: reason, Host: a.hosts.label("", host),
+		Time: v.At, Kind: console.EventBlock, Prefix: v.Prefix, Rule: v.Rule, Reason: b.Reason, Host: b.Host,
 	})
 }
 

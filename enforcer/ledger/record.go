@@ -18,6 +18,8 @@ type Block struct {
 	Until    time.Time
 	Rule     string
 	Score    float64
+	Reason   string
+	Host     string
 	Observed bool // decided in observe mode: never enforced
 	Note     string
 	Author   string
@@ -56,7 +58,7 @@ func prefixOf(key []byte) (netip.Prefix, error) {
 	return p, nil
 }
 
-// encode returns version, flags, ID, times, score, rule, note and author.
+// encode returns version, flags, ID, times, score, rule, reason, host, note and author.
 func (b *Block) encode() []byte {
 	var flags byte
 	if b.Observed {
@@ -67,7 +69,7 @@ func (b *Block) encode() []byte {
 	r = binary.BigEndian.AppendUint64(r, uint64(b.At.UnixNano()))
 	r = binary.BigEndian.AppendUint64(r, uint64(b.Until.UnixNano()))
 	r = binary.BigEndian.AppendUint32(r, math.Float32bits(float32(b.Score)))
-	for _, s := range []string{b.Rule, b.Note, b.Author} {
+	for _, s := range []string{b.Rule, b.Reason, b.Host, b.Note, b.Author} {
 		r = binary.AppendUvarint(r, uint64(len(s)))
 		r = append(r, s...)
 	}
@@ -95,7 +97,7 @@ func (d *decoder) decode(p netip.Prefix, r []byte) (b Block, err error) {
 	b.Until = time.Unix(0, int64(binary.BigEndian.Uint64(r[8:])))
 	b.Score = float64(math.Float32frombits(binary.BigEndian.Uint32(r[16:])))
 	r = r[20:]
-	for _, s := range []*string{&b.Rule, &b.Note, &b.Author} {
+	for _, s := range []*string{&b.Rule, &b.Reason, &b.Host, &b.Note, &b.Author} {
 		n, size := binary.Uvarint(r)
 		if size <= 0 || n > uint64(len(r)-size) {
 			return b, errRecord
