@@ -2,13 +2,17 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"uppercut/cmd/uppercut/console"
+	"uppercut/enforcer"
 )
 
 // durationFlag is a flag that takes days as the configuration does.
@@ -180,9 +184,32 @@ Without a running appliance flush removes the table itself.`,
 	}
 	command.Flags().BoolVar(&forget, "forget", false, "empty the ledger, too: no block comes back")
 	flags.registerNote(command)
-	return ordering(env, command, "flushed; nobody is blocked until resume", func(ctx context.Context, c *console.Client, _ []string) error {
+	ordering(env, command, "flushed; nobody is blocked until resume", func(ctx context.Context, c *console.Client, _ []string) error {
 		return c.Flush(ctx, forget, flags.note)
 	})
+	ask := command.RunE
+	command.RunE = func(cmd *cobra.Command, args []string) error {
+		err := ask(cmd, args)
+		if errors.Is(err, console.ErrNotRunning) {
+			return env.flushStopped(cmd.Context(), flags.note, forget)
+		}
+		return err
+	}
+	return command
+}
+
+// flushStopped removes the table when no appliance runs.
+func (e *environment) flushStopped(ctx context.Context, note string, forget bool) error {
+	c, err := e.config()
+	if err != nil {
+		return err
+	}
+	author := "uid " + strconv.Itoa(os.Getuid())
+	if err := enforcer.FlushStopped(ctx, c.enforcerConfig(), enforcer.Options{StateDir: c.StateDir}, author, note, forget); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(e.stdout, "table removed; no appliance is running")
+	return err
 }
 
 func newResumeCommand(env *environment) *cobra.Command {

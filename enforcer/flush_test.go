@@ -1,0 +1,39 @@
+package enforcer
+
+import (
+	"testing"
+	"time"
+)
+
+// Without an appliance flush takes the table away and the next start brings
+// the blocks back, unless they are to be forgotten.
+func TestFlushStopped(t *testing.T) {
+	ns := newNetNS(t)
+	c, o := DefaultConfig(), options(t, ns)
+	a := start(t, c, o)
+	a.Block(verdict("192.0.2.1/32", time.Hour))
+	a.flush()
+	a.stop()
+	if got := ns.run(t, "nft", "list", "tables"); got == "" {
+		t.Fatal("the table went with the process")
+	}
+	ns.run(t, "nft", "add", "table", "inet", "others")
+	if err := FlushStopped(t.Context(), c, o, "op", "", false); err != nil {
+		t.Fatal(err)
+	}
+	if got := ns.run(t, "nft", "list", "tables"); got != "table inet others\n" {
+		t.Errorf("tables after the flush: %q", got)
+	}
+	back := start(t, c, o)
+	if !back.whole(1) {
+		t.Errorf("the block did not come back: %v", inKernel(t, ns))
+	}
+	back.stop()
+	if err := FlushStopped(t.Context(), c, o, "op", "gone for good", true); err != nil {
+		t.Fatal(err)
+	}
+	forgot := start(t, c, o)
+	if n := forgot.Count(); n != 0 {
+		t.Errorf("%d blocks came back although they were to be forgotten", n)
+	}
+}
