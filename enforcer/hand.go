@@ -43,23 +43,34 @@ type Audit = ledger.Audit
 // AllowEntry is an entry of the allow list that operators keep.
 type AllowEntry = ledger.Allow
 
-// do runs f on Run's goroutine, after all that was asked for before, and waits
-// until what it wrote is in the ledger.
-func (e *Enforcer) do(ctx context.Context, f func() error) error {
-	done := make(chan error, 1)
+// order runs f on Run's goroutine, after all that was asked for before, and
+// waits until what it wrote is in the ledger. What f returns comes back unless
+// ctx ends first: then f may still run, and what it returns is lost.
+func order[T any](ctx context.Context, e *Enforcer, f func() (T, error)) (result T, err error) {
+	type answer struct {
+		result T
+		err    error
+	}
+	done := make(chan answer, 1)
 	taken := e.queue.command(func() {
-		err := f()
-		e.journal.settle(func(saved error) { done <- errors.Join(err, saved) })
+		result, err := f()
+		e.journal.settle(func(saved error) { done <- answer{result, errors.Join(err, saved)} })
 	})
 	if !taken {
-		return ErrStopped
+		return result, ErrStopped
 	}
 	select {
-	case err := <-done:
-		return err
+	case a := <-done:
+		return a.result, a.err
 	case <-ctx.Done():
-		return ctx.Err()
+		return result, ctx.Err()
 	}
+}
+
+// do is order for what returns nothing.
+func (e *Enforcer) do(ctx context.Context, f func() error) error {
+	_, err := order(ctx, e, func() (struct{}, error) { return struct{}{}, f() })
+	return err
 }
 
 // kernelError is why the last write did not reach the kernel.
@@ -89,24 +100,22 @@ func (e *Enforcer) BlockNow(ctx context.Context, author, note string, until time
 		}
 		blocks[p] = Block{Prefix: p, At: now, Until: until, Rule: Manual, Author: author, Note: note}
 	}
-	err = e.do(ctx, func() error {
-		refused = e.enforceAll(blocks)
+	return order(ctx, e, func() ([]Refusal, error) {
+		refused := e.enforceAll(blocks)
 		e.record(ActionBlock, author, note, slices.Collect(maps.Keys(blocks)))
-		return e.kernelError()
+		return refused, e.kernelError()
 	})
-	return refused, err
 }
 
 // Unblock removes the blocks of exactly these prefixes; it returns those that
 // were blocked, when they are gone from the kernel and the ledger.
 func (e *Enforcer) Unblock(ctx context.Context, author, note string, ps ...netip.Prefix) (lifted []netip.Prefix, err error) {
 	wanted := canonicals(ps)
-	err = e.do(ctx, func() error {
-		lifted = e.unblock(wanted, causeManual)
+	return order(ctx, e, func() ([]netip.Prefix, error) {
+		lifted := e.unblock(wanted, causeManual)
 		e.record(ActionUnblock, author, note, lifted)
-		return e.kernelError()
+		return lifted, e.kernelError()
 	})
-	return lifted, err
 }
 
 func canonicals(ps []netip.Prefix) []netip.Prefix {
@@ -145,7 +154,7 @@ func (e *Enforcer) Allow(ctx context.Context, a AllowEntry) (lifted []netip.Pref
 	if a.Since.IsZero() {
 		a.Since = time.Now()
 	}
-	err = e.do(ctx, func() error {
+	return order(ctx, e, func() ([]netip.Prefix, error) {
 		e.mu.Lock()
 		e.allowed[p] = a
 		e.exempt.Insert(p, struct{}{})
@@ -153,11 +162,10 @@ func (e *Enforcer) Allow(ctx context.Context, a AllowEntry) (lifted []netip.Pref
 		e.mu.Unlock()
 		e.journal.setAllow(p, &a)
 		e.write(touched)
-		lifted = e.unblock(e.within(p), causeAllowed)
+		lifted := e.unblock(e.within(p), causeAllowed)
 		e.record(ActionAllow, a.Author, a.Note, []netip.Prefix{p})
-		return e.kernelError()
+		return lifted, e.kernelError()
 	})
-	return lifted, err
 }
 
 // within returns the blocked prefixes that lie in p.
@@ -176,12 +184,11 @@ func (e *Enforcer) within(p netip.Prefix) (ps []netip.Prefix) {
 // stays exempt.
 func (e *Enforcer) Disallow(ctx context.Context, author, note string, ps ...netip.Prefix) (removed []netip.Prefix, err error) {
 	wanted := canonicals(ps)
-	err = e.do(ctx, func() error {
-		removed = e.disallow(wanted)
+	return order(ctx, e, func() ([]netip.Prefix, error) {
+		removed := e.disallow(wanted)
 		e.record(ActionDisallow, author, note, removed)
-		return e.kernelError()
+		return removed, e.kernelError()
 	})
-	return removed, err
 }
 
 func (e *Enforcer) disallow(ps []netip.Prefix) (removed []netip.Prefix) {

@@ -29,8 +29,8 @@ const maxReported = 100
 // Verify compares the kernel with the list: table, chain, rules, sets, and
 // every element, one by one, which takes some seconds a million. It changes
 // nothing, and blocking goes on meanwhile. It needs Run.
-func (e *Enforcer) Verify(ctx context.Context) (Report, error) {
-	r := Report{Found: map[string]int{}}
+func (e *Enforcer) Verify(ctx context.Context) (r Report, err error) {
+	r.Found = map[string]int{}
 	start := time.Now()
 	defer func() { r.Took = time.Since(start) }()
 	if e.firewall == nil {
@@ -39,25 +39,29 @@ func (e *Enforcer) Verify(ctx context.Context) (Report, error) {
 	e.mu.RLock()
 	r.Suspended = e.suspended
 	e.mu.RUnlock()
-	if err := e.do(ctx, func() error { return e.verifyLayout(&r) }); err != nil {
+	found, err := order(ctx, e, e.verifyLayout)
+	if err != nil {
 		return r, err
 	}
-	return r, e.verifyElements(ctx, &r)
+	r.Found = found
+	err = e.verifyElements(ctx, &r)
+	return r, err
 }
 
 // verifyLayout runs on Run's goroutine, between two writes.
-func (e *Enforcer) verifyLayout(r *Report) error {
+func (e *Enforcer) verifyLayout() (found map[string]int, err error) {
 	layout, kinds, err := e.firewall.Check()
 	if err != nil {
-		return explain(err)
+		return nil, explain(err)
 	}
+	found = map[string]int{}
 	for _, k := range kinds {
-		r.Found[k]++
+		found[k]++
 	}
 	if n := e.miscounted(layout.Elements)["unexpected"]; n > 0 {
-		r.Found["unexpected"] = n
+		found["unexpected"] = n
 	}
-	return nil
+	return found, nil
 }
 
 // ErrObserving says that there is no firewall to look at.
@@ -97,10 +101,7 @@ func (e *Enforcer) verifyElements(ctx context.Context, r *Report) error {
 // compareAgain looks a second time at what seemed wrong: the list may have been
 // ahead of the kernel by what was being written.
 func (e *Enforcer) compareAgain(ctx context.Context, ps []netip.Prefix) (f findings, err error) {
-	err = e.do(ctx, func() error {
-		f, err = e.compare(ps)
-		return err
-	})
+	f, err = order(ctx, e, func() (findings, error) { return e.compare(ps) })
 	if err != nil {
 		return f, explain(err)
 	}
