@@ -121,10 +121,6 @@ func (d *Detector) Source(addr netip.Addr, now time.Time) (SourceStatus, bool) {
 	return d.status(d.sources.at(number), now), true
 }
 
-// NotUnderstood returns up to 20 lines that look like sendmail's and were not
-// understood, masked, each of another shape, oldest first.
-func (d *Detector) NotUnderstood() []string { return d.memory.Unknown() }
-
 // status is what is known of s.
 func (d *Detector) status(s *source, now time.Time) SourceStatus {
 	end, prefix := unixSecond(now), s.prefix()

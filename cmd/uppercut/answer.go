@@ -383,7 +383,7 @@ func (a *appliance) Configuration(context.Context) (string, error) {
 func (a *appliance) Samples(ctx context.Context) ([]console.Sample, error) {
 	var list []console.Sample
 	err := a.pipeline.ask(ctx, func(d *detector.Detector) {
-		for _, text := range d.NotUnderstood() {
+		for _, text := range d.Unknown() {
 			list = append(list, console.Sample{Stage: "sendmail", Text: text})
 		}
 	})
