@@ -154,7 +154,7 @@ func (a *appliance) Blocks(context.Context) iter.Seq[*console.Block] {
 func blockForPeople(b enforcer.Block) console.Block {
 	forPeople := console.Block{
 		ID: b.ID, Prefix: b.Prefix, At: b.At, Until: b.Until, Rule: b.Rule, Score: b.Score,
-		Reason: b.Reason, Note: b.Note, Author: b.Author,
+		Reason: b.Reason, Note: b.Note, Author: b.Author, Seen: b.Seen,
 	}
 	for _, line := range b.Evidence {
 		if !slices.Contains(forPeople.Hosts, line.Host) {

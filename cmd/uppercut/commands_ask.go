@@ -127,12 +127,20 @@ func printBlocks(p *printer, page console.BlockPage) error {
 	}
 	p.row("PREFIX", "LEFT", "SINCE", "RULE", "SCORE", "REASON", "HOSTS", "NOTE")
 	for _, b := range page.Blocks {
-		p.row(b.Prefix, p.left(b.Until), p.ago(b.At), b.Rule, b.Score, b.Reason, strings.Join(b.Hosts, ","), b.Note)
+		p.row(b.Prefix, p.left(b.Until), p.ago(b.At), b.Rule, b.Score, b.Reason, strings.Join(b.Hosts, ","), noteWords(b))
 	}
 	if more := page.Matching - len(page.Blocks); more > 0 {
 		p.row(fmt.Sprintf("and %d more; --limit 0 lists all", more))
 	}
 	return nil
+}
+
+// noteWords is the note, and what the operator must know of the block.
+func noteWords(b console.Block) string {
+	if b.Seen {
+		return strings.TrimSpace("STILL SEEN: comes around the gateway. " + b.Note)
+	}
+	return b.Note
 }
 
 func newWhyCommand(env *environment) *cobra.Command {

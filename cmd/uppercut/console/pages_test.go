@@ -210,3 +210,18 @@ func TestAuditNamesLongListsInPart(t *testing.T) {
 		t.Errorf("prefixes: %s", got)
 	}
 }
+
+// A source that is blocked and still turns up in the logs is marked: its
+// packets come around the gateway.
+func TestBlocksPageMarksWhoComesAround(t *testing.T) {
+	f := fleet()
+	p := netip.MustParsePrefix("203.0.113.77/32")
+	for _, seen := range []bool{false, true} {
+		f.blocks[p] = Block{Prefix: p, Rule: "burst", At: f.now, Until: f.now.Add(1), Seen: seen}
+		c := newConsole(DefaultConfig(), Options{Appliance: f})
+		page := draw(t, c, get("/blocks?search=203.0.113.77")).Body.String()
+		if strings.Contains(page, "still seen") != seen {
+			t.Errorf("seen %t: the page says otherwise", seen)
+		}
+	}
+}

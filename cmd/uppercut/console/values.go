@@ -118,6 +118,9 @@ type Block struct {
 	Hosts  []string `json:"hosts,omitempty"`
 	Note   string   `json:"note,omitempty"`
 	Author string   `json:"author,omitempty"`
+	// Seen: the source still turned up in the logs long after the block
+	// began, so its packets come around the gateway.
+	Seen bool `json:"seen_after_block,omitempty"`
 }
 
 // PastBlock is a block that was, or one that is still in force.
