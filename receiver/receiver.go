@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"runtime"
 	"sync"
@@ -36,12 +37,17 @@ type Options struct {
 	// datagram that came before the socket had IP_PKTINFO (PassPacketInfo=yes
 	// in the unit) does not pass the reverse-path check.
 	Inherited []*os.File
+	// Met, if not nil, hears of every stream sender that has sent a message
+	// which could be read; it returns what to call when that connection has
+	// ended. It is called by many goroutines at once.
+	Met func(netip.Addr) (parted func())
 }
 
 // Receiver owns the listening sockets.
 type Receiver struct {
 	log     *slog.Logger
 	handle  Handler
+	met     func(netip.Addr) (parted func())
 	metrics *metrics
 	door    *door
 	fleet   *fleet
@@ -72,6 +78,7 @@ func New(c Config, o Options) (_ *Receiver, err error) {
 		config: c,
 		log:    o.Logger,
 		handle: o.Handle,
+		met:    o.Met,
 		door:   newDoor(c),
 		fleet:  newFleet(c.Hosts, time.Now()),
 	}
@@ -286,6 +293,15 @@ func (r *Receiver) Reconfigure(c Config) error {
 // Senders returns what is known of each sender, sorted by name, with the hosts
 // of the configuration that never sent.
 func (r *Receiver) Senders() []SenderStatus { return r.fleet.status(time.Now()) }
+
+// meet tells who wants to know that a sender has shown itself, and returns what
+// to call when it has gone.
+func (r *Receiver) meet(a netip.Addr) (parted func()) {
+	if r.met == nil {
+		return func() {}
+	}
+	return r.met(a)
+}
 
 // Addrs returns the addresses that are listened on: where the configuration
 // says port 0, the one that the kernel chose.

@@ -349,3 +349,37 @@ func TestAddressInUse(t *testing.T) {
 		}
 	}
 }
+
+// A sender is met when it has sent something that could be read, not when it
+// connects, and parts when it goes.
+func TestSendersAreMetWhenTheySpeak(t *testing.T) {
+	met, parted := make(chan netip.Addr, 2), make(chan netip.Addr, 2)
+	config := testConfig()
+	r, err := New(config, Options{Handle: func([]Message, func()) {}, Met: func(a netip.Addr) func() {
+		met <- a
+		return func() { parted <- a }
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error)
+	ctx, stop := context.WithCancel(t.Context())
+	go func() { ended <- r.Run(ctx) }()
+	conn := dial(t, "tcp", r.Addrs(TCP)[0].String())
+	write(t, conn, "no header, no sender\n")
+	select {
+	case a := <-met:
+		t.Fatalf("%v is met although it said nothing that can be read", a)
+	case <-time.After(50 * time.Millisecond):
+	}
+	write(t, conn, "<22>Nov 23 07:33:23 mx1 sm-mta[1]: hello\n")
+	if a := <-met; a != netip.MustParseAddr("127.0.0.1") {
+		t.Errorf("met %v", a)
+	}
+	conn.Close()
+	<-parted
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}

@@ -109,11 +109,16 @@ func (l *streamListener) welcome(ctx context.Context, conn *net.TCPConn) {
 	l.counts.accepted.Inc()
 	l.counts.connections.Inc()
 	defer l.counts.connections.Dec()
+	part := func() {}
+	defer func() { part() }()
 	v := &visit{
-		tcp:   conn,
-		conn:  conn,
-		from:  &origin{sender: g.addr.String(), addr: g.addr, transport: l.transport},
-		spoke: sync.OnceFunc(func() { door.spoke(g) }),
+		tcp:  conn,
+		conn: conn,
+		from: &origin{sender: g.addr.String(), addr: g.addr, transport: l.transport},
+		spoke: sync.OnceFunc(func() {
+			door.spoke(g)
+			part = l.receiver.meet(g.addr)
+		}),
 	}
 	if l.certificates != nil && !l.secure(ctx, v, g) {
 		return

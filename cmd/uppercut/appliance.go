@@ -136,6 +136,12 @@ func (a *appliance) blockedSeen(l *detector.Line, e *sendmail.Event, _ netip.Pre
 	a.enforcer.SeenAfterBlock(e.Addr, l.Received)
 }
 
+// meet keeps a mail host from being blocked for as long as it is connected.
+func (a *appliance) meet(addr netip.Addr) (parted func()) {
+	a.guard.AddSender(addr)
+	return func() { a.guard.RemoveSender(addr) }
+}
+
 // exempted hears from the guard who must no longer be blocked. It is called by
 // any goroutine, also before the enforcer exists.
 func (a *appliance) exempted(_ string, added []netip.Prefix) {

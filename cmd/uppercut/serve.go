@@ -118,7 +118,7 @@ func (a *appliance) build(ctx context.Context) (err error) {
 		}
 	}()
 	a.receiver, err = receiver.New(c.Receiver, receiver.Options{
-		Logger: a.logger, Registerer: a.registry, Handle: a.pipeline.handle, Inherited: activation.Files(true),
+		Logger: a.logger, Registerer: a.registry, Handle: a.pipeline.handle, Inherited: activation.Files(true), Met: a.meet,
 	})
 	if err != nil {
 		return fmt.Errorf("receiver.%w", err)
