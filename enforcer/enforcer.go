@@ -72,6 +72,9 @@ type Options struct {
 	Registerer prometheus.Registerer
 	// StateDir is where the ledger lives; it is made if it is not there.
 	StateDir string
+	// Rules are the names of the rules that give blocks: their counters start
+	// at 0, so that a rule's first block is seen as an increase.
+	Rules []string
 	// Observe: decide and record, but touch no firewall.
 	Observe bool
 	// NetNS is the file descriptor of the network namespace to enforce in; 0
@@ -126,6 +129,7 @@ func New(ctx context.Context, c Config, o Options) (*Enforcer, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	m := newMetrics(o.Registerer)
+	m.presetRules(o.Rules)
 	e := &Enforcer{
 		config: c, options: o, logger: o.Logger, metrics: m,
 		queue:   newQueue(),

@@ -105,8 +105,14 @@ func (m *metrics) preset() {
 	for _, k := range []string{"missing", "unexpected"} {
 		m.driftElements.WithLabelValues(k)
 	}
-	for _, f := range families {
-		m.blocks.WithLabelValues(Manual, f)
+	m.presetRules([]string{Manual})
+}
+
+func (m *metrics) presetRules(rules []string) {
+	for _, rule := range rules {
+		for _, family := range families {
+			m.blocks.WithLabelValues(rule, family)
+		}
 	}
 }
 

@@ -51,7 +51,7 @@ func TestMetrics(t *testing.T) {
 	ns := newNetNS(t)
 	o := options(t, ns)
 	registry := prometheus.NewPedanticRegistry()
-	o.Registerer = registry
+	o.Registerer, o.Rules = registry, []string{"burst", "steady"}
 	a := start(t, DefaultConfig(), o)
 	old := verdict("192.0.2.1/32", time.Hour)
 	old.At = old.At.Add(-time.Minute)
@@ -101,8 +101,10 @@ uppercut_blocks_suppressed_total{cause="set_full"} 0
 # TYPE uppercut_blocks_total counter
 uppercut_blocks_total{family="ipv4",rule="burst"} 1
 uppercut_blocks_total{family="ipv4",rule="manual"} 0
+uppercut_blocks_total{family="ipv4",rule="steady"} 0
 uppercut_blocks_total{family="ipv6",rule="burst"} 1
 uppercut_blocks_total{family="ipv6",rule="manual"} 0
+uppercut_blocks_total{family="ipv6",rule="steady"} 0
 # HELP uppercut_firewall_enforcing 1 when table, sets and the rules that use them were all found at the last check.
 # TYPE uppercut_firewall_enforcing gauge
 uppercut_firewall_enforcing{family="ipv4"} 1

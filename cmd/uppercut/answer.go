@@ -52,6 +52,7 @@ func (a *appliance) Status(ctx context.Context) (console.Status, error) {
 		},
 		TrackedSources: int(n.sum("uppercut_tracked_sources")),
 		TrackedLimit:   c.Detector.MaxSources,
+		Rules:          c.ruleNames(),
 		AllowEntries:   int(n.sum("uppercut_allowlist_entries")),
 		Reload:         console.Reload{At: last.At, Success: last.Success},
 	}
@@ -61,9 +62,6 @@ func (a *appliance) Status(ctx context.Context) (console.Status, error) {
 	for _, drops := range state.Dropped {
 		s.Totals.DroppedPackets += drops.Packets
 		s.Totals.DroppedBytes += drops.Bytes
-	}
-	for _, rule := range c.Detector.Rules {
-		s.Rules = append(s.Rules, rule.Name)
 	}
 	s.BlockLatencyP50 = console.Duration(n.quantile("uppercut_block_duration_seconds", 0.5))
 	s.BlockLatencyP99 = console.Duration(n.quantile("uppercut_block_duration_seconds", 0.99))

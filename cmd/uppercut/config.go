@@ -131,6 +131,15 @@ func (c *Config) enforcerConfig() enforcer.Config {
 	return e
 }
 
+// ruleNames are the names of the rules, in their order.
+func (c *Config) ruleNames() []string {
+	names := make([]string, len(c.Detector.Rules))
+	for i, rule := range c.Detector.Rules {
+		names[i] = rule.Name
+	}
+	return names
+}
+
 // unjoin takes errors.Join apart, also one inside another.
 func unjoin(err error) []error {
 	if err == nil {

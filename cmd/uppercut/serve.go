@@ -159,7 +159,7 @@ func (a *appliance) buildJudge(ctx context.Context, c *Config) error {
 		a.logger.Error("scores of the last run are lost", "error", err)
 	}
 	a.enforcer, err = enforcer.New(ctx, c.enforcerConfig(), enforcer.Options{
-		Logger: a.logger, Registerer: a.registry, StateDir: c.StateDir,
+		Logger: a.logger, Registerer: a.registry, StateDir: c.StateDir, Rules: c.ruleNames(),
 		Observe: c.Mode == modeObserve, Exempt: a.guard.Exempt, Holes: a.guard.Holes,
 	})
 	if err != nil {
