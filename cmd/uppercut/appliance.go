@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -154,7 +155,9 @@ func (a *appliance) exempted(_ string, added []netip.Prefix) {
 
 // watch does what has to be done beside the way of a log line, until ctx ends.
 func (a *appliance) watch(ctx context.Context) error {
-	go a.keepScores(ctx)
+	var saving sync.WaitGroup
+	saving.Go(func() { a.keepScores(ctx) })
+	defer saving.Wait() // or an older save could replace the last one
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
