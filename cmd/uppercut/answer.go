@@ -65,12 +65,12 @@ func (a *appliance) Status(ctx context.Context) (console.Status, error) {
 	}
 	s.BlockLatencyP50 = console.Duration(n.quantile("uppercut_block_duration_seconds", 0.5))
 	s.BlockLatencyP99 = console.Duration(n.quantile("uppercut_block_duration_seconds", 0.99))
-	return s, a.countHosts(ctx, &s)
+	return s, a.countHosts(ctx, &s, n)
 }
 
 // countHosts fills in what is known of the mail hosts.
-func (a *appliance) countHosts(ctx context.Context, s *console.Status) error {
-	senders, err := a.Senders(ctx)
+func (a *appliance) countHosts(ctx context.Context, s *console.Status, n counts) error {
+	senders, err := a.senders(ctx, n)
 	if err != nil {
 		return err
 	}
@@ -390,15 +390,19 @@ func (a *appliance) Samples(ctx context.Context) ([]console.Sample, error) {
 
 // Senders implements console.Reader.
 func (a *appliance) Senders(ctx context.Context) ([]console.Sender, error) {
-	breakers, err := a.Breakers(ctx)
-	if err != nil {
-		return nil, err
-	}
 	families, err := a.registry.Gather()
 	if err != nil {
 		return nil, err
 	}
-	n := counts(families)
+	return a.senders(ctx, families)
+}
+
+// senders lists the mail hosts with what n counts of them.
+func (a *appliance) senders(ctx context.Context, n counts) ([]console.Sender, error) {
+	breakers, err := a.Breakers(ctx)
+	if err != nil {
+		return nil, err
+	}
 	list := []console.Sender{}
 	for _, s := range a.receiver.Senders() {
 		list = append(list, console.Sender{

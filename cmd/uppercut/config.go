@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -196,7 +197,7 @@ func loadConfig(file, stateDir string, environ []string) (Config, error) {
 // readConfigFile returns the text of file, nothing if it is the default file
 // and does not exist.
 func readConfigFile(file string) ([]byte, error) {
-	text, err := os.ReadFile(cmpOr(file, defaultConfigFile))
+	text, err := os.ReadFile(cmp.Or(file, defaultConfigFile))
 	if file == "" && errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -204,13 +205,6 @@ func readConfigFile(file string) ([]byte, error) {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
 	return text, nil
-}
-
-func cmpOr(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // decode fills a Config from what v holds. A mistake begins with its key.

@@ -59,7 +59,7 @@ func (env *environment) replayCompare(ctx context.Context, in *input, c Config, 
 	if base == nil || changed == nil {
 		return errors.Join(errBase, errOther)
 	}
-	result := compare(cmpOr(env.configFile, "the configuration in force"), base, flags.compare, changed)
+	result := compare(cmp.Or(env.configFile, "the configuration in force"), base, flags.compare, changed)
 	if flags.format == "json" {
 		err = result.writeJSON(env.stdout)
 	} else {
