@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"uppercut/netns"
 )
 
 // Options say what to bring up.
@@ -123,7 +125,7 @@ func (l *Lab) startFleet(authority *authority) error {
 }
 
 // Gateway is the namespace in which uppercut, nftables and Prometheus are.
-func (l *Lab) Gateway() Namespace { return l.net.gateway }
+func (l *Lab) Gateway() *netns.Namespace { return l.net.gateway }
 
 // Attack lets a new crowd loose on the fleet, and reports when all are done.
 func (l *Lab) Attack(ctx context.Context, size Size) (*Report, error) {

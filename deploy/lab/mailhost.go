@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"uppercut/netns"
 )
 
 //go:embed conf
@@ -63,7 +65,7 @@ func (h mailHost) addressFor(client netip.Addr) netip.Addr {
 
 // startMailHost brings up sendmail and rsyslogd of a host in dir, and returns
 // when sendmail listens.
-func startMailHost(host mailHost, ns Namespace, dir, milterSocket string, authority *authority) (*process, error) {
+func startMailHost(host mailHost, ns *netns.Namespace, dir, milterSocket string, authority *authority) (*process, error) {
 	if err := host.configure(dir, milterSocket, authority); err != nil {
 		return nil, err
 	}
