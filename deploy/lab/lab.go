@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"uppercut/deploy/certs"
 	"uppercut/netns"
 )
 
@@ -59,7 +60,7 @@ func (l *Lab) up(o Options) (err error) {
 	if l.net, err = buildNetwork(); err != nil {
 		return err
 	}
-	authority, err := newAuthority()
+	authority, err := certs.NewAuthority("uppercut lab CA")
 	if err != nil {
 		return err
 	}
@@ -105,7 +106,7 @@ func (l *Lab) serveGateway() error {
 func (l *Lab) milterSocket() string { return filepath.Join(l.Dir, "milter.sock") }
 
 // startFleet brings the mail hosts up, all at once.
-func (l *Lab) startFleet(authority *authority) error {
+func (l *Lab) startFleet(authority *certs.Authority) error {
 	started := make([]*process, len(hosts))
 	errs := make([]error, len(hosts))
 	var all sync.WaitGroup
