@@ -1,6 +1,8 @@
 package receiver
 
 import (
+	"context"
+	"crypto/tls"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -31,6 +33,8 @@ func attack(t *testing.T, source, target string, count int, behave func(net.Conn
 func TestHostileClients(t *testing.T) {
 	config, a := everyTransport(t)
 	config.TLS.HandshakeTimeout = 2 * time.Second
+	config.TLS.ClientNames = []string{"mx1.example.org"}
+	bad := badCertificates(t, a)
 	h := open(t, config)
 	honest := dial(t, "tcp", h.address(TCP))
 	const seconds, rate = 5, 5000
@@ -56,18 +60,28 @@ func TestHostileClients(t *testing.T) {
 	hostile(1, "127.0.5.%d", TCP, 100, say("9999999 <22>x"))
 	hostile(1, "127.0.6.%d", RELP, 100, say("1 syslog 9999999 x"))
 	hostile(1, "127.0.7.%d", TCP, 100, func(c net.Conn) { reset(c.(*net.TCPConn)) })
-	crowd.Go(func() {
-		attack(t, "127.0.8.1", h.address(TCP), 20, func(c net.Conn) {
-			for range 100 { // a byte at a time
-				_, _ = c.Write([]byte{byte(rand.IntN(256))})
-			}
+	over, end := context.WithCancel(t.Context())
+	defer end()
+	hostile(1, "127.0.8.%d", TCP, 20, func(c net.Conn) { crowd.Go(func() { dribble(over, c) }) })
+	for i, certificate := range bad {
+		hostile(1, fmt.Sprintf("127.0.%d.%%d", 9+i), TLS, 30, func(c net.Conn) {
+			client := tls.Client(c, certificate)
+			_ = client.SetDeadline(time.Now().Add(2 * time.Second))
+			_ = client.Handshake()
+			_, _ = client.Write([]byte(line(1) + "\n"))
 		})
-	})
+	}
 	peak := sendSteadily(t, honest, seconds, rate)
+	end()
 	crowd.Wait()
 	got := h.waitUntil(t, "the honest messages", func(all []Message) bool { return len(numbers(all)) == seconds*rate })
 	if lost, doubled := lostAndDoubled(numbers(got), seconds*rate); lost+doubled > 0 {
 		t.Errorf("%d lost, %d doubled", lost, doubled)
+	}
+	for _, reason := range []string{refuseExpired, refuseUntrusted, refuseName, refuseHandshake, refuseSilent} {
+		if h.metric(t, "uppercut_connections_rejected_total", "reason", reason) == 0 {
+			t.Errorf("nobody was refused for %s", reason)
+		}
 	}
 	eventually(t, "no more silent connections than allowed", func() bool {
 		return int(h.metric(t, "uppercut_connections")) <= config.MaxSilentConnections+1
@@ -78,6 +92,34 @@ func TestHostileClients(t *testing.T) {
 	t.Logf("%d MB at most, clients included", peak>>20)
 	write(t, dialTLS(t, h.address(TLS), a.client(t, "mx1.example.org")), "<22>Nov 23 07:20:30 mx1 test: still there\n")
 	h.waitFor(t, func(m Message) bool { return m.Transport == TLS && m.Text == "still there" })
+}
+
+// badCertificates are clients with a certificate that has expired, one that is
+// signed by a stranger, one of another name, and none.
+func badCertificates(t *testing.T, a *authority) []*tls.Config {
+	t.Helper()
+	a.issue(t, "old.example.org", time.Now().Add(-time.Hour))
+	a.issue(t, "www.example.org", time.Now().Add(time.Hour))
+	stranger := newAuthority(t, "stranger")
+	stranger.issue(t, "mx1.example.org", time.Now().Add(time.Hour))
+	foreign := a.client(t, "")
+	pair := stranger.client(t, "mx1.example.org").Certificates[0]
+	foreign.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
+	return []*tls.Config{a.client(t, "old.example.org"), foreign, a.client(t, "www.example.org"), a.client(t, "")}
+}
+
+// dribble sends a byte a second.
+func dribble(ctx context.Context, c net.Conn) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			_, _ = c.Write([]byte{byte(rand.IntN(256))})
+		}
+	}
 }
 
 // sendSteadily writes numbered messages at a rate and returns the most memory

@@ -2,12 +2,10 @@ package receiver
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -176,95 +174,6 @@ func TestRsyslog(t *testing.T) {
 	}
 }
 
-// childAddresses names the environment variable that makes this test binary a
-// receiver, so that one can be killed.
-const childAddresses = "UPPERCUT_TEST_RECEIVER"
-
-func TestMain(m *testing.M) {
-	if config := os.Getenv(childAddresses); config != "" {
-		os.Exit(child(strings.Split(config, ",")))
-	}
-	os.Exit(m.Run())
-}
-
-// child receives until SIGTERM and writes the texts to a file, before it calls
-// a message judged: out, directory of certificates, addresses of TCP, TLS and
-// RELP.
-func child(args []string) int {
-	out, err := os.OpenFile(args[0], os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		return 1
-	}
-	a := &authority{dir: args[1]}
-	c := DefaultConfig()
-	c.UDP, c.TCP, c.RELP, c.TLS.Listen = nil, args[2:3], args[4:5], args[3:4]
-	c.TLS.CertFile, c.TLS.KeyFile, c.TLS.ClientCAFile = a.path(collector+".pem"), a.path(collector+".key"), a.path("ca.pem")
-	r, err := New(c, Options{Handle: func(batch []Message, judged func()) {
-		var b bytes.Buffer
-		for i := range batch {
-			fmt.Fprintln(&b, batch[i].Text)
-		}
-		_, err := out.Write(b.Bytes())
-		if err == nil && judged != nil {
-			judged()
-		}
-	}})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	if err := r.Run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return 0
-}
-
-// childReceiver is a receiver in a process of its own.
-type childReceiver struct {
-	t    *testing.T
-	spec []string // the arguments of child
-	cmd  *exec.Cmd
-}
-
-func (c *childReceiver) start() {
-	c.t.Helper()
-	c.cmd = exec.Command(os.Args[0])
-	c.cmd.Env = append(os.Environ(), childAddresses+"="+strings.Join(c.spec, ","))
-	c.cmd.Stderr = os.Stderr
-	if err := c.cmd.Start(); err != nil {
-		c.t.Fatal(err)
-	}
-	eventually(c.t, "the receiver listens", func() bool {
-		conn, err := net.Dial("tcp", c.spec[2])
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	})
-}
-
-func (c *childReceiver) end(signal syscall.Signal) {
-	c.t.Helper()
-	_ = c.cmd.Process.Signal(signal)
-	if err := c.cmd.Wait(); err != nil && signal == syscall.SIGTERM {
-		c.t.Errorf("receiver: %v", err)
-	}
-}
-
-func (c *childReceiver) numbers() map[int]int {
-	text, _ := os.ReadFile(c.spec[0])
-	seen := make(map[int]int)
-	for line := range strings.Lines(string(text)) {
-		if n, err := strconv.Atoi(strings.TrimPrefix(strings.TrimSpace(line), "number ")); err == nil {
-			seen[n]++
-		}
-	}
-	return seen
-}
-
 // freePort returns an address that nobody listens on.
 func freePort(t *testing.T) string {
 	t.Helper()
@@ -274,48 +183,4 @@ func freePort(t *testing.T) string {
 	}
 	defer l.Close()
 	return l.Addr().String()
-}
-
-// TestRestart ends the receiver in the middle of a stream from a real rsyslogd
-// with its disk queue, and starts it again.
-func TestRestart(t *testing.T) {
-	const count = 20000
-	for _, test := range []struct {
-		transport string
-		signal    syscall.Signal
-		mayLose   bool // the protocol cannot keep what was in flight
-	}{
-		{"tcp", syscall.SIGTERM, false},
-		{"tls", syscall.SIGTERM, false},
-		{"relp", syscall.SIGTERM, false},
-		{"relp", syscall.SIGKILL, false},
-		{"tcp", syscall.SIGKILL, true},
-	} {
-		t.Run(test.transport+" "+test.signal.String(), func(t *testing.T) {
-			_, a := everyTransport(t)
-			c := &childReceiver{t: t, spec: []string{filepath.Join(t.TempDir(), "out"), a.dir, freePort(t), freePort(t), freePort(t)}}
-			address := map[string]string{"tcp": c.spec[2], "tls": c.spec[3], "relp": c.spec[4]}[test.transport]
-			c.start()
-			host := startRsyslog(t, forwardText(t, test.transport, address, a, false))
-			logged := make(chan struct{})
-			go func() { defer close(logged); host.log(1, count) }()
-			eventually(t, "a quarter of the messages", func() bool { return len(c.numbers()) > count/4 })
-			c.end(test.signal)
-			c.start()
-			<-logged
-			host.log(count+1, count+1)
-			eventually(t, "the last message", func() bool { return c.numbers()[count+1] > 0 })
-			quiet := 0
-			for before := -1; before != len(c.numbers()) && quiet < 10; quiet++ {
-				before = len(c.numbers())
-				<-time.After(500 * time.Millisecond)
-			}
-			c.end(syscall.SIGTERM)
-			lost, doubled := lostAndDoubled(c.numbers(), count)
-			t.Logf("| %s | %s | %d sent | %d lost | %d doubled |", test.transport, test.signal, count, lost, doubled)
-			if lost > 0 && !test.mayLose {
-				t.Errorf("%d lost", lost)
-			}
-		})
-	}
 }

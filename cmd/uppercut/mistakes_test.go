@@ -1,0 +1,81 @@
+package main
+
+import (
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"uppercut/netns"
+)
+
+// TestReceiverMistakes starts the real program with what it cannot listen with:
+// one sentence names key, file and remedy, the exit code is 1, and the sockets
+// that could have been bound are not left behind.
+func TestReceiverMistakes(t *testing.T) {
+	p := newPost(t)
+	occupied, err := p.net.Listen("tcp", "127.0.0.1:7777")
+	netns.Must(t, err)
+	defer occupied.Close()
+	cert, key := filepath.Join(p.dir, "collector.example.org.pem"), filepath.Join(p.dir, "collector.example.org.key")
+	other, none := filepath.Join(p.dir, "mx1.example.org.key"), filepath.Join(p.dir, "none.pem")
+	ca, locked := filepath.Join(p.dir, "ca.pem"), filepath.Join(p.dir, "locked.key")
+	writeFile(t, locked, "")
+	netns.Must(t, os.Chown(locked, 1, 1))
+	const tcp = `tcp: ["127.0.0.1:5514"]`
+	for _, test := range []struct{ name, old, new, want string }{
+		{
+			"address in use", tcp, `tcp: ["127.0.0.1:5514", "127.0.0.1:7777"]`,
+			"receiver.tcp[1]: listen on 127.0.0.1:7777: bind: address already in use: stop the program that has it (ss -lnp shows which) or choose another port",
+		},
+		{
+			"port without the right", tcp, `tcp: ["127.0.0.1:5514", "127.0.0.1:514"]`,
+			"receiver.tcp[1]: listen on 127.0.0.1:514: bind: permission denied: grant CAP_NET_BIND_SERVICE, let systemd pass the socket, or choose a port from 1024 up",
+		},
+		{
+			"address of another host", tcp, `tcp: ["192.0.2.1:5514"]`,
+			"receiver.tcp[0]: listen on 192.0.2.1:5514: bind: cannot assign requested address: choose an address of this host",
+		},
+		{
+			"unreadable key", key, locked,
+			"receiver.tls.key_file: open " + locked + ": permission denied: let the user that runs uppercut read the file",
+		},
+		{
+			"key of another certificate", key, other,
+			"receiver.tls.key_file: " + other + " does not go with the certificate in " + cert +
+				" (tls: private key does not match public key): use the key that the certificate was made for, both in PEM",
+		},
+		{
+			"no authority", ca, none,
+			"receiver.tls.client_ca_file: open " + none + ": no such file or directory: create the file or correct the path",
+		},
+		{
+			"no authority in the file", ca, key,
+			"receiver.tls.client_ca_file: " + key + " holds no certificate: give the authority that signed the senders' certificates, in PEM",
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			file := filepath.Join(p.dir, "mistake.yaml")
+			writeFile(t, file, strings.Replace(strings.ReplaceAll(postConfig, "DIR", p.dir), test.old, test.new, 1))
+			// a root that may neither read what is not its own nor use low ports
+			lacking := "-dac_override,-dac_read_search,-net_bind_service"
+			_, err := p.net.CommandContext(t.Context(), "setpriv", "--bounding-set="+lacking, "--inh-caps="+lacking,
+				p.program, "--config", file, "serve").Output()
+			exit, ok := errors.AsType[*exec.ExitError](err)
+			if !ok || exit.ExitCode() != 1 {
+				t.Fatalf("ended with %v, want exit code 1", err)
+			}
+			said := strings.TrimSpace(string(exit.Stderr))
+			if last := said[strings.LastIndexByte(said, '\n')+1:]; last != "uppercut: "+test.want {
+				t.Errorf("it says\n%s\nand not\nuppercut: %s", said, test.want)
+			}
+			if conn, err := p.net.Dial(t.Context(), new(net.Dialer), "tcp", "127.0.0.1:5514"); err == nil {
+				conn.Close()
+				t.Error("somebody listens")
+			}
+		})
+	}
+}
