@@ -144,7 +144,9 @@ func (p *post) end(signal syscall.Signal) {
 func (p *post) get(path string) (string, error) {
 	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true,
-		Dial:              func(network, addr string) (net.Conn, error) { return p.net.Dial(p.t.Context(), new(net.Dialer), network, addr) },
+		Dial: func(network, addr string) (net.Conn, error) {
+			return p.net.Dial(p.t.Context(), new(net.Dialer), network, addr)
+		},
 	}}
 	resp, err := client.Get("http://127.0.0.1:9514" + path)
 	if err != nil {
@@ -389,6 +391,16 @@ func TestRestart(t *testing.T) {
 		t.Run(r.name()+" "+r.how(), r.run)
 	}
 	t.Log("\n" + restartTable(table))
+	page := readFile(t, "../../docs/receiving.md")
+	for _, r := range table {
+		row := fmt.Sprintf("| %s | %s | %d |", r.name(), r.how(), r.sent)
+		if r.lossless {
+			row += " 0 |"
+		}
+		if !strings.Contains(page, row) {
+			t.Errorf("docs/receiving.md has no row %s", row)
+		}
+	}
 }
 
 func restartTable(table []*restart) string {

@@ -63,7 +63,7 @@ func (l *Lab) examples(report *Report) *strings.Replacer {
 var (
 	commandLine = regexp.MustCompile(`^ *(?:\$ |# )?(uppercut [a-z].*)$`)
 	commandSpan = regexp.MustCompile("`(uppercut [^`]+)`")
-	mention     = regexp.MustCompile(`^uppercut [a-z]+$`)
+	mention     = regexp.MustCompile(`^uppercut [a-z-]+$`)
 )
 
 // commandsOf extracts the commands of a page, each once: lines of code blocks
