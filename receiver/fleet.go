@@ -56,10 +56,6 @@ const (
 	// maxSenders bounds the senders whose state is kept; the one that has
 	// been silent for longest is forgotten for a new one.
 	maxSenders = 4096
-	// maxHosts bounds the host labels that are not configured; what comes
-	// beyond is counted as otherHost.
-	maxHosts  = 256
-	otherHost = "other"
 	// maxGap is the largest jump of a sequence number that counts as lost
 	// messages and not as a sender that started anew.
 	maxGap = 1_000_000
@@ -103,6 +99,8 @@ type SenderStatus struct {
 
 // fleet keeps the state of every sender. It is safe for concurrent use.
 type fleet struct {
+	labels *Hosts
+
 	mu      sync.Mutex
 	config  []HostConfig
 	started time.Time
@@ -127,8 +125,9 @@ type hostState struct {
 	expires  time.Time
 }
 
-func newFleet(hosts []HostConfig, now time.Time) *fleet {
+func newFleet(labels *Hosts, hosts []HostConfig, now time.Time) *fleet {
 	return &fleet{
+		labels:  labels,
 		config:  hosts,
 		started: now,
 		senders: make(map[string]*senderState),
@@ -211,7 +210,7 @@ func (f *fleet) countHosts(from *origin, messages []Message) {
 			n++
 		}
 		last := &messages[n-1]
-		h := f.host(cmp.Or(from.host, messages[0].Host, otherHost))
+		h := f.host(cmp.Or(from.host, messages[0].Host))
 		h.messages += uint64(n)
 		h.last = last.Received
 		if last.Stamp == StampFull {
@@ -244,38 +243,16 @@ func (f *fleet) forgetOldest() {
 	delete(f.senders, oldest.status.Sender)
 }
 
-// host returns the state of a host label. Names beyond the limit share one,
-// and so do those that are no names.
+// host returns the state of the host of that name, which shares one with those
+// that have no label of their own.
 func (f *fleet) host(name string) *hostState {
-	if h, ok := f.hosts[name]; ok {
-		return h
-	}
-	if !f.isConfigured(name) {
-		if !isHostName(name) || len(f.hosts) >= maxHosts+len(f.config) {
-			name = otherHost
-		}
-	}
-	h, ok := f.hosts[name]
+	label := f.labels.label(name)
+	h, ok := f.hosts[label]
 	if !ok {
 		h = new(hostState)
-		f.hosts[strings.Clone(name)] = h
+		f.hosts[label] = h
 	}
 	return h
-}
-
-// isHostName reports whether name may be a label: a DNS name, and no address.
-func isHostName(name string) bool {
-	for i := range len(name) {
-		if c := name[i]; !isLetter(c) && !isDigit(c) && c != '-' && c != '.' && c != '_' {
-			return false
-		}
-	}
-	_, err := netip.ParseAddr(name)
-	return err != nil && name != "" && len(name) <= maxHost
-}
-
-func (f *fleet) isConfigured(name string) bool {
-	return slices.ContainsFunc(f.config, func(h HostConfig) bool { return h.Name == name })
 }
 
 // status returns a copy of every sender's state, sorted by name, and the

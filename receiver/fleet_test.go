@@ -9,7 +9,7 @@ import (
 )
 
 func TestSequenceGaps(t *testing.T) {
-	f := newFleet(nil, time.Now())
+	f := newFleet(newHosts(t), nil, time.Now())
 	from := &origin{sender: "192.0.2.1", transport: TCP}
 	send := func(ids ...uint32) (lost uint64) {
 		var batch []Message
@@ -50,10 +50,8 @@ func TestSequenceGaps(t *testing.T) {
 
 func TestFleetStatus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := newFleet([]HostConfig{
-			{Name: "mx1", Silence: 10 * time.Minute},
-			{Name: "mx2"},
-		}, time.Now())
+		hosts := []HostConfig{{Name: "mx1", Silence: 10 * time.Minute}, {Name: "mx2"}}
+		f := newFleet(newHosts(t, hosts...), hosts, time.Now())
 		from := &origin{sender: "192.0.2.1", host: "mx1", transport: UDP}
 		for range 120 {
 			now := time.Now()
@@ -99,8 +97,8 @@ func TestSkew(t *testing.T) {
 	}
 }
 
-func TestHostLabels(t *testing.T) {
-	f := newFleet([]HostConfig{{Name: "mx1"}}, time.Now())
+func TestHostsAreBounded(t *testing.T) {
+	f := newFleet(newHosts(t, HostConfig{Name: "mx1"}), nil, time.Now())
 	from := &origin{sender: "192.0.2.1"}
 	claims := []string{"192.0.2.9", "2001:db8::1", "a\xffb", "a b", "", "other"}
 	for i := range 2 * maxHosts {
@@ -123,7 +121,7 @@ func TestHostLabels(t *testing.T) {
 }
 
 func TestFleetIsBounded(t *testing.T) {
-	f := newFleet(nil, time.Now())
+	f := newFleet(newHosts(t), nil, time.Now())
 	addr := netip.MustParseAddr("10.0.0.0")
 	start := time.Now()
 	for i := range maxSenders + 10 {

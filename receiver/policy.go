@@ -30,6 +30,20 @@ func newPolicy(c Config) *policy {
 // allows reports whether addr is in a listed network.
 func (p *policy) allows(addr netip.Addr) bool { return p.senders.Contains(addr) }
 
+// hostOf is host for who knows no more of a sender than Message.Sender, which
+// is an address unless there is a certificate.
+func (p *policy) hostOf(sender string) string {
+	addr, err := netip.ParseAddr(sender)
+	switch {
+	case sender == Unix.String():
+		return ""
+	case err != nil:
+		return sender
+	}
+	name, _ := p.hosts.Lookup(addr)
+	return name
+}
+
 // host returns the name that the configuration or the certificate gives to a
 // sender, "" if neither does.
 func (p *policy) host(from *origin) string {

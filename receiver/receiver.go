@@ -41,6 +41,9 @@ type Options struct {
 	// which could be read; it returns what to call when that connection has
 	// ended. It is called by many goroutines at once.
 	Met func(netip.Addr) (parted func())
+	// Hosts names the mail hosts in metrics; nil makes one of the
+	// configuration. The Receiver tells it of a new configuration.
+	Hosts *Hosts
 }
 
 // Receiver owns the listening sockets.
@@ -74,13 +77,18 @@ func New(c Config, o Options) (_ *Receiver, err error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Hosts == nil {
+		if o.Hosts, err = NewHosts(c, o.Registerer); err != nil {
+			return nil, err
+		}
+	}
 	r := &Receiver{
 		config: c,
 		log:    o.Logger,
 		handle: o.Handle,
 		met:    o.Met,
 		door:   newDoor(c),
-		fleet:  newFleet(c.Hosts, time.Now()),
+		fleet:  newFleet(o.Hosts, c.Hosts, time.Now()),
 	}
 	r.policy.Store(newPolicy(c))
 	if r.inherited, err = inherit(o.Inherited); err != nil {
@@ -284,7 +292,9 @@ func (r *Receiver) Reconfigure(c Config) error {
 			return err
 		}
 	}
-	r.policy.Store(newPolicy(c))
+	p := newPolicy(c)
+	r.policy.Store(p)
+	r.fleet.labels.configure(p)
 	r.door.limit(c)
 	r.fleet.configure(c.Hosts)
 	return nil

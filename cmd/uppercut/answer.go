@@ -399,21 +399,25 @@ func (a *appliance) Senders(ctx context.Context) ([]console.Sender, error) {
 
 // senders lists the mail hosts with what n counts of them.
 func (a *appliance) senders(ctx context.Context, n counts) ([]console.Sender, error) {
-	breakers, err := a.Breakers(ctx)
-	if err != nil {
+	var breakers []detector.BreakerStatus
+	if err := a.pipeline.ask(ctx, func(d *detector.Detector) { breakers = d.Breakers() }); err != nil {
 		return nil, err
+	}
+	open := make(map[string]bool)
+	for _, b := range breakers {
+		if b.Open {
+			open[a.hosts.Label(b.Sender, b.Host)] = true
+		}
 	}
 	list := []console.Sender{}
 	for _, s := range a.receiver.Senders() {
 		list = append(list, console.Sender{
 			Host: s.Host, Sender: s.Sender, Transport: s.Transport.String(), Last: s.LastMessage,
 			Expected: s.Expected, Silent: s.Silent, Messages: s.Messages,
-			Rejections: uint64(n.sum("uppercut_rejections_total", "host", s.Host)),
-			Accepted:   uint64(n.sum("uppercut_mail_accepted_total", "host", s.Host)),
-			Skew:       console.Duration(s.ClockSkew),
-			BreakerOpen: slices.ContainsFunc(breakers, func(b console.Breaker) bool {
-				return b.Open && b.Host == s.Host
-			}),
+			Rejections:  uint64(n.sum("uppercut_rejections_total", "host", s.Host)),
+			Accepted:    uint64(n.sum("uppercut_mail_accepted_total", "host", s.Host)),
+			Skew:        console.Duration(s.ClockSkew),
+			BreakerOpen: open[s.Host],
 		})
 	}
 	return list, nil

@@ -35,7 +35,7 @@ type appliance struct {
 	registry *prometheus.Registry
 	metrics  *applianceMetrics
 	reloads  *metrics.Reload
-	hosts    *hostLabels
+	hosts    *receiver.Hosts
 
 	recheck    chan []netip.Prefix // who has become exempt
 	recheckAll atomic.Bool         // more has become exempt than recheck could hold
@@ -79,23 +79,22 @@ func (a *appliance) block(v detector.Verdict) {
 			Time: e.Time, Sender: e.Sender, Host: e.Host, Transport: e.Transport, Reason: e.Reason.String(), Text: e.Text,
 		}
 	}
-	reason, host := weightiest(b.Evidence)
-	b.Reason, b.Host = reason, a.hosts.label("", host)
+	b.Reason, b.Host = a.weightiest(b.Evidence)
 	a.enforcer.Block(b)
 	a.console.Publish(console.Event{
 		Time: v.At, Kind: console.EventBlock, Prefix: v.Prefix, Rule: v.Rule, Reason: b.Reason, Host: b.Host,
 	})
 }
 
-// weightiest returns the reason and the host that most lines name.
-func weightiest(lines []enforcer.Evidence) (reason, host string) {
+// weightiest returns the reason that most lines name, and the label of the host.
+func (a *appliance) weightiest(lines []enforcer.Evidence) (reason, host string) {
 	if len(lines) == 0 {
-		return "", "" // as in a list of a million, which must be quick
+		return "", a.hosts.Label("", "") // as in a list of a million, which must be quick
 	}
 	reasons, hosts := make(map[string]int), make(map[string]int)
 	for _, line := range lines {
 		reasons[line.Reason]++
-		hosts[line.Host]++
+		hosts[a.hosts.Label(line.Sender, line.Host)]++
 	}
 	return most(reasons), most(hosts)
 }
@@ -112,7 +111,7 @@ func most(counts map[string]int) (key string) {
 
 // notice logs what the detector has to say and shows it on open pages.
 func (a *appliance) notice(n detector.Notice) {
-	event := console.Event{Time: time.Now(), Host: a.hosts.label(n.Sender, n.Host)}
+	event := console.Event{Time: time.Now(), Host: a.hosts.Label(n.Sender, n.Host)}
 	switch n.Kind {
 	case detector.ZoneLearned:
 		a.logger.Warn("time zone learned from log lines; configure it under detector.zones",

@@ -81,7 +81,6 @@ func (env *environment) serve(ctx context.Context, flags *serveFlags) error {
 		logger:   slog.New(metrics.CountLogs(handler, registry)),
 		metrics:  newApplianceMetrics(registry),
 		reloads:  metrics.NewReload(registry),
-		hosts:    newHostLabels(registry),
 		recheck:  make(chan []netip.Prefix, 64),
 	}
 	a.config.Store(&c)
@@ -118,7 +117,7 @@ func (a *appliance) build(ctx context.Context) (err error) {
 		}
 	}()
 	a.receiver, err = receiver.New(c.Receiver, receiver.Options{
-		Logger: a.logger, Registerer: a.registry, Handle: a.pipeline.handle, Inherited: activation.Files(true), Met: a.meet,
+		Logger: a.logger, Registerer: a.registry, Handle: a.pipeline.handle, Inherited: activation.Files(true), Met: a.meet, Hosts: a.hosts,
 	})
 	if err != nil {
 		return fmt.Errorf("receiver.%w", err)
@@ -136,6 +135,10 @@ func (a *appliance) build(ctx context.Context) (err error) {
 // buildJudge makes what stands behind the receiver. When it returns, every
 // block that is still due is in the kernel.
 func (a *appliance) buildJudge(ctx context.Context, c *Config) error {
+	var err error
+	if a.hosts, err = receiver.NewHosts(c.Receiver, a.registry); err != nil {
+		return err
+	}
 	parser, err := sendmail.NewParser(c.Detector.Texts)
 	if err != nil {
 		return fmt.Errorf("detector.texts: %w", err)
@@ -148,7 +151,7 @@ func (a *appliance) buildJudge(ctx context.Context, c *Config) error {
 		return fmt.Errorf("enforcer.guard: %w", err)
 	}
 	d, err := detector.New(c.Detector, detector.Options{
-		Registerer: a.registry, HostLabel: a.hosts.label,
+		Registerer: a.registry, HostLabel: a.hosts.Label,
 		Exempt: a.guard.Exempt, Holes: a.guard.Holes,
 		OnNotice: a.notice, OnBlockedSeen: a.blockedSeen,
 	})

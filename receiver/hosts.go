@@ -1,0 +1,94 @@
+package receiver
+
+import (
+	"cmp"
+	"net/netip"
+	"strings"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+const (
+	// maxHosts bounds the host labels that are not configured: who sends by UDP
+	// can invent names.
+	maxHosts = 256
+	// otherHost is the label of the hosts beyond the limit and of those whose
+	// name is none.
+	otherHost = "other"
+)
+
+// Hosts gives mail hosts their metric label, the same wherever they are
+// counted: the name that the configuration or the certificate gives to the
+// sender, else the one in its lines, of which only the first 256 get labels. It
+// is safe for concurrent use.
+type Hosts struct {
+	overflow prometheus.Counter
+
+	mu     sync.RWMutex
+	policy *policy
+	known  map[string]struct{} // those that are not configured
+}
+
+// NewHosts knows the hosts of c. reg takes its metric; nil keeps it
+// unregistered.
+func NewHosts(c Config, reg prometheus.Registerer) (*Hosts, error) {
+	overflow := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "uppercut_label_overflow_total",
+		Help: "Observations folded into the label value other because the limit of distinct values was reached.",
+	}, []string{"label"})
+	if err := register(reg, overflow); err != nil {
+		return nil, err
+	}
+	return &Hosts{overflow: overflow.WithLabelValues("host"), policy: newPolicy(c), known: make(map[string]struct{})}, nil
+}
+
+// configure replaces the configured hosts.
+func (h *Hosts) configure(p *policy) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.policy = p
+}
+
+// Label returns the label of a host: sender as in Message.Sender, host as in
+// Message.Host.
+func (h *Hosts) Label(sender, host string) string {
+	h.mu.RLock()
+	own := h.policy.hostOf(sender)
+	h.mu.RUnlock()
+	return h.label(cmp.Or(own, host))
+}
+
+// label bounds the names that are labels.
+func (h *Hosts) label(name string) string {
+	if name == "" {
+		return otherHost
+	}
+	h.mu.RLock()
+	_, known := h.known[name]
+	known = known || h.policy.names[name]
+	h.mu.RUnlock()
+	if known {
+		return name
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.known) >= maxHosts || !isHostName(name) {
+		h.overflow.Inc()
+		return otherHost
+	}
+	name = strings.Clone(name) // it may be part of a read buffer
+	h.known[name] = struct{}{}
+	return name
+}
+
+// isHostName reports whether name may be a label: a DNS name, and no address.
+func isHostName(name string) bool {
+	for i := range len(name) {
+		if c := name[i]; !isLetter(c) && !isDigit(c) && c != '-' && c != '.' && c != '_' {
+			return false
+		}
+	}
+	_, err := netip.ParseAddr(name)
+	return err != nil && name != "" && len(name) <= maxHost
+}
