@@ -33,13 +33,15 @@ import (
 // post is an uppercut in a process and a network of its own, to be ended and
 // started again.
 type post struct {
-	t       *testing.T
-	net     *netns.Namespace
-	dir     string
-	program string
-	held    *os.File // a UDP socket that outlives the process, as systemd's does; nil for none
-	cmd     *exec.Cmd
-	log     bytes.Buffer
+	t   *testing.T
+	net *netns.Namespace
+	// authority has signed the certificates in dir
+	authority *certs.Authority
+	dir       string
+	program   string
+	held      *os.File // a UDP socket that outlives the process, as systemd's does; nil for none
+	cmd       *exec.Cmd
+	log       bytes.Buffer
 }
 
 // postConfig blocks a client without reverse DNS at once, and one that is
@@ -84,13 +86,13 @@ func newPost(t *testing.T) *post {
 	program, err := buildProgram()
 	netns.Must(t, err)
 	p := &post{t: t, net: netns.New(t, "post"), program: program, dir: t.TempDir()}
-	authority, err := certs.NewAuthority("test")
+	p.authority, err = certs.NewAuthority("test")
 	netns.Must(t, err)
 	until := time.Now().Add(time.Hour)
 	netns.Must(t,
-		authority.WriteCertificate(filepath.Join(p.dir, "ca.pem")),
-		authority.IssueIn(p.dir, until, "collector.example.org"),
-		authority.IssueIn(p.dir, until, "mx1.example.org"))
+		p.authority.WriteCertificate(filepath.Join(p.dir, "ca.pem")),
+		p.authority.IssueIn(p.dir, until, "collector.example.org"),
+		p.authority.IssueIn(p.dir, until, "mx1.example.org"))
 	writeFile(t, filepath.Join(p.dir, "uppercut.yaml"), strings.ReplaceAll(postConfig, "DIR", p.dir))
 	return p
 }
