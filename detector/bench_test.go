@@ -105,22 +105,33 @@ func BenchmarkJudge(b *testing.B) {
 	before := heapBytes()
 	cr := newCrowd(b, *tracked, 1)
 	each := float64(heapBytes()-before) / float64(cr.d.sources.count)
-	judge := func(addr netip.Addr) {
-		cr.n++
-		cr.offend(addr, sendmail.SenderDomain)
+	lines := make([]Line, MaxAhead)
+	// the lines come in batches, as the pipeline gives them
+	judge := func(number func(i int) int) func(int) {
+		return func(i int) {
+			if i%MaxAhead == 0 {
+				for j := range lines {
+					lines[j].Record.Addr = client(number(i + j))
+				}
+				cr.d.Ahead(lines)
+			}
+			cr.n++
+			cr.offend(lines[i%MaxAhead].Record.Addr, sendmail.SenderDomain)
+		}
 	}
+	among := func(i int) int { return i * 7919 % *tracked }
 	b.Run("known", func(b *testing.B) {
-		loop(b, func(i int) { judge(client(i * 7919 % *tracked)) })
+		loop(b, judge(among))
 		b.ReportMetric(each, "B/source")
 	})
 	b.Run("new", func(b *testing.B) {
-		loop(b, func(i int) { judge(client(*tracked + i)) })
+		loop(b, judge(func(i int) int { return *tracked + i }))
 	})
 	for n := uint32(1); n < cr.d.sources.bound; n++ {
 		cr.d.sources.at(n).until = 1 << 31
 	}
 	b.Run("blocked", func(b *testing.B) {
-		loop(b, func(i int) { judge(client(i * 7919 % *tracked)) })
+		loop(b, judge(among))
 	})
 }
 

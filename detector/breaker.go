@@ -77,9 +77,9 @@ func (h *hosts) aside(m *mark, partner bool) bool {
 }
 
 // accepts tells the breaker of a host that it took mail.
-func (d *Detector) accepts(h *host, s *source, second uint32) {
+func (d *Detector) accepts(h *host, key *sourceKey, second uint32) {
 	b := &h.breaker
-	b.contact(d.sources.hash(&s.key), second, func(c *contact) { c.accepted = max(c.accepted, second) })
+	b.contact(key.hash, second, func(c *contact) { c.accepted = max(c.accepted, second) })
 }
 
 // refuses tells the breaker of a host about an offence of a source, which may

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -106,10 +107,13 @@ func (pl *pipeline) run() {
 }
 
 func (pl *pipeline) judge(b *batch) {
-	for i := range b.lines {
-		pl.lines++
-		b.lines[i].Number = pl.lines // by which the detector tells held lines apart
-		pl.carryOut(pl.detector.Observe(&b.lines[i]))
+	for lines := range slices.Chunk(b.lines, detector.MaxAhead) {
+		pl.detector.Ahead(lines)
+		for i := range lines {
+			pl.lines++
+			lines[i].Number = pl.lines // by which the detector tells held lines apart
+			pl.carryOut(pl.detector.Observe(&lines[i]))
+		}
 	}
 	if b.judged != nil {
 		pl.durable(b.judged)
