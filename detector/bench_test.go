@@ -67,7 +67,7 @@ func client(i int) netip.Addr {
 // offend judges an event past the session memory.
 func (cr *crowd) offend(a netip.Addr, r sendmail.Reason) {
 	at := noon.Add(time.Duration(cr.n) * time.Microsecond)
-	cr.event = sendmail.Event{Line: cr.n, Time: at, Addr: a, Session: cr.n, Count: 1, Reason: r, Text: "x"}
+	cr.event = sendmail.Event{Line: cr.n, Time: at, Addr: a, Session: cr.n, Count: 1, Reason: r, Raw: "x"}
 	cr.line.Received = at
 	cr.d.begin(at)
 	cr.d.event(&cr.line, &cr.event, cr.d.hosts.of(cr.line.Sender, cr.line.Host))

@@ -9,6 +9,7 @@ import (
 
 	"uppercut/detector/sendmail"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -31,6 +32,22 @@ type Line struct {
 	PID uint32
 	// Record is the parsed text.
 	Record sendmail.Record
+
+	// digest is the hash of tag, PID and text; 0 before Digest.
+	digest uint64
+}
+
+// Digest hashes the line, by which Observe tells a duplicate. Observe hashes
+// what was not; but Observe has one goroutine, and this any may call, once Tag,
+// PID and Record are set and before they change again.
+func (l *Line) Digest() {
+	if matters(&l.Record) {
+		l.digest = l.hash()
+	}
+}
+
+func (l *Line) hash() uint64 {
+	return mix(xxhash.Sum64String(l.Record.Text), uint64(l.PID)^xxhash.Sum64String(l.Tag)) | 1
 }
 
 // Stamp says how much of a header's time is known.

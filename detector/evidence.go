@@ -158,5 +158,5 @@ func (d *Detector) keep(s *source, hash uint64, l *Line, e *sendmail.Event, h *h
 		second: e.Time.Unix(), nanos: uint32(e.Time.Nanosecond()),
 		received: l.Received.Unix(), receivedN: uint32(l.Received.Nanosecond()),
 		host: h.number, transport: transportOf(l.Transport), reason: e.Reason,
-	}, e.Text)
+	}, e.Text())
 }

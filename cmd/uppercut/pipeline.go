@@ -83,6 +83,7 @@ func fillLine(l *detector.Line, m *receiver.Message, parser *sendmail.Parser) {
 	l.Tag = m.Tag
 	l.PID = m.PID
 	parser.Parse(m.Text, &l.Record)
+	l.Digest()
 }
 
 // run judges until the queue is closed and empty.
