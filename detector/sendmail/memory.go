@@ -434,7 +434,14 @@ func (m *Memory) delivery(in Input, pid uint32, dst []Event) []Event {
 // key hashes who and what process speaks. A keyed hash of 64 bits stands for
 // the names: nobody can aim for a collision.
 func (m *Memory) key(in Input, pid uint32) uint64 {
-	return m.hostKey(in) ^ (uint64(pid)+1)*0x9e3779b97f4a7c15
+	return mix(m.hostKey(in), pid)
+}
+
+// mix hashes a host and a process: the upper half of the result has to be as
+// good as a hash, for the index of sessions goes by it.
+func mix(host uint64, pid uint32) uint64 {
+	high, low := bits.Mul64(host^(uint64(pid)+1), 0x9e3779b97f4a7c15)
+	return high ^ low
 }
 
 // hostKey hashes the two names. Lines of one host come in runs, so the last

@@ -76,8 +76,8 @@ type sessions struct {
 	bound place // places from here on were never used
 	free  place
 	count int
-	// index is open-addressing and at most half full. A slot holds a place.
-	index []place
+	// index is open-addressing and at most half full.
+	index []slot
 
 	queues    []queue
 	freeQueue place
@@ -87,6 +87,17 @@ type sessions struct {
 	freeWaiting place
 }
 
+// slot is the upper half of a key above the place of its session; 0 is empty.
+// The half key tells nearly always without a look at the session whether it is
+// the one, and where the slot would like to be.
+type slot uint64
+
+func newSlot(key uint64, p place) slot { return slot(key>>32<<32 | uint64(p)) }
+
+func (s slot) place() place { return place(s) }
+
+func (s slot) alike(key uint64) bool { return uint64(s)>>32 == key>>32 }
+
 const (
 	sessionPageBits = 10
 	sessionPageSize = 1 << sessionPageBits
@@ -94,7 +105,7 @@ const (
 
 func newSessions() sessions {
 	return sessions{
-		bound: 1, index: make([]place, 16), byHost: map[uint64]place{},
+		bound: 1, index: make([]slot, 16), byHost: map[uint64]place{},
 		queues: make([]queue, 1), waiting: make([]extras, 1),
 	}
 }
@@ -105,19 +116,20 @@ func (t *sessions) at(p place) *session {
 
 // find returns the session with a key, or nil.
 func (t *sessions) find(key uint64) *session {
-	mask := uint64(len(t.index) - 1)
+	mask := len(t.index) - 1
 	for i := t.home(key); t.index[i] != 0; i = (i + 1) & mask {
-		if s := t.at(t.index[i]); s.key == key {
+		if !t.index[i].alike(key) {
+			continue
+		}
+		if s := t.at(t.index[i].place()); s.key == key {
 			return s
 		}
 	}
 	return nil
 }
 
-// home is where a key's slot would like to be.
-func (t *sessions) home(key uint64) uint64 {
-	return (key * 0x9e3779b97f4a7c15 >> 32) & uint64(len(t.index)-1)
-}
+// home is where the slot of a key would like to be; the upper half tells.
+func (t *sessions) home(key uint64) int { return int(key>>32) & (len(t.index) - 1) }
 
 // add makes a session with a key that has none, the newest of its queue.
 func (t *sessions) add(key uint64, q place) *session {
@@ -136,35 +148,35 @@ func (t *sessions) add(key uint64, q place) *session {
 	}
 	s := t.at(p)
 	*s = session{key: key, queue: q}
-	t.enter(p)
+	t.enter(newSlot(key, p))
 	t.append(s, p)
 	return s
 }
 
-func (t *sessions) enter(p place) {
-	mask := uint64(len(t.index) - 1)
-	i := t.home(t.at(p).key)
+func (t *sessions) enter(s slot) {
+	mask := len(t.index) - 1
+	i := t.home(uint64(s))
 	for t.index[i] != 0 {
 		i = (i + 1) & mask
 	}
-	t.index[i] = p
+	t.index[i] = s
 }
 
 func (t *sessions) grow() {
 	old := t.index
-	t.index = make([]place, 2*len(old))
-	for _, p := range old {
-		if p != 0 {
-			t.enter(p)
+	t.index = make([]slot, 2*len(old))
+	for _, s := range old {
+		if s != 0 {
+			t.enter(s)
 		}
 	}
 }
 
-// slot returns the slot of a session that is in the index.
-func (t *sessions) slot(s *session) uint64 {
-	mask := uint64(len(t.index) - 1)
+// slotOf returns the slot of a session that is in the index.
+func (t *sessions) slotOf(s *session) int {
+	mask := len(t.index) - 1
 	i := t.home(s.key)
-	for t.at(t.index[i]) != s {
+	for !t.index[i].alike(s.key) || t.at(t.index[i].place()) != s {
 		i = (i + 1) & mask
 	}
 	return i
@@ -173,11 +185,11 @@ func (t *sessions) slot(s *session) uint64 {
 // remove forgets a session in which nothing waits. The gap that it leaves in
 // the index is closed, so that every other is still reached from its home.
 func (t *sessions) remove(s *session) {
-	mask := uint64(len(t.index) - 1)
-	gap := t.slot(s)
-	p := t.index[gap]
+	mask := len(t.index) - 1
+	gap := t.slotOf(s)
+	p := t.index[gap].place()
 	for i := (gap + 1) & mask; t.index[i] != 0; i = (i + 1) & mask {
-		if home := t.home(t.at(t.index[i]).key); (i-home)&mask >= (i-gap)&mask {
+		if home := t.home(uint64(t.index[i])); (i-home)&mask >= (i-gap)&mask {
 			t.index[gap] = t.index[i]
 			gap = i
 		}

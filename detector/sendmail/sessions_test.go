@@ -26,7 +26,7 @@ func TestSessionsModel(t *testing.T) {
 		return 0
 	}
 	for n := range uint64(30_000) {
-		key, host := uint64(random.IntN(700)), uint64(1+random.IntN(5))
+		key, host := uint64(random.IntN(700))*0x9e3779b97f4a7c15, uint64(1+random.IntN(5))
 		s := table.find(key)
 		if number, known := keys[key]; known != (s != nil) || known && s.number != number {
 			t.Fatalf("step %d: key %d is %+v, want number %d", n, key, s, number)
