@@ -9,19 +9,24 @@ const MaxAhead = 64
 //
 // Among millions of sources each is far from the processor, and Observe has to
 // wait three times: for its slot in the index, for the source, for its
-// offences. Ahead asks for those of all lines at once, which takes hardly
-// longer than for one. Its loops are short, so that a processor which executes
-// out of order has many of their reads under way.
+// offences; and for its session before that. Ahead asks for those of all lines
+// at once, which takes hardly longer than for one. Its loops are short, so that
+// a processor which executes out of order has many of their reads under way.
 func (d *Detector) Ahead(lines []Line) {
-	var hashes [MaxAhead]uint64
-	n := 0
+	var hashes, sessions [MaxAhead]uint64
+	sources, known := hashes[:0], sessions[:0]
 	for i := range lines[:min(len(lines), MaxAhead)] {
-		if addr := lines[i].Record.Addr; addr.IsValid() {
-			hashes[n] = d.sources.keyFor(addr, d.judgement.ipv6Prefix).hash
-			n++
+		l := &lines[i]
+		if !matters(&l.Record) {
+			continue
+		}
+		known = append(known, d.memory.Key(l.Sender, l.Host, l.PID, &l.Record))
+		if addr := l.Record.Addr; addr.IsValid() {
+			sources = append(sources, d.sources.keyFor(addr, d.judgement.ipv6Prefix).hash)
 		}
 	}
-	d.fetched += d.sources.fetch(hashes[:n])
+	d.memory.Fetch(known)
+	d.fetched += d.sources.fetch(sources)
 }
 
 // fetch reads the slots of some hashes, their sources, the first of their

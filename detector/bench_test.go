@@ -149,6 +149,9 @@ func BenchmarkObserve(b *testing.B) {
 			b.ReportAllocs()
 			loop(b, func(i int) {
 				l := &lines[i%len(lines)]
+				if i%MaxAhead == 0 {
+					cr.d.Ahead(lines[i%len(lines):][:MaxAhead])
+				}
 				cr.n++
 				l.Number = cr.n
 				l.Received = noon.Add(time.Duration(cr.n) * time.Microsecond)
@@ -168,6 +171,7 @@ func (cr *crowd) lines(b *testing.B, text string) []Line {
 		l := &lines[i]
 		l.PID = uint32(100_000 + i)
 		cr.parser.Parse(fmt.Sprintf("6ANCjTxx%d"+text, l.PID, client(2*(i*7919%(*tracked/2)))), &l.Record)
+		l.Digest()
 	}
 	return lines
 }

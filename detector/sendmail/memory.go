@@ -109,6 +109,7 @@ type Memory struct {
 	stats      Stats
 	unknown    sample
 	joined     Record
+	fetched    uint64 // what Fetch has read, so that the compiler lets it
 }
 
 // held is an offence that waits for its address.
@@ -146,6 +147,25 @@ func (m *Memory) Stats() Stats {
 // another shape, oldest first.
 func (m *Memory) Unknown() []string { return m.unknown.texts() }
 
+// Key stands for the session that a line belongs to, for Fetch.
+func (m *Memory) Key(sender, host string, pid uint32, rec *Record) uint64 {
+	return m.key(sender, host, process(pid, rec))
+}
+
+// Fetch reads the sessions of the lines that come next, by their keys, and
+// changes nothing. Many are far from the processor, which waits for all of them
+// at once here and for one after the other in Observe.
+func (m *Memory) Fetch(keys []uint64) { m.fetched += m.sessions.fetch(keys) }
+
+// process is the number of the process whose session a line is of, 0 if it is
+// unknown.
+func process(pid uint32, rec *Record) uint32 {
+	if rec.PID != 0 {
+		return rec.PID
+	}
+	return pid
+}
+
 // Observe takes a line and appends to dst what is proven now: at most one
 // event of the line itself and those that were held for its session.
 func (m *Memory) Observe(in Input, dst []Event) []Event {
@@ -175,10 +195,7 @@ func (m *Memory) whole(in Input, dst []Event) []Event {
 
 func (m *Memory) observe(in Input, dst []Event) []Event {
 	rec := in.Record
-	pid := rec.PID
-	if pid == 0 {
-		pid = in.PID
-	}
+	pid := process(in.PID, rec)
 	if pid == 0 {
 		return m.withoutPID(in, dst)
 	}
@@ -420,7 +437,7 @@ func (m *Memory) delivery(in Input, pid uint32, dst []Event) []Event {
 		return dst
 	}
 	if rec.Taken {
-		if s := m.sessions.find(m.key(in, pid)); s != nil && s.began == idTime(rec.QID) {
+		if s := m.sessions.find(m.key(in.Sender, in.Host, pid)); s != nil && s.began == idTime(rec.QID) {
 			dst = m.taken(s, idTail(rec.QID), dst)
 		}
 	}
@@ -433,8 +450,8 @@ func (m *Memory) delivery(in Input, pid uint32, dst []Event) []Event {
 
 // key hashes who and what process speaks. A keyed hash of 64 bits stands for
 // the names: nobody can aim for a collision.
-func (m *Memory) key(in Input, pid uint32) uint64 {
-	return mix(m.hostKey(in), pid)
+func (m *Memory) key(sender, host string, pid uint32) uint64 {
+	return mix(m.hostKey(sender, host), pid)
 }
 
 // mix hashes a host and a process: the upper half of the result has to be as
@@ -446,11 +463,11 @@ func mix(host uint64, pid uint32) uint64 {
 
 // hostKey hashes the two names. Lines of one host come in runs, so the last
 // answer is kept.
-func (m *Memory) hostKey(in Input) uint64 {
-	if l := &m.lastHost; l.key == 0 || string(l.host) != in.Host || string(l.sender) != in.Sender {
-		h := maphash.String(m.seed, in.Host)
-		l.host, l.sender = append(l.host[:0], in.Host...), append(l.sender[:0], in.Sender...)
-		l.key = maphash.String(m.seed, in.Sender) + bits.RotateLeft64(h, 17)
+func (m *Memory) hostKey(sender, host string) uint64 {
+	if l := &m.lastHost; l.key == 0 || string(l.host) != host || string(l.sender) != sender {
+		h := maphash.String(m.seed, host)
+		l.host, l.sender = append(l.host[:0], host...), append(l.sender[:0], sender...)
+		l.key = maphash.String(m.seed, sender) + bits.RotateLeft64(h, 17)
 	}
 	return m.lastHost.key
 }

@@ -22,7 +22,7 @@ const (
 // process of an old one has been replaced.
 func (m *Memory) session(in Input, pid uint32) *session {
 	rec := in.Record
-	key, now := m.key(in, pid), in.Time.Unix()
+	key, now := m.key(in.Sender, in.Host, pid), in.Time.Unix()
 	s := m.sessions.find(key)
 	if s != nil && m.tooOld(s, now) {
 		m.stats.Expired++
@@ -110,7 +110,7 @@ func idDigit(c byte) int {
 }
 
 func (m *Memory) add(key uint64, in Input) *session {
-	host, now := m.hostKey(in), in.Time.Unix()
+	host, now := m.hostKey(in.Sender, in.Host), in.Time.Unix()
 	m.expire(host, now)
 	if m.sessions.count >= m.o.MaxSessions {
 		m.stats.Evicted++

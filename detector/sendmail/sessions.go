@@ -128,6 +128,20 @@ func (t *sessions) find(key uint64) *session {
 	return nil
 }
 
+// fetch reads the slots of some keys and their sessions. The sum is of no use
+// but to make the reads needed.
+func (t *sessions) fetch(keys []uint64) (sum uint64) {
+	for _, key := range keys {
+		sum += uint64(t.index[t.home(key)])
+	}
+	for _, key := range keys {
+		if s := t.find(key); s != nil {
+			sum += s.number
+		}
+	}
+	return sum
+}
+
 // home is where the slot of a key would like to be; the upper half tells.
 func (t *sessions) home(key uint64) int { return int(key>>32) & (len(t.index) - 1) }
 
