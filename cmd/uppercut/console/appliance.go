@@ -41,6 +41,8 @@ type Reader interface {
 	TopSources(ctx context.Context, limit int) ([]TopItem, error)
 	// Samples lists the last lines that were not understood.
 	Samples(context.Context) ([]Sample, error)
+	// Audit yields what was ordered, newest first.
+	Audit(context.Context) iter.Seq2[AuditEntry, error]
 	// Firewall says what is known without walking the sets.
 	Firewall(context.Context) (Firewall, error)
 	// Configuration is what is in force, as YAML, secrets masked.

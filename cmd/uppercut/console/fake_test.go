@@ -24,7 +24,8 @@ type fake struct {
 	open    []Breaker
 	config  string
 	did     []string // orders carried out, in words
-	fail    error    // what every method but Status answers, if not nil
+	audit   []AuditEntry
+	fail    error // what every method but Status answers, if not nil
 	status  Status
 	nextID  uint64
 }
@@ -116,6 +117,19 @@ func (f *fake) Allowed(context.Context) ([]Allowance, error) {
 	return slices.SortedFunc(maps.Values(f.allowed), func(a, b Allowance) int {
 		return a.Prefix.Compare(b.Prefix)
 	}), f.fail
+}
+
+func (f *fake) Audit(context.Context) iter.Seq2[AuditEntry, error] {
+	return func(yield func(AuditEntry, error) bool) {
+		for _, e := range f.audit {
+			if !yield(e, nil) {
+				return
+			}
+		}
+		if f.fail != nil {
+			yield(AuditEntry{}, f.fail)
+		}
+	}
 }
 
 func (f *fake) Breakers(context.Context) ([]Breaker, error) { return f.open, f.fail }

@@ -50,7 +50,7 @@ func find(all iter.Seq[*Block], s Search) (BlockPage, error) {
 	if err != nil {
 		return BlockPage{}, err
 	}
-	limit, err := s.limit()
+	limit, err := pageSize(s.Limit)
 	if err != nil {
 		return BlockPage{}, err
 	}
@@ -74,14 +74,15 @@ func find(all iter.Seq[*Block], s Search) (BlockPage, error) {
 	return page, nil
 }
 
-func (s Search) limit() (int, error) {
-	if s.Limit == 0 {
+// pageSize is the size of a page that was asked for; 0 leaves it to us.
+func pageSize(asked int) (int, error) {
+	if asked == 0 {
 		return defaultPage, nil
 	}
-	if s.Limit < 1 || s.Limit > maxPage {
-		return 0, fmt.Errorf("%w: limit must be 1 to %d", ErrInvalid, maxPage)
+	if asked < 1 || asked > maxPage {
+		return 0, invalid("limit must be 1 to %d", maxPage)
 	}
-	return s.Limit, nil
+	return asked, nil
 }
 
 func (s Search) matcher() (func(*Block) bool, error) {
