@@ -172,14 +172,20 @@ func (a *appliance) Why(ctx context.Context, addr netip.Addr) (console.Why, erro
 	w := console.Why{Addr: addr, Source: single, Exempt: a.guard.Exempt(single)}
 	var (
 		status detector.SourceStatus
+		story  detector.Story
 		known  bool
+		now    = time.Now()
 	)
-	err := a.pipeline.ask(ctx, func(d *detector.Detector) { status, known = d.Source(addr, time.Now()) })
+	err := a.pipeline.ask(ctx, func(d *detector.Detector) {
+		status, known = d.Source(addr, now)
+		story = d.Story(addr, now)
+	})
 	if err != nil {
 		return w, err
 	}
+	w.LeftAloneUntil = story.PardonedUntil
 	if known {
-		a.describeSource(&w, status)
+		a.describeSource(&w, status, story)
 	}
 	if err := a.describeBlock(&w, addr); err != nil {
 		return w, err
@@ -189,9 +195,9 @@ func (a *appliance) Why(ctx context.Context, addr netip.Addr) (console.Why, erro
 }
 
 // describeSource fills in what the detector knows.
-func (a *appliance) describeSource(w *console.Why, s detector.SourceStatus) {
+func (a *appliance) describeSource(w *console.Why, s detector.SourceStatus, story detector.Story) {
 	w.Source = s.Prefix
-	w.Accepted = console.Accepted{Messages: uint64(s.Accepted), Delivered: uint64(s.Delivered)}
+	w.Accepted = console.Accepted{Messages: uint64(s.Accepted), Delivered: uint64(s.Delivered), Last: story.LastMail}
 	for _, rule := range a.config.Load().Detector.Rules {
 		i := slices.IndexFunc(s.Rules, func(r detector.RuleScore) bool { return r.Rule == rule.Name })
 		if i < 0 {
@@ -199,7 +205,7 @@ func (a *appliance) describeSource(w *console.Why, s detector.SourceStatus) {
 		}
 		w.Rules = append(w.Rules, console.RuleScore{
 			Rule: rule.Name, Window: console.Duration(rule.Window), Score: s.Rules[i].Score, Limit: s.Rules[i].Limit,
-			Block: console.Duration(rule.Block),
+			Block: console.Duration(rule.Block), Course: courseOf(rule.Name, story),
 		})
 	}
 	for _, e := range s.Evidence {
@@ -207,6 +213,19 @@ func (a *appliance) describeSource(w *console.Why, s detector.SourceStatus) {
 			Time: e.Time, Sender: e.Sender, Host: e.Host, Transport: e.Transport, Reason: e.Reason.String(), Text: e.Text,
 		})
 	}
+}
+
+// courseOf is how the score by a rule came about.
+func courseOf(rule string, story detector.Story) (points []console.ScorePoint) {
+	for _, c := range story.Courses {
+		if c.Rule != rule {
+			continue
+		}
+		for _, p := range c.Points {
+			points = append(points, console.ScorePoint(p))
+		}
+	}
+	return points
 }
 
 // describeBlock fills in what the enforcer and the kernel know.
@@ -235,29 +254,6 @@ func (a *appliance) describeBlock(w *console.Why, addr netip.Addr) error {
 		w.Kernel.Problem = "not asked: mode observe"
 	}
 	return a.describeHistory(w)
-}
-
-// maxHistory limits the earlier blocks that are shown.
-const maxHistory = 20
-
-func (a *appliance) describeHistory(w *console.Why) error {
-	now := time.Now()
-	for b, err := range a.enforcer.History() {
-		if err != nil {
-			return err
-		}
-		if !b.Prefix.Overlaps(w.Source) || w.Block != nil && b.ID == w.Block.ID {
-			continue
-		}
-		past := console.PastBlock{Block: blockForPeople(b)}
-		if b.Until.Before(now) {
-			past.Ended, past.Cause = b.Until, "expired"
-		}
-		if w.History = append(w.History, past); len(w.History) == maxHistory {
-			return nil
-		}
-	}
-	return nil
 }
 
 // allowanceOf returns the entry of the allow list that covers addr.
