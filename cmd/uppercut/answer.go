@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"iter"
 	"net/netip"
 	"slices"
 	"time"
@@ -107,6 +106,24 @@ func (c counts) sum(name string, labels ...string) (sum float64) {
 	return sum
 }
 
+// byHost adds up the samples of a counter for each value of the label host.
+func (c counts) byHost(name string) map[string]float64 {
+	sums := make(map[string]float64)
+	for _, family := range c {
+		if family.GetName() != name {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			for _, l := range m.GetLabel() {
+				if l.GetName() == "host" {
+					sums[l.GetValue()] += m.GetCounter().GetValue()
+				}
+			}
+		}
+	}
+	return sums
+}
+
 func hasLabels(m *dto.Metric, labels []string) bool {
 	for pair := range slices.Chunk(labels, 2) {
 		if !slices.ContainsFunc(m.GetLabel(), func(l *dto.LabelPair) bool {
@@ -138,15 +155,15 @@ func (c counts) quantile(name string, q float64) time.Duration {
 	return 0
 }
 
-// Blocks implements console.Reader.
-func (a *appliance) Blocks(context.Context) iter.Seq[*console.Block] {
-	return func(yield func(*console.Block) bool) {
-		for b := range a.enforcer.Blocks() {
-			if forPeople := blockForPeople(b); !yield(&forPeople) {
-				return
-			}
-		}
+// FindBlocks implements console.Reader.
+func (a *appliance) FindBlocks(_ context.Context, q console.Query) (found []console.Block, matching int, err error) {
+	blocks, matching := a.enforcer.Find(enforcer.Query{
+		Within: q.Within, Rule: q.Rule, Reason: q.Reason, Host: q.Host, After: enforcer.Place(q.After), Limit: q.Limit,
+	})
+	for _, b := range blocks {
+		found = append(found, blockForPeople(b))
 	}
+	return found, matching, nil
 }
 
 func blockForPeople(b enforcer.Block) console.Block {
@@ -400,12 +417,13 @@ func (a *appliance) senders(ctx context.Context, n counts) ([]console.Sender, er
 		return nil, err
 	}
 	list := []console.Sender{}
+	rejections, accepted := n.byHost("uppercut_rejections_total"), n.byHost("uppercut_mail_accepted_total")
 	for _, s := range a.receiver.Senders() {
 		list = append(list, console.Sender{
 			Host: s.Host, Sender: s.Sender, Transport: s.Transport.String(), Last: s.LastMessage,
 			Expected: s.Expected, Silent: s.Silent, Messages: s.Messages,
-			Rejections: uint64(n.sum("uppercut_rejections_total", "host", s.Host)),
-			Accepted:   uint64(n.sum("uppercut_mail_accepted_total", "host", s.Host)),
+			Rejections: uint64(rejections[s.Host]),
+			Accepted:   uint64(accepted[s.Host]),
 			Skew:       console.Duration(s.ClockSkew),
 			BreakerOpen: slices.ContainsFunc(breakers, func(b console.Breaker) bool {
 				return b.Open && b.Host == s.Host

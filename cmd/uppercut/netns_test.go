@@ -17,7 +17,7 @@ import (
 type namespace string
 
 // newNamespace makes one, removed at the end of the test.
-func newNamespace(t *testing.T, role string) namespace {
+func newNamespace(t testing.TB, role string) namespace {
 	t.Helper()
 	ns := namespace(fmt.Sprintf("uc%d-%s", os.Getpid(), role))
 	ip(t, "netns", "add", string(ns))
@@ -27,12 +27,12 @@ func newNamespace(t *testing.T, role string) namespace {
 }
 
 // ip runs ip(8) inside the namespace.
-func (ns namespace) ip(t *testing.T, args ...string) {
+func (ns namespace) ip(t testing.TB, args ...string) {
 	t.Helper()
 	ip(t, append([]string{"-n", string(ns)}, args...)...)
 }
 
-func ip(t *testing.T, args ...string) {
+func ip(t testing.TB, args ...string) {
 	t.Helper()
 	if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
 		t.Fatalf("ip %s: %v: %s", strings.Join(args, " "), err, out)
@@ -54,7 +54,7 @@ func (ns namespace) sysctl(t *testing.T, setting string) {
 }
 
 // do runs f on a thread inside the namespace. Sockets that f opens stay there.
-func (ns namespace) do(t *testing.T, f func() error) error {
+func (ns namespace) do(t testing.TB, f func() error) error {
 	t.Helper()
 	target, err := os.Open(filepath.Join("/run/netns", string(ns)))
 	if err != nil {

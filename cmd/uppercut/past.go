@@ -27,34 +27,45 @@ func (a *appliance) Audit(context.Context) iter.Seq2[console.AuditEntry, error] 
 // maxHistory limits the earlier blocks that are shown.
 const maxHistory = 20
 
+// describeHistory fills in the earlier blocks of a source, newest first.
 func (a *appliance) describeHistory(w *console.Why) error {
-	lifts, err := a.lifts(w.Source)
-	if err != nil {
-		return err
-	}
-	now := time.Now()
-	var newer []enforcer.Block
+	var blocks []enforcer.Block
 	for b, err := range a.enforcer.HistoryOf(w.Source) {
 		if err != nil {
 			return err
 		}
-		if w.Block == nil || b.ID != w.Block.ID {
-			past := console.PastBlock{Block: blockForPeople(b)}
-			past.Ended, past.Cause = ending(b, newer, lifts, now)
-			w.History = append(w.History, past)
+		if blocks = append(blocks, b); len(blocks) > maxHistory {
+			break
 		}
-		if newer = append(newer, b); len(w.History) == maxHistory {
-			return nil
+	}
+	if len(blocks) == 0 {
+		return nil
+	}
+	lifts, err := a.lifts(w.Source, blocks[len(blocks)-1].At)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	for i, b := range blocks {
+		if w.Block != nil && b.ID == w.Block.ID {
+			continue
 		}
+		past := console.PastBlock{Block: blockForPeople(b)}
+		past.Ended, past.Cause = ending(b, blocks[:i], lifts, now)
+		w.History = append(w.History, past)
 	}
 	return nil
 }
 
-// lifts are the entries of the audit log that lifted blocks of p, newest first.
-func (a *appliance) lifts(p netip.Prefix) (found []enforcer.Audit, err error) {
+// lifts are the entries of the audit log since then that may have lifted blocks
+// of p, newest first.
+func (a *appliance) lifts(p netip.Prefix, since time.Time) (found []enforcer.Audit, err error) {
 	for e, err := range a.enforcer.AuditLog() {
 		if err != nil {
 			return nil, err
+		}
+		if e.Time.Before(since) {
+			break
 		}
 		if (e.Action == enforcer.ActionUnblock || e.Action == enforcer.ActionAllow) && slices.ContainsFunc(e.Prefixes, p.Overlaps) {
 			found = append(found, e)

@@ -90,10 +90,25 @@ func (f *fake) Status(context.Context) (Status, error) {
 	return s, nil
 }
 
-func (f *fake) Blocks(context.Context) iter.Seq[*Block] {
+func (f *fake) FindBlocks(_ context.Context, q Query) (found []Block, matching int, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return pointers(slices.Collect(maps.Values(f.blocks)))
+	for _, b := range f.blocks {
+		if q.Within.IsValid() && !q.Within.Overlaps(b.Prefix) || q.Rule != "" && q.Rule != b.Rule ||
+			q.Reason != "" && q.Reason != b.Reason || q.Host != "" && !slices.Contains(b.Hosts, q.Host) {
+			continue
+		}
+		matching++
+		if !q.After.Prefix.IsValid() || byPlace(Place{b.At, b.Prefix}, q.After) > 0 {
+			found = append(found, b)
+		}
+	}
+	slices.SortFunc(found, func(a, b Block) int { return byPlace(Place{a.At, a.Prefix}, Place{b.At, b.Prefix}) })
+	return found[:min(len(found), q.Limit)], matching, f.fail
+}
+
+func byPlace(a, b Place) int {
+	return cmp.Or(b.At.Compare(a.At), a.Prefix.Compare(b.Prefix))
 }
 
 func (f *fake) Why(_ context.Context, a netip.Addr) (Why, error) {

@@ -125,7 +125,7 @@ func (c *Console) blocks(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return find(c.appliance.Blocks(r.Context()), s)
+	return find(r.Context(), c.appliance, s)
 }
 
 func searchOf(r *http.Request) (Search, error) {

@@ -85,7 +85,7 @@ func (c *Console) drawBlocks(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	found, err := find(c.appliance.Blocks(r.Context()), s)
+	found, err := find(r.Context(), c.appliance, s)
 	if err != nil {
 		return err
 	}
