@@ -141,11 +141,8 @@ func (a *appliance) buildJudge(ctx context.Context, c *Config) error {
 	if err != nil {
 		return fmt.Errorf("detector.texts: %w", err)
 	}
-	a.events, err = outbox.New(c.Events, outbox.Options{
-		Logger: a.logger, Registerer: a.registry, Version: metrics.ReadBuild(version).Version,
-	})
-	if err != nil {
-		return fmt.Errorf("events.%w", err)
+	if err := a.buildEvents(c); err != nil {
+		return err
 	}
 	a.guard, err = guard.New(ctx, c.guardConfig(), guard.Options{
 		Logger: a.logger, Registerer: a.registry, OnChange: a.exempted,
@@ -177,6 +174,17 @@ func (a *appliance) buildJudge(ctx context.Context, c *Config) error {
 		a.guard.Allow(e.Prefix, e.Until)
 	}
 	a.pipeline = newPipeline(parser, d, a.block, a.enforcer.Flushed)
+	a.registry.MustRegister(gauges{a})
+	return nil
+}
+
+func (a *appliance) buildEvents(c *Config) (err error) {
+	a.events, err = outbox.New(c.Events, outbox.Options{
+		Logger: a.logger, Registerer: a.registry, Version: metrics.ReadBuild(version).Version,
+	})
+	if err != nil {
+		return fmt.Errorf("events.%w", err)
+	}
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -49,6 +50,7 @@ func newPlant(t *testing.T) *plant {
 	run(t, "ip", "netns", "add", p.namespace)
 	t.Cleanup(func() { run(t, "ip", "netns", "del", p.namespace) })
 	run(t, "ip", "-n", p.namespace, "link", "set", "lo", "up")
+	p.makeCertificates()
 	p.uppercut = p.start("uppercut", p.program, "--config", p.write("uppercut.yaml", configuration), "serve")
 	p.until("uppercut answers", func() bool { return p.run(p.program, "--config", p.dir+"/uppercut.yaml", "health") == nil })
 
@@ -65,6 +67,7 @@ func newPlant(t *testing.T) *plant {
 const configuration = `
 state_dir: STATE
 receiver:
+  tls: {listen: ["127.0.0.1:6514"], cert_file: DIR/mx1.crt, key_file: DIR/mx1.key, client_ca_file: DIR/ca.crt}
   hosts: [{name: mx1, addresses: [127.0.0.1], silence: 1m}, {name: mx9, addresses: [192.0.2.9]}]
 enforcer:
   allow: [192.0.2.0/24]
@@ -96,7 +99,7 @@ func run(t *testing.T, name string, args ...string) {
 func (p *plant) write(name, text string) string {
 	p.t.Helper()
 	path := filepath.Join(p.dir, name)
-	if err := os.WriteFile(path, []byte(strings.ReplaceAll(text, "STATE", filepath.Join(p.dir, "state"))), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(strings.NewReplacer("STATE", filepath.Join(p.dir, "state"), "DIR", p.dir).Replace(text)), 0o600); err != nil {
 		p.t.Fatal(err)
 	}
 	return path
@@ -186,6 +189,34 @@ func (p *plant) log(host string, first int) {
 	}
 }
 
+// makeCertificates makes a CA and a certificate of mx1, which serves both ends.
+func (p *plant) makeCertificates() {
+	p.t.Helper()
+	names := p.write("names", "subjectAltName=DNS:mx1,IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n")
+	for _, args := range [][]string{
+		{"req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=test CA", "-keyout", "ca.key", "-out", "ca.crt"},
+		{"req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=mx1", "-keyout", "mx1.key", "-out", "mx1.csr"},
+		{"x509", "-req", "-in", "mx1.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "30", "-extfile", names, "-out", "mx1.crt"},
+	} {
+		cmd := exec.CommandContext(p.t.Context(), "openssl", args...)
+		cmd.Dir = p.dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			p.t.Fatalf("openssl %v: %v\n%s", args, err, out)
+		}
+	}
+}
+
+// logOverTLS sends a line as mx1, by its certificate.
+func (p *plant) logOverTLS() {
+	p.t.Helper()
+	send := exec.CommandContext(p.t.Context(), "ip", "netns", "exec", p.namespace, "openssl", "s_client", "-connect", "127.0.0.1:6514",
+		"-cert", p.dir+"/mx1.crt", "-key", p.dir+"/mx1.key", "-CAfile", p.dir+"/ca.crt", "-verify_return_error", "-quiet", "-no_ign_eof")
+	send.Stdin = strings.NewReader("<22>" + time.Now().Format(time.RFC3339Nano) + " mx1 sendmail[1]: over TLS\n")
+	if out, err := send.CombinedOutput(); err != nil {
+		p.t.Fatalf("send over TLS: %v\n%s", err, out)
+	}
+}
+
 // TestWithARealPrometheus lets a real Prometheus scrape a real uppercut under
 // attack, draws every dashboard from it, and breaks things until the alerts fire.
 func TestWithARealPrometheus(t *testing.T) {
@@ -193,6 +224,8 @@ func TestWithARealPrometheus(t *testing.T) {
 	p.log("mx1", 10)
 	p.log("mx2", 20)
 	p.until("the first blocks are counted", func() bool { return p.gives(`uppercut_blocks_total{rule="burst"} > 0`) })
+	p.logOverTLS()
+	p.until("the certificate of a mail host is known", func() bool { return p.gives(`uppercut_host_client_certificate_expiry_timestamp_seconds`) })
 	p.log("mx1", 30) // and now they grow while Prometheus looks
 	p.log("mx2", 40)
 	p.until("more blocks are counted", func() bool {
@@ -305,10 +338,36 @@ func (p *plant) testAlerts(t *testing.T) {
 	if err := p.run(p.program, "--config", p.dir+"/uppercut.yaml", "resume"); err != nil {
 		t.Error(err)
 	}
+	p.testSeizedTable(t)
 	p.write("uppercut.yaml", configuration+"detector: {rules: nonsense}\n")
 	_ = p.uppercut.Process.Signal(syscall.SIGHUP)
 	p.until("a bad configuration is noticed", func() bool { return p.fires("UppercutConfigReloadFailed") })
 	p.until("a silent host is missed", func() bool { return p.fires("UppercutHostSilent") })
 	_ = p.uppercut.Process.Signal(os.Interrupt)
 	p.until("its end is noticed", func() bool { return p.fires("UppercutDown") })
+}
+
+// testSeizedTable lets another program flush the table and keep it, so that no
+// repair can put it back, and lets go of it again.
+func (p *plant) testSeizedTable(t *testing.T) {
+	t.Helper()
+	nft := exec.CommandContext(t.Context(), "ip", "netns", "exec", p.namespace, "nft", "-i")
+	session, err := nft.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	nft.Stdout, nft.Stderr = t.Output(), t.Output()
+	if err := nft.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(session, "delete table inet uppercut; add table inet uppercut { flags owner; }\n"); err != nil {
+		t.Error(err)
+	}
+	p.until("a table that cannot be repaired is noticed", func() bool { return p.fires("UppercutNotEnforcing") })
+	_ = session.Close() // and with it goes the table
+	_ = nft.Wait()
+	p.until("uppercut has put the table back", func() bool { return p.gives(`min(uppercut_firewall_enforcing) == 1`) })
+	if err := p.run(p.program, "--config", p.dir+"/uppercut.yaml", "firewall", "verify"); err != nil {
+		t.Errorf("the kernel does not agree with the list: %v", err)
+	}
 }
