@@ -14,10 +14,8 @@ import (
 // the exporter-toolkit, which serves it, it reads the files each time.
 type webCertificate struct{ configFile string }
 
-// certificateDesc has the name and the labels of the receiver's metric.
-var certificateDesc = prometheus.NewDesc("uppercut_tls_certificate_expiry_timestamp_seconds",
-	"Not-after time of the certificate in use; role is server, client_ca or web.", nil,
-	prometheus.Labels{"listener": "web", "role": "web"})
+var certificateDesc = prometheus.NewDesc("uppercut_web_certificate_expiry_timestamp_seconds",
+	"Not-after time of the certificate of the web listener.", nil, nil)
 
 // Describe implements prometheus.Collector.
 func (c webCertificate) Describe(ch chan<- *prometheus.Desc) { ch <- certificateDesc }
