@@ -14,9 +14,10 @@ import (
 
 func newStatusCommand(env *environment) *cobra.Command {
 	return asking(env, &cobra.Command{
-		Use:   "status",
-		Short: "Say in one screen how the appliance is",
-		Args:  noArgs,
+		Use:     "status",
+		Example: "  uppercut status\n  uppercut status --json",
+		Short:   "Say in one screen how the appliance is",
+		Args:    noArgs,
 	}, func(ctx context.Context, c *console.Client, _ []string) (console.Status, error) {
 		return c.Status(ctx)
 	}, printStatus)
@@ -77,9 +78,10 @@ func printChecks(p *printer, checks []console.Check) error {
 
 func newHealthCommand(env *environment) *cobra.Command {
 	return asking(env, &cobra.Command{
-		Use:   "health",
-		Short: "Exit 0 if the appliance does its work, 3 if not (for health checks)",
-		Args:  noArgs,
+		Use:     "health",
+		Example: "  uppercut health",
+		Short:   "Exit 0 if the appliance does its work, 3 if not (for health checks)",
+		Args:    noArgs,
 	}, func(ctx context.Context, c *console.Client, _ []string) (console.Health, error) {
 		return c.Health(ctx)
 	}, func(p *printer, h console.Health) error {
@@ -93,8 +95,9 @@ func newHealthCommand(env *environment) *cobra.Command {
 func newBlocksCommand(env *environment) *cobra.Command {
 	var search console.Search
 	command := &cobra.Command{
-		Use:   "blocks [flags] [PREFIX]",
-		Short: "List who is blocked now, newest first",
+		Use:     "blocks [flags] [PREFIX]",
+		Example: "  uppercut blocks 203.0.113.0/24\n  uppercut blocks --reason auth_fail --limit 0",
+		Short:   "List who is blocked now, newest first",
 		Long: `blocks lists the blocks in force that overlap PREFIX (an address, a network, or
 the beginning of an address such as 203.0.), all without it.`,
 		Args: wellCounted(cobra.MaximumNArgs(1)),
@@ -244,9 +247,10 @@ func kernelWords(k console.KernelState) string {
 
 func newSendersCommand(env *environment) *cobra.Command {
 	return asking(env, &cobra.Command{
-		Use:   "senders",
-		Short: "List the mail hosts that log, and those that should",
-		Args:  noArgs,
+		Use:     "senders",
+		Example: "  uppercut senders",
+		Short:   "List the mail hosts that log, and those that should",
+		Args:    noArgs,
 	}, func(ctx context.Context, c *console.Client, _ []string) ([]console.Sender, error) {
 		return c.Senders(ctx)
 	}, func(p *printer, list []console.Sender) error {
@@ -284,6 +288,7 @@ func newTopCommand(env *environment) *cobra.Command {
 	var limit int
 	command := &cobra.Command{
 		Use:       "top [source|reason|host]",
+		Example:   "  uppercut top\n  uppercut top reason --limit 5",
 		Short:     "List the most: sources next to a block, reasons, hosts",
 		ValidArgs: []string{"source", "reason", "host"},
 		Args:      wellCounted(cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs)),
@@ -310,21 +315,31 @@ func newTopCommand(env *environment) *cobra.Command {
 
 func newFirewallCommand(env *environment) *cobra.Command {
 	command := &cobra.Command{
-		Use:   "firewall",
-		Short: "Show, verify or repair what is in the kernel",
-		Args:  noArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use:     "firewall",
+		Example: "  uppercut firewall verify",
+		Short:   "Show, verify or repair what is in the kernel",
+		Args:    noArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	var flags orderFlags
-	repair := &cobra.Command{Use: "repair", Short: "Make the kernel agree with the list", Args: noArgs}
+	repair := &cobra.Command{
+		Use: "repair", Short: "Make the kernel agree with the list", Args: noArgs,
+		Example: "  uppercut firewall repair",
+	}
 	flags.registerNote(repair)
 	command.AddCommand(
-		asking(env, &cobra.Command{Use: "show", Short: "Say what is known without asking for every element", Args: noArgs},
+		asking(env, &cobra.Command{
+			Use: "show", Short: "Say what is known without asking for every element", Args: noArgs,
+			Example: "  uppercut firewall show",
+		},
 			func(ctx context.Context, c *console.Client, _ []string) (console.Firewall, error) {
 				return c.Firewall(ctx)
 			},
 			printFirewall),
-		asking(env, &cobra.Command{Use: "verify", Short: "Compare the kernel with the list; exit code 3 if they differ", Args: noArgs},
+		asking(env, &cobra.Command{
+			Use: "verify", Short: "Compare the kernel with the list; exit code 3 if they differ", Args: noArgs,
+			Example: "  uppercut firewall verify",
+		},
 			func(ctx context.Context, c *console.Client, _ []string) (console.Firewall, error) {
 				return c.VerifyFirewall(ctx)
 			},

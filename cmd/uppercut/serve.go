@@ -33,9 +33,10 @@ type serveFlags struct {
 func newServeCommand(env *environment) *cobra.Command {
 	var flags serveFlags
 	command := &cobra.Command{
-		Use:   "serve",
-		Short: "Run the appliance: receive, judge, block",
-		Args:  noArgs,
+		Use:     "serve",
+		Example: "  uppercut serve --config /etc/uppercut/uppercut.yaml",
+		Short:   "Run the appliance: receive, judge, block",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return env.serve(cmd.Context(), &flags)
 		},
