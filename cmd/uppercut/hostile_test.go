@@ -60,7 +60,7 @@ func silent(net.Conn) {}
 
 func say(text string) func(net.Conn) {
 	return func(c net.Conn) {
-		c.SetWriteDeadline(time.Now().Add(time.Second))
+		_ = c.SetWriteDeadline(time.Now().Add(time.Second))
 		io.WriteString(c, text)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -146,8 +147,8 @@ func (p *post) end(signal syscall.Signal) {
 func (p *post) get(path string) (string, error) {
 	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true,
-		Dial: func(network, addr string) (net.Conn, error) {
-			return p.net.Dial(p.t.Context(), new(net.Dialer), network, addr)
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			return p.net.Dial(ctx, new(net.Dialer), network, addr)
 		},
 	}}
 	resp, err := client.Get("http://127.0.0.1:9514" + path)
