@@ -30,8 +30,8 @@ lint:
 fuzz: ## each fuzz target for FUZZTIME (default 60s)
 	deploy/fuzz
 
-bench: ## our figures beside what a user would take instead
-	go test -run '^$$' -bench . -benchmem ./...
+bench: build ## our figures beside what a user would take instead (root)
+	go run ./deploy/bench $(BENCHFLAGS)
 
 clean:
 	rm -rf bin dist

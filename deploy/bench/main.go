@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"uppercut/deploy/loggen"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// bench is a run of the program.
+type bench struct {
+	uppercut string // the binary
+	dir      string // removed at the end
+	scale    float64
+	stderr   io.Writer
+}
+
+// row makes a contest, with the files that it needs.
+type row struct {
+	name, about string
+	contest     func(*bench) (*contest, error)
+}
+
+var rows = []row{
+	{"replay", "a log of a day, judged", func(b *bench) (*contest, error) {
+		return b.replay("replay", "A log of a day: a million lines read and judged", loggen.DefaultConfig().Abuse)
+	}},
+	{"replay-attack", "a log under attack, judged", func(b *bench) (*contest, error) {
+		return b.replay("replay-attack", "A log under attack: a million lines, half of them offences", 0.7)
+	}},
+	{"tcp", "live over TCP, from frame to verdict", liveRow("tcp")},
+}
+
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	b := &bench{stderr: stderr}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.StringVar(&b.uppercut, "uppercut", "bin/uppercut", "the binary to measure")
+	flags.Float64Var(&b.scale, "scale", 1, "size of it all: counts of lines, blocks and so on are multiplied by it")
+	rounds := flags.Int("rounds", 5, "how often each contest is held")
+	names := flags.String("rows", "", "which rows, with commas between them; all if empty: "+rowNames())
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	chosen, err := choose(*names)
+	if err != nil {
+		return err
+	}
+	if b.uppercut, err = filepath.Abs(b.uppercut); err != nil {
+		return err
+	}
+	if b.dir, err = os.MkdirTemp("", "uppercut-bench-"); err != nil {
+		return err
+	}
+	defer os.RemoveAll(b.dir)
+	if err := b.certify(); err != nil {
+		return err
+	}
+	return b.play(ctx, chosen, *rounds, stdout)
+}
+
+func (b *bench) play(ctx context.Context, chosen []row, rounds int, stdout io.Writer) error {
+	for _, r := range chosen {
+		fmt.Fprintf(b.stderr, "%s ...\n", r.name)
+		c, err := r.contest(b)
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.name, err)
+		}
+		outcomes, err := c.play(ctx, rounds)
+		if err != nil {
+			return err
+		}
+		printTable(stdout, c.title, outcomes)
+	}
+	return nil
+}
+
+// choose returns the rows of these names, all for "".
+func choose(names string) ([]row, error) {
+	if names == "" {
+		return rows, nil
+	}
+	var chosen []row
+	for name := range strings.SplitSeq(names, ",") {
+		i := slices.IndexFunc(rows, func(r row) bool { return r.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("-rows: %q is none of %s", name, rowNames())
+		}
+		chosen = append(chosen, rows[i])
+	}
+	return chosen, nil
+}
+
+func rowNames() string {
+	var names []string
+	for _, r := range rows {
+		names = append(names, r.name)
+	}
+	return strings.Join(names, ",")
+}
+
+// count scales a number of lines, blocks or whatever, to one at least.
+func (b *bench) count(full int) int { return max(1, int(float64(full)*b.scale)) }
