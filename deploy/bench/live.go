@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -28,37 +26,54 @@ type fleet struct {
 	bytes    int64 // of all messages, without frames
 }
 
-// writeFleet makes the log of a minute that has just gone by; the length of
-// each message stands in front of it (RFC 6587).
-func writeFleet(dir string, messages int) (*fleet, error) {
-	c := loggen.DefaultConfig()
-	c.Lines, c.Hosts = messages, liveHosts
+// fleetLog is the log of the minute that has just gone by.
+func fleetLog(messages, hosts int) loggen.Config {
 	const linesPerSession = 2.5
+	c := loggen.DefaultConfig()
+	c.Lines, c.Hosts = messages, hosts
 	c.Rate = max(1, float64(messages)/linesPerSession/60)
 	c.Start = time.Now().Add(-time.Minute)
-	f := &fleet{messages: messages}
-	out := map[string]*bufio.Writer{}
-	var ends []func() error
-	for i := range liveHosts {
-		file, err := os.Create(filepath.Join(dir, fmt.Sprintf("mx%d.stream", i+1)))
+	return c
+}
+
+// framing appends a message to a stream, by its number in the stream.
+type framing func(b []byte, number int, message []byte) []byte
+
+func octetCounted(b []byte, _ int, message []byte) []byte { return loggen.AppendFrame(b, message) }
+
+// hostStream is the file of one host while it is written.
+type hostStream struct {
+	file   *os.File
+	out    *bufio.Writer
+	number int
+}
+
+// writeFleet writes a file for each host.
+func writeFleet(dir string, c loggen.Config, frame framing) (*fleet, error) {
+	f := &fleet{messages: c.Lines}
+	streams := map[string]*hostStream{}
+	for i := range c.Hosts {
+		host := fmt.Sprintf("mx%d", i+1)
+		file, err := os.Create(filepath.Join(dir, host+".stream"))
 		if err != nil {
 			return nil, err
 		}
-		w := bufio.NewWriterSize(file, 1<<20)
-		out[fmt.Sprintf("mx%d", i+1)] = w
-		ends = append(ends, func() error { return errors.Join(w.Flush(), file.Close()) })
+		defer file.Close()
 		f.files = append(f.files, file.Name())
+		streams[host] = &hostStream{file: file, out: bufio.NewWriterSize(file, 64<<10)}
 	}
-	var message, frame []byte
+	var message, framed []byte
 	for l := range loggen.Lines(c) {
+		s := streams[l.Host]
+		s.number++
 		message = loggen.RFC5424Message.Append(message[:0], l)
-		frame = loggen.AppendFrame(frame[:0], message)
+		framed = frame(framed[:0], s.number, message)
 		f.bytes += int64(len(message))
-		_, _ = out[l.Host].Write(frame) // Flush returns the error
+		_, _ = s.out.Write(framed) // Flush returns the error
 	}
 	var err error
-	for _, end := range ends {
-		err = errors.Join(err, end())
+	for _, s := range streams {
+		err = errors.Join(err, s.out.Flush())
 	}
 	return f, err
 }
@@ -66,28 +81,21 @@ func writeFleet(dir string, messages int) (*fleet, error) {
 // send sends every file over a connection of its own, all at once.
 func (f *fleet) send(ctx context.Context, ns lab.Namespace, transport string) error {
 	sent := make(chan error)
-	for _, file := range f.files {
-		go func() { sent <- sendFile(ctx, ns, transport, file) }()
+	for _, path := range f.files {
+		go func() {
+			file, err := os.Open(path)
+			if err != nil {
+				sent <- err
+				return
+			}
+			defer file.Close()
+			sent <- transports[transport](ctx, ns, file)
+		}()
 	}
 	var err error
 	for range f.files {
 		err = errors.Join(err, <-sent)
 	}
-	return err
-}
-
-func sendFile(ctx context.Context, ns lab.Namespace, transport, path string) error {
-	file, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	conn, err := ns.Dial(ctx, "tcp", netip.Addr{}, syslogAddress)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	_, err = io.Copy(conn, file)
 	return err
 }
 
@@ -99,7 +107,11 @@ func liveRow(transport string) func(*bench) (*contest, error) {
 		if err := os.Mkdir(dir, 0o700); err != nil {
 			return nil, err
 		}
-		f, err := writeFleet(dir, b.count(1_000_000))
+		frame := octetCounted
+		if transport == "relp" {
+			frame = appendRELP
+		}
+		f, err := writeFleet(dir, fleetLog(b.count(1_000_000), liveHosts), frame)
 		if err != nil {
 			return nil, err
 		}

@@ -46,6 +46,8 @@ var rows = []row{
 		return b.replay("replay-attack", "A log under attack: a million lines, half of them offences", 0.7)
 	}},
 	{"tcp", "live over TCP, from frame to verdict", liveRow("tcp")},
+	{"tls", "live over TLS", liveRow("tls")},
+	{"relp", "live over RELP", liveRow("relp")},
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
