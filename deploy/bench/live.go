@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"uppercut/deploy/lab"
@@ -117,8 +118,9 @@ func liveRow(transport string) func(*bench) (*contest, error) {
 		}
 		rival := map[string]string{"tcp": "imptcp", "tls": "imtcp with gtls", "relp": "imrelp"}[transport]
 		return &contest{
-			name:  transport,
-			title: fmt.Sprintf("Live over %s: a million messages of four hosts, from frame to verdict", transport),
+			name: transport,
+			title: fmt.Sprintf("Live over %s: %s messages of %d hosts, from frame to verdict",
+				strings.ToUpper(transport), number(float64(f.messages), 0), liveHosts),
 			contestants: []contestant{
 				{name: "uppercut serve", run: func(ctx context.Context) ([]measure, error) { return b.liveUppercut(ctx, f, transport) }},
 				{name: "rsyslogd, " + rival + ", to a file", needs: "rsyslogd", run: func(ctx context.Context) ([]measure, error) {

@@ -48,6 +48,8 @@ var rows = []row{
 	{"tcp", "live over TCP, from frame to verdict", liveRow("tcp")},
 	{"tls", "live over TLS", liveRow("tls")},
 	{"relp", "live over RELP", liveRow("relp")},
+	{"udp-burst", "a burst of datagrams", udpRow("udp-burst", "A burst of %s datagrams, as fast as they can be sent", 50_000, 0)},
+	{"udp-steady", "datagrams for a minute", udpRow("udp-steady", "%s datagrams, 100,000 a second", 6_000_000, 100_000)},
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
