@@ -13,6 +13,8 @@ import (
 type contest struct {
 	name  string // for -rows
 	title string
+	// limit is the most rounds that make sense, 0 for any number.
+	limit int
 	// contestants are uppercut and, behind it, its rivals.
 	contestants []contestant
 }
@@ -25,8 +27,6 @@ type contestant struct {
 	// run does the task once. The first of the measures is the one that the
 	// contest is about.
 	run func(context.Context) ([]measure, error)
-	// once: run only in the first round, because it takes too long.
-	once bool
 }
 
 // measure is one figure of a run.
@@ -48,9 +48,12 @@ type outcome struct {
 // play lets the contestants compete in turns.
 func (c *contest) play(ctx context.Context, rounds int) ([]outcome, error) {
 	outcomes := make([]outcome, len(c.contestants))
-	for round := range rounds {
+	if c.limit > 0 {
+		rounds = min(rounds, c.limit)
+	}
+	for range rounds {
 		for i := range c.contestants {
-			if err := c.contestants[i].play(ctx, round, &outcomes[i]); err != nil {
+			if err := c.contestants[i].play(ctx, &outcomes[i]); err != nil {
 				return nil, fmt.Errorf("%s: %s: %w", c.name, c.contestants[i].name, err)
 			}
 		}
@@ -58,16 +61,13 @@ func (c *contest) play(ctx context.Context, rounds int) ([]outcome, error) {
 	return outcomes, nil
 }
 
-func (c *contestant) play(ctx context.Context, round int, o *outcome) error {
+func (c *contestant) play(ctx context.Context, o *outcome) error {
 	o.name = c.name
 	if c.needs != "" {
 		if _, err := exec.LookPath(c.needs); errors.Is(err, exec.ErrNotFound) {
 			o.skipped = c.needs + " is not installed"
 			return nil
 		}
-	}
-	if c.once && round > 0 {
-		return nil
 	}
 	measures, err := c.run(ctx)
 	if err != nil {

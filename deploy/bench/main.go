@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"uppercut/deploy/loggen"
 )
@@ -50,6 +51,10 @@ var rows = []row{
 	{"relp", "live over RELP", liveRow("relp")},
 	{"udp-burst", "a burst of datagrams", udpRow("udp-burst", "A burst of %s datagrams, as fast as they can be sent", 50_000, 0)},
 	{"udp-steady", "datagrams for a minute", udpRow("udp-steady", "%s datagrams, 100,000 a second", 6_000_000, 100_000)},
+	{"latency", "line to kernel under load", latencyRow("latency", "From the deciding line to the kernel, while 10,000 offences a second arrive",
+		storm{offences: 100_000, rate: 10_000, probes: 1000, every: 10 * time.Millisecond})},
+	{"latency-idle", "line to kernel without load", latencyRow("latency-idle", "From the deciding line to the kernel, when nothing else arrives",
+		storm{probes: 100, every: 100 * time.Millisecond})},
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
@@ -120,5 +125,6 @@ func rowNames() string {
 	return strings.Join(names, ",")
 }
 
-// count scales a number of lines, blocks or whatever, to one at least.
-func (b *bench) count(full int) int { return max(1, int(float64(full)*b.scale)) }
+// count scales a number of lines, blocks or whatever: to one at least, unless
+// there are to be none.
+func (b *bench) count(full int) int { return max(min(1, full), int(float64(full)*b.scale)) }
