@@ -55,6 +55,8 @@ var rows = []row{
 		storm{offences: 100_000, rate: 10_000, probes: 1000, every: 10 * time.Millisecond})},
 	{"latency-idle", "line to kernel without load", latencyRow("latency-idle", "From the deciding line to the kernel, when nothing else arrives",
 		storm{probes: 100, every: 100 * time.Millisecond})},
+	{"blocks", "a list of blocks to the kernel", blocksRow},
+	{"drift", "repair of a damaged table", driftRow},
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
