@@ -56,7 +56,9 @@ var rows = []row{
 	{"latency-idle", "line to kernel without load", latencyRow("latency-idle", "From the deciding line to the kernel, when nothing else arrives",
 		storm{probes: 100, every: 100 * time.Millisecond})},
 	{"blocks", "a list of blocks to the kernel", blocksRow},
+	{"packets", "packets through the sets", packetsRow},
 	{"drift", "repair of a damaged table", driftRow},
+	{"sources", "memory and time of many sources", sourcesRow},
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
