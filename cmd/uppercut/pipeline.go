@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -82,6 +83,7 @@ func fillLine(l *detector.Line, m *receiver.Message, parser *sendmail.Parser) {
 	l.Tag = m.Tag
 	l.PID = m.PID
 	parser.Parse(m.Text, &l.Record)
+	l.Digest()
 }
 
 // run judges until the queue is closed and empty.
@@ -106,10 +108,13 @@ func (pl *pipeline) run() {
 }
 
 func (pl *pipeline) judge(b *batch) {
-	for i := range b.lines {
-		pl.lines++
-		b.lines[i].Number = pl.lines // by which the detector tells held lines apart
-		pl.carryOut(pl.detector.Observe(&b.lines[i]))
+	for lines := range slices.Chunk(b.lines, detector.MaxAhead) {
+		pl.detector.Ahead(lines)
+		for i := range lines {
+			pl.lines++
+			lines[i].Number = pl.lines // by which the detector tells held lines apart
+			pl.carryOut(pl.detector.Observe(&lines[i]))
+		}
 	}
 	if b.judged != nil {
 		pl.durable(b.judged)

@@ -177,7 +177,9 @@ func (p *parsers) parseChunk(header *logfile.HeaderParser, c *chunk) {
 			Tag:       h.Tag,
 			PID:       h.PID,
 		})
-		p.parser.Parse(h.Text, &c.lines[len(c.lines)-1].Record)
+		l := &c.lines[len(c.lines)-1]
+		p.parser.Parse(h.Text, &l.Record)
+		l.Digest()
 	}
 }
 
