@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
@@ -76,7 +77,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return err
 	}
-	if b.uppercut, err = filepath.Abs(b.uppercut); err != nil {
+	if *rounds < 1 || b.scale <= 0 {
+		return fmt.Errorf("-rounds %d, -scale %v: must be positive", *rounds, b.scale)
+	}
+	if b.uppercut, err = executable(b.uppercut); err != nil {
 		return err
 	}
 	if b.dir, err = os.MkdirTemp("", "uppercut-bench-"); err != nil {
@@ -89,7 +93,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	return b.play(ctx, chosen, *rounds, stdout)
 }
 
+// executable returns the whole path of a program that can be run.
+func executable(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	return exec.LookPath(path)
+}
+
 func (b *bench) play(ctx context.Context, chosen []row, rounds int, stdout io.Writer) error {
+	b.printMachine(ctx, stdout, rounds)
 	for _, r := range chosen {
 		fmt.Fprintf(b.stderr, "%s ...\n", r.name)
 		c, err := r.contest(b)
