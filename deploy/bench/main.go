@@ -70,6 +70,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	flags.Float64Var(&b.scale, "scale", 1, "size of it all: counts of lines, blocks and so on are multiplied by it")
 	rounds := flags.Int("rounds", 5, "how often each contest is held")
 	names := flags.String("rows", "", "which rows, with commas between them; all if empty: "+rowNames())
+	soak := flags.Duration("soak", 0, "instead of the tables, load the appliance for so long; the exit code says whether it stood it")
+	rate := flags.Int("rate", 100_000, "messages a second of the soak")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -89,6 +91,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	defer os.RemoveAll(b.dir)
 	if err := b.certify(); err != nil {
 		return err
+	}
+	if *soak > 0 {
+		return b.soak(ctx, *soak, *rate, stdout)
 	}
 	return b.play(ctx, chosen, *rounds, stdout)
 }
