@@ -43,6 +43,7 @@ receiver:
   tcp: [%q]
   tls: {listen: [%q], cert_file: %q, key_file: %q}
   relp: [%q]
+  max_connections_per_sender: 2000 # all hosts of a contest have one address
 enforcer: {max_addresses: 2097152}
 web: {listen: %q}
 `, dir, syslogAddress, syslogAddress, tlsAddress, b.certFile(), b.keyFile(), relpAddress, pageAddress)

@@ -13,6 +13,9 @@ import (
 type contest struct {
 	name  string // for -rows
 	title string
+	// beside says whose figures the others are compared with: the first of
+	// the contestants; "" for uppercut.
+	beside string
 	// limit is the most rounds that make sense, 0 for any number.
 	limit int
 	// contestants are uppercut and, behind it, its rivals.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -9,14 +10,14 @@ import (
 )
 
 // printTable prints the outcomes of a contest, one a line: the median of every
-// measure, of the first also its range and its ratio to uppercut's.
-func printTable(w io.Writer, title string, outcomes []outcome) {
+// measure, of the first also its range and its ratio to the first contestant's.
+func printTable(w io.Writer, c *contest, outcomes []outcome) {
 	heads := measuresOf(outcomes)
-	fmt.Fprintf(w, "\n### %s\n\n", title)
+	fmt.Fprintf(w, "\n### %s\n\n", c.title)
 	if len(heads) == 0 {
 		heads = []measure{{name: "-"}}
 	}
-	fmt.Fprintf(w, "| | %s | range | × uppercut |", heads[0].name)
+	fmt.Fprintf(w, "| | %s | range | × %s |", heads[0].name, cmp.Or(c.beside, "uppercut"))
 	for _, h := range heads[1:] {
 		fmt.Fprintf(w, " %s |", h.name)
 	}
