@@ -4,6 +4,9 @@ package detector
 // fetched for the last of them is still there when it is observed.
 const MaxAhead = 64
 
+// fewSources stay in the processor's cache by themselves.
+const fewSources = 1 << 16
+
 // Ahead fetches what the next lines, at most MaxAhead, will need from memory,
 // and changes nothing: Observe gives the same without it.
 //
@@ -21,7 +24,7 @@ func (d *Detector) Ahead(lines []Line) {
 			continue
 		}
 		known = append(known, d.memory.Key(l.Sender, l.Host, l.PID, &l.Record))
-		if addr := l.Record.Addr; addr.IsValid() {
+		if addr := l.Record.Addr; addr.IsValid() && d.sources.count > fewSources {
 			sources = append(sources, d.sources.keyFor(addr, d.judgement.ipv6Prefix).hash)
 		}
 	}

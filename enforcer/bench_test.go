@@ -24,7 +24,7 @@ func sizes() []int {
 func BenchmarkOneBlock(b *testing.B) {
 	for _, n := range sizes() {
 		b.Run("blocks="+strconv.Itoa(n), func(b *testing.B) {
-			o := options(b, newNetNS(b))
+			o := options(b, newKernel(b))
 			o.Logger = nil
 			if err := blocklist.WriteLedger(filepath.Join(o.StateDir, LedgerFile), blocklist.Prefixes(n)); err != nil {
 				b.Fatal(err)
@@ -60,7 +60,7 @@ func reportPercentiles(b *testing.B, took []time.Duration) {
 // BenchmarkUnderLoad reports how long a block takes to the kernel's
 // acknowledgement while 10,000 offences a second arrive, each a new source.
 func BenchmarkUnderLoad(b *testing.B) {
-	ns := newNetNS(b)
+	ns := newKernel(b)
 	o := options(b, ns)
 	o.Logger = nil
 	a := start(b, DefaultConfig(), o)

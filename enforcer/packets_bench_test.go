@@ -12,6 +12,7 @@ import (
 
 	"uppercut/deploy/bench/blocklist"
 	"uppercut/enforcer/nft"
+	"uppercut/netns"
 )
 
 // seedRules is how many addresses the ancestor of this program had blocked,
@@ -28,11 +29,11 @@ func BenchmarkPacketCost(b *testing.B) {
 	}
 	for _, tt := range []struct {
 		name  string
-		setUp func(*testing.B, *netns)
+		setUp func(*testing.B, *kernel)
 	}{
-		{"none", func(*testing.B, *netns) {}},
-		{"sets", func(b *testing.B, ns *netns) { fillSets(b, ns, blocks) }},
-		{"rules", func(b *testing.B, ns *netns) { addRules(b, ns, rules) }},
+		{"none", func(*testing.B, *kernel) {}},
+		{"sets", func(b *testing.B, ns *kernel) { fillSets(b, ns, blocks) }},
+		{"rules", func(b *testing.B, ns *kernel) { addRules(b, ns, rules) }},
 	} {
 		b.Run(tt.name, func(b *testing.B) {
 			n := newNetwork(b)
@@ -42,10 +43,10 @@ func BenchmarkPacketCost(b *testing.B) {
 	}
 }
 
-func fillSets(b *testing.B, ns *netns, n int) {
+func fillSets(b *testing.B, ns *kernel, n int) {
 	b.Helper()
 	c := DefaultConfig()
-	f, err := nft.Open(c.firewall(ns.fd()))
+	f, err := nft.Open(c.firewall(ns.FD()))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -60,7 +61,7 @@ func fillSets(b *testing.B, ns *netns, n int) {
 }
 
 // addRules makes what `iptables -A INPUT -s ADDR -j DROP` makes, n times.
-func addRules(b *testing.B, ns *netns, n int) {
+func addRules(b *testing.B, ns *kernel, n int) {
 	b.Helper()
 	var rules strings.Builder
 	rules.WriteString("table ip filter {\n chain INPUT {\n type filter hook input priority filter; policy accept;\n")
@@ -70,27 +71,18 @@ func addRules(b *testing.B, ns *netns, n int) {
 	rules.WriteString("}\n}\n")
 	path := filepath.Join(b.TempDir(), "rules.nft")
 	writeFile(b, path, rules.String())
-	ns.run(b, "nft", "-f", path)
+	ns.nft(b, "-f", path)
 }
 
 // packetCost sends datagrams to the gateway, one an iteration. veth delivers a packet while it is
 // sent, so the time of sending is that of the whole way.
 func packetCost(b *testing.B, n network) {
 	b.Helper()
-	var sink, source net.PacketConn
-	if err := n.gateway.within(func() (err error) {
-		sink, err = net.ListenPacket("udp", gateway4+":9")
-		return err
-	}); err != nil {
-		b.Fatal(err)
-	}
+	sink, err := n.gateway.ListenPacket("udp", gateway4+":9")
+	netns.Must(b, err)
 	defer sink.Close()
-	if err := n.outside.within(func() (err error) {
-		source, err = net.ListenPacket("udp", "203.0.113.9:0")
-		return err
-	}); err != nil {
-		b.Fatal(err)
-	}
+	source, err := n.outside.ListenPacket("udp", "203.0.113.9:0")
+	netns.Must(b, err)
 	defer source.Close()
 	to := net.UDPAddrFromAddrPort(netip.MustParseAddrPort(gateway4 + ":9"))
 	for b.Loop() {

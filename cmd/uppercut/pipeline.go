@@ -65,9 +65,11 @@ func (pl *pipeline) handle(messages []receiver.Message, judged func()) {
 	b := pl.free.Get().(*batch)
 	b.judged = judged
 	b.lines = b.lines[:0]
+	var names lineNames
 	for i := range messages {
 		b.lines = append(b.lines, detector.Line{})
 		fillLine(&b.lines[i], &messages[i], parser)
+		names.share(&b.lines[i])
 	}
 	pl.queue <- b
 }

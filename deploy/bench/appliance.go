@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -14,7 +13,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
-	"uppercut/deploy/lab"
+	"uppercut/netns"
 )
 
 // Where the contestants listen, each in a namespace of its own.
@@ -28,8 +27,7 @@ const (
 // appliance is a running uppercut serve in a namespace of its own.
 type appliance struct {
 	*process
-	ns     lab.Namespace
-	remove func()
+	ns     *netns.Namespace
 	client *http.Client
 }
 
@@ -50,18 +48,18 @@ web: {listen: %q}
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
-	ns, remove, err := newNamespace()
+	ns, err := newNamespace()
 	if err != nil {
 		return nil, err
 	}
-	a := &appliance{ns: ns, remove: remove, client: &http.Client{Transport: &http.Transport{
+	a := &appliance{ns: ns, client: &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			return ns.Dial(ctx, network, netip.Addr{}, address)
+			return ns.Dial(ctx, new(net.Dialer), network, address)
 		},
 	}}}
 	a.process, err = launch(ctx, ns, filepath.Join(dir, "log"), b.uppercut, "serve", "--config", config, "--log.level", "error")
 	if err != nil {
-		remove()
+		ns.Close()
 		return nil, err
 	}
 	if err := a.await(ctx, 5*time.Millisecond, a.ready); err != nil {
@@ -75,7 +73,7 @@ web: {listen: %q}
 func (a *appliance) stop() {
 	a.client.CloseIdleConnections()
 	a.process.stop()
-	a.remove()
+	a.ns.Close()
 }
 
 func (a *appliance) ready() (bool, error) {

@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"uppercut/deploy/bench/blocklist"
-	"uppercut/deploy/lab"
 	"uppercut/enforcer"
 	"uppercut/enforcer/nft"
+	"uppercut/netns"
 )
 
 // blocksRow is a contest of who has a list of blocks in the kernel sooner:
@@ -82,12 +82,12 @@ func (b *bench) restart(ctx context.Context, n int) ([]measure, error) {
 }
 
 func loadNft(ctx context.Context, list string) ([]measure, error) {
-	ns, remove, err := newNamespace()
+	ns, err := newNamespace()
 	if err != nil {
 		return nil, err
 	}
-	defer remove()
-	u, err := timed(ctx, "ip", "netns", "exec", string(ns), "nft", "-f", list)
+	defer ns.Close()
+	u, err := timed(ctx, "ip", "netns", "exec", ns.Name(), "nft", "-f", list)
 	return []measure{
 		{"seconds", u.wall.Seconds(), 2},
 		{"CPU seconds", u.cpu.Seconds(), 2},
@@ -96,26 +96,16 @@ func loadNft(ctx context.Context, list string) ([]measure, error) {
 }
 
 // kernel is what the kernel says of uppercut's sets in a namespace.
-type kernel struct {
-	*nft.Firewall
-	handle *os.File
-}
+type kernel struct{ *nft.Firewall }
 
-func openKernel(ns lab.Namespace) (*kernel, error) {
-	handle, err := os.Open(filepath.Join("/run/netns", string(ns)))
-	if err != nil {
-		return nil, err
-	}
+func openKernel(ns *netns.Namespace) (*kernel, error) {
 	c := enforcer.DefaultConfig()
-	f, err := nft.Open(nft.Config{NetNS: int(handle.Fd()), IPv6Bits: 64, HashSize: uint32(c.MaxAddresses), NetSize: uint32(c.MaxNetworks)})
+	f, err := nft.Open(nft.Config{NetNS: ns.FD(), IPv6Bits: 64, HashSize: uint32(c.MaxAddresses), NetSize: uint32(c.MaxNetworks)})
 	if err != nil {
-		handle.Close()
 		return nil, err
 	}
-	return &kernel{f, handle}, nil
+	return &kernel{f}, nil
 }
-
-func (k *kernel) Close() error { return errors.Join(k.Firewall.Close(), k.handle.Close()) }
 
 // count is how many elements are in force.
 func (k *kernel) count() (int, error) {
@@ -174,7 +164,7 @@ func (b *bench) repair(ctx context.Context, n int, damage []string) ([]measure, 
 		return nil, err
 	}
 	begin := time.Now()
-	if _, err := timed(ctx, append([]string{"ip", "netns", "exec", string(a.ns), "nft"}, damage...)...); err != nil {
+	if _, err := timed(ctx, append([]string{"ip", "netns", "exec", a.ns.Name(), "nft"}, damage...)...); err != nil {
 		return nil, err
 	}
 	if err := a.await(ctx, 2*time.Millisecond, func() (bool, error) {

@@ -7,16 +7,15 @@ import (
 	"path/filepath"
 	"time"
 
-	"uppercut/deploy/lab"
+	"uppercut/netns"
 )
 
 // fail2ban is a running fail2ban-server that reads a mail log, with Debian's
 // filter for sendmail and its action for nftables.
 type fail2ban struct {
 	*process
-	ns     lab.Namespace
-	remove func()
-	log    string // the mail log
+	ns  *netns.Namespace
+	log string // the mail log
 }
 
 // startFail2ban returns when the jail is up. It bans after so many matches.
@@ -55,15 +54,15 @@ action = nftables[type=allports]
 			return nil, err
 		}
 	}
-	ns, remove, err := newNamespace()
+	ns, err := newNamespace()
 	if err != nil {
 		return nil, err
 	}
-	f.ns, f.remove = ns, remove
+	f.ns = ns
 	f.process, err = launch(ctx, ns, filepath.Join(dir, "log"), "fail2ban-server",
 		"-c", dir, "-s", filepath.Join(dir, "socket"), "-p", filepath.Join(dir, "pid"), "-f", "start")
 	if err != nil {
-		remove()
+		ns.Close()
 		return nil, err
 	}
 	if err := f.await(ctx, 50*time.Millisecond, func() (bool, error) {
@@ -82,5 +81,5 @@ func ask(ctx context.Context, argv ...string) error {
 
 func (f *fail2ban) stop() {
 	f.process.stop()
-	f.remove()
+	f.ns.Close()
 }

@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"uppercut/cmd/uppercut/console"
-	"uppercut/deploy/lab"
 	"uppercut/deploy/loggen"
+	"uppercut/netns"
 )
 
 // offencesToBlock is how often a source must offend for both to block it:
@@ -161,7 +161,7 @@ func (b *bench) latencyUppercut(ctx context.Context, w storm) ([]measure, error)
 	if err != nil {
 		return nil, err
 	}
-	out, err := exec.CommandContext(ctx, "ip", "netns", "exec", string(a.ns),
+	out, err := exec.CommandContext(ctx, "ip", "netns", "exec", a.ns.Name(),
 		b.uppercut, "status", "--json", "--config", filepath.Join(dir, "uppercut.yaml")).Output()
 	if err != nil {
 		return nil, fmt.Errorf("uppercut status: %w", err)
@@ -195,7 +195,7 @@ func (b *bench) latencyFail2ban(ctx context.Context, w storm) ([]measure, error)
 }
 
 // measure sends the storm to p and watches the kernel.
-func (w storm) measure(ctx context.Context, p *process, ns lab.Namespace, s *stormer) (_ []measure, err error) {
+func (w storm) measure(ctx context.Context, p *process, ns *netns.Namespace, s *stormer) (_ []measure, err error) {
 	kernel, err := newWatch(ns)
 	if err != nil {
 		return nil, err

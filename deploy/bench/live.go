@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"uppercut/deploy/lab"
 	"uppercut/deploy/loggen"
+	"uppercut/netns"
 )
 
 // liveHosts is how many mail hosts send at once, each over a connection of its
@@ -80,7 +80,7 @@ func writeFleet(dir string, c loggen.Config, frame framing) (*fleet, error) {
 }
 
 // send sends every file over a connection of its own, all at once.
-func (f *fleet) send(ctx context.Context, ns lab.Namespace, transport string) error {
+func (f *fleet) send(ctx context.Context, ns *netns.Namespace, transport string) error {
 	sent := make(chan error)
 	for _, path := range f.files {
 		go func() {
@@ -168,7 +168,7 @@ func (b *bench) liveRsyslogd(ctx context.Context, f *fleet, transport string) ([
 }
 
 // live sends the fleet's messages to p and waits until it has done with them.
-func live(ctx context.Context, p *process, ns lab.Namespace, f *fleet, transport string, done func() (bool, error)) ([]measure, error) {
+func live(ctx context.Context, p *process, ns *netns.Namespace, f *fleet, transport string, done func() (bool, error)) ([]measure, error) {
 	before, err := p.cpu()
 	if err != nil {
 		return nil, err

@@ -1,34 +1,16 @@
 package main
 
 import (
-	"fmt"
-	"os"
-	"os/exec"
+	"strconv"
 	"sync/atomic"
 
-	"uppercut/deploy/lab"
+	"uppercut/netns"
 )
 
 var namespaces atomic.Int32
 
 // newNamespace makes a network namespace that is a machine of its own: loopback
-// and a firewall. remove ends it.
-func newNamespace() (ns lab.Namespace, remove func(), err error) {
-	ns = lab.Namespace(fmt.Sprintf("ucb%d-%d", os.Getpid(), namespaces.Add(1)))
-	if err := ip("netns", "add", string(ns)); err != nil {
-		return "", nil, err
-	}
-	remove = func() { _ = ip("netns", "del", string(ns)) }
-	if err := ip("-n", string(ns), "link", "set", "lo", "up"); err != nil {
-		remove()
-		return "", nil, err
-	}
-	return ns, remove, nil
-}
-
-func ip(args ...string) error {
-	if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("ip %q: %w: %s", args, err, out)
-	}
-	return nil
+// and a firewall. The caller closes it.
+func newNamespace() (*netns.Namespace, error) {
+	return netns.Add(netns.Name("ucb", strconv.Itoa(int(namespaces.Add(1)))))
 }

@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"uppercut/deploy/lab"
+	"uppercut/netns"
 )
 
 // usage is what a program that has ended took.
@@ -51,13 +51,13 @@ const patience = time.Minute
 
 // launch starts a program inside a namespace, its output in a file. It ends
 // with ctx at the latest.
-func launch(ctx context.Context, ns lab.Namespace, output, program string, args ...string) (*process, error) {
+func launch(ctx context.Context, ns *netns.Namespace, output, program string, args ...string) (*process, error) {
 	log, err := os.Create(output)
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close()
-	cmd := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", string(ns), program}, args...)...)
+	cmd := ns.CommandContext(ctx, program, args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = patience
 	cmd.Stdout, cmd.Stderr = log, log

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"uppercut/deploy/lab"
+	"uppercut/netns"
 )
 
 // rsyslogd is a running rsyslogd that writes what comes over one transport to a
@@ -16,9 +16,8 @@ import (
 // the input, taken off in large batches.
 type rsyslogd struct {
 	*process
-	ns     lab.Namespace
-	remove func()
-	file   string
+	ns   *netns.Namespace
+	file string
 }
 
 // rsyslogInputs are module and input of each transport.
@@ -35,11 +34,11 @@ input(type="imudp" address="127.0.0.1" port="5514" rcvbufSize="16777216" ruleset
 
 // startRsyslogd returns when rsyslogd says that its inputs are up.
 func (b *bench) startRsyslogd(ctx context.Context, dir, transport string) (*rsyslogd, error) {
-	ns, remove, err := newNamespace()
+	ns, err := newNamespace()
 	if err != nil {
 		return nil, err
 	}
-	r := &rsyslogd{ns: ns, remove: remove, file: filepath.Join(dir, "out")}
+	r := &rsyslogd{ns: ns, file: filepath.Join(dir, "out")}
 	pid := filepath.Join(dir, "pid")
 	config := filepath.Join(dir, "rsyslog.conf")
 	text := fmt.Sprintf(`global(workDirectory=%q maxMessageSize="64k"
@@ -49,14 +48,14 @@ ruleset(name="in" queue.type="FixedArray" queue.size="200000" queue.dequeueBatch
  action(type="omfile" file=%q template="raw")
 }
 %s
-`, dir, b.certFile(), b.certFile(), b.keyFile(), r.file, rsyslogInputs[transport])
+`, dir, b.authorityFile(), b.certFile(), b.keyFile(), r.file, rsyslogInputs[transport])
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		remove()
+		ns.Close()
 		return nil, err
 	}
 	r.process, err = launch(ctx, ns, filepath.Join(dir, "log"), "rsyslogd", "-n", "-f", config, "-i", pid)
 	if err != nil {
-		remove()
+		ns.Close()
 		return nil, err
 	}
 	if err := r.await(ctx, 5*time.Millisecond, func() (bool, error) { return r.listens(transport) }); err != nil {
@@ -68,7 +67,7 @@ ruleset(name="in" queue.type="FixedArray" queue.size="200000" queue.dequeueBatch
 
 func (r *rsyslogd) stop() {
 	r.process.stop()
-	r.remove()
+	r.ns.Close()
 }
 
 // written is how many bytes are in the file.

@@ -7,27 +7,26 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"os"
 	"strconv"
 
-	"uppercut/deploy/lab"
+	"uppercut/netns"
 )
 
 // transports say how to send a fleet's file: each the way that takes the sender
 // least, so that it is not what is measured.
-var transports = map[string]func(context.Context, lab.Namespace, *os.File) error{
+var transports = map[string]func(context.Context, *netns.Namespace, *os.File) error{
 	"tcp":  sendTCP,
 	"tls":  sendTLS,
 	"relp": sendRELP,
 }
 
-func dial(ctx context.Context, ns lab.Namespace, address string) (net.Conn, error) {
-	return ns.Dial(ctx, "tcp", netip.Addr{}, address)
+func dial(ctx context.Context, ns *netns.Namespace, address string) (net.Conn, error) {
+	return ns.Dial(ctx, new(net.Dialer), "tcp", address)
 }
 
 // sendTCP leaves the copying to the kernel (sendfile).
-func sendTCP(ctx context.Context, ns lab.Namespace, file *os.File) error {
+func sendTCP(ctx context.Context, ns *netns.Namespace, file *os.File) error {
 	conn, err := dial(ctx, ns, syslogAddress)
 	if err != nil {
 		return err
@@ -38,12 +37,12 @@ func sendTCP(ctx context.Context, ns lab.Namespace, file *os.File) error {
 }
 
 // sendTLS takes the version that uppercut offers by default.
-func sendTLS(ctx context.Context, ns lab.Namespace, file *os.File) error {
+func sendTLS(ctx context.Context, ns *netns.Namespace, file *os.File) error {
 	raw, err := dial(ctx, ns, tlsAddress)
 	if err != nil {
 		return err
 	}
-	conn := tls.Client(raw, &tls.Config{ServerName: "bench", InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}) //nolint:gosec // nobody is impersonated here
+	conn := tls.Client(raw, &tls.Config{ServerName: certificateName, InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12})
 	_, err = io.Copy(conn, file)
 	if err != nil {
 		raw.Close()
@@ -63,7 +62,7 @@ type relpClient struct {
 	window chan struct{} // holds a token for each message without an answer
 }
 
-func sendRELP(ctx context.Context, ns lab.Namespace, file *os.File) error {
+func sendRELP(ctx context.Context, ns *netns.Namespace, file *os.File) error {
 	conn, err := dial(ctx, ns, relpAddress)
 	if err != nil {
 		return err

@@ -6,14 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"os"
 	"time"
 
 	"golang.org/x/net/ipv4"
 
-	"uppercut/deploy/lab"
 	"uppercut/deploy/loggen"
+	"uppercut/netns"
 )
 
 // A soak is a fleet that sends at a steady rate for a long time, while somebody
@@ -63,8 +62,8 @@ func soakHosts(lines int) []*soakHost {
 }
 
 // dial connects the host.
-func (h *soakHost) dial(ctx context.Context, ns lab.Namespace, network string) (err error) {
-	if h.conn, err = ns.Dial(ctx, network, netip.Addr{}, syslogAddress); err != nil {
+func (h *soakHost) dial(ctx context.Context, ns *netns.Namespace, network string) (err error) {
+	if h.conn, err = ns.Dial(ctx, new(net.Dialer), network, syslogAddress); err != nil {
 		return err
 	}
 	if network == "udp" {

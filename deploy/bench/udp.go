@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -15,8 +14,8 @@ import (
 
 	"golang.org/x/net/ipv4"
 
-	"uppercut/deploy/lab"
 	"uppercut/deploy/loggen"
+	"uppercut/netns"
 )
 
 // datagramPool is how many different datagrams are sent, over and over. A
@@ -42,8 +41,8 @@ func newBarrage(total, rate int) *barrage {
 const datagramsPerWrite = 64
 
 // send sends the barrage from one socket, without a look at what becomes of it.
-func (s *barrage) send(ctx context.Context, ns lab.Namespace) error {
-	conn, err := ns.Dial(ctx, "udp", netip.Addr{}, syslogAddress)
+func (s *barrage) send(ctx context.Context, ns *netns.Namespace) error {
+	conn, err := ns.Dial(ctx, new(net.Dialer), "udp", syslogAddress)
 	if err != nil {
 		return err
 	}
@@ -198,7 +197,7 @@ const settled = time.Second
 
 // deliver sends the barrage to p and waits until all of it has been taken, or
 // dropped by the kernel, or nothing has happened for a while.
-func (s *barrage) deliver(ctx context.Context, p *process, ns lab.Namespace, taken func() (int, error)) (*delivery, error) {
+func (s *barrage) deliver(ctx context.Context, p *process, ns *netns.Namespace, taken func() (int, error)) (*delivery, error) {
 	before, err := p.cpu()
 	if err != nil {
 		return nil, err

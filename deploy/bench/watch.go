@@ -3,15 +3,13 @@ package main
 import (
 	"fmt"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
 	"github.com/google/nftables"
 	"github.com/mdlayher/netlink"
 
-	"uppercut/deploy/lab"
+	"uppercut/netns"
 )
 
 // watch hears from the kernel of each address that is put into any nftables set
@@ -19,7 +17,6 @@ import (
 type watch struct {
 	conn    *nftables.Conn
 	monitor *nftables.Monitor
-	handle  *os.File
 	ended   chan struct{}
 
 	mu   sync.Mutex
@@ -30,23 +27,18 @@ type watch struct {
 // watchBuffer holds what the kernel reports while nobody reads, in bytes.
 const watchBuffer = 64 << 20
 
-func newWatch(ns lab.Namespace) (*watch, error) {
-	handle, err := os.Open(filepath.Join("/run/netns", string(ns)))
-	if err != nil {
-		return nil, err
-	}
-	w := &watch{handle: handle, ended: make(chan struct{}), seen: map[netip.Addr]time.Time{}}
-	w.conn, err = nftables.New(nftables.WithNetNSFd(int(handle.Fd())), nftables.WithSockOptions(func(c *netlink.Conn) error {
+func newWatch(ns *netns.Namespace) (*watch, error) {
+	w := &watch{ended: make(chan struct{}), seen: map[netip.Addr]time.Time{}}
+	var err error
+	w.conn, err = nftables.New(nftables.WithNetNSFd(ns.FD()), nftables.WithSockOptions(func(c *netlink.Conn) error {
 		return c.SetReadBuffer(watchBuffer)
 	}))
 	if err != nil {
-		handle.Close()
 		return nil, err
 	}
 	w.monitor = nftables.NewMonitor(nftables.WithMonitorAction(nftables.MonitorActionNew))
 	events, err := w.conn.AddMonitor(w.monitor)
 	if err != nil {
-		handle.Close()
 		return nil, fmt.Errorf("watch nftables: %w", err)
 	}
 	go w.listen(events)
@@ -83,7 +75,6 @@ func (w *watch) when(a netip.Addr) time.Time {
 func (w *watch) close() error {
 	err := w.monitor.Close()
 	<-w.ended
-	w.handle.Close()
 	if w.err != nil {
 		return fmt.Errorf("watch nftables: %w", w.err)
 	}

@@ -24,13 +24,14 @@ import (
 	"github.com/prometheus/common/model"
 
 	"uppercut/metrics"
+	"uppercut/netns"
 )
 
 // plant is an uppercut and a Prometheus that scrapes it, in a network namespace
 // of their own.
 type plant struct {
 	t         *testing.T
-	namespace string
+	namespace *netns.Namespace
 	dir       string
 	program   string
 	uppercut  *exec.Cmd
@@ -44,11 +45,8 @@ const patience = 90 * time.Second
 // before they fire: how long they wait is for promtool's tests.
 func newPlant(t *testing.T) *plant {
 	t.Helper()
-	p := &plant{t: t, namespace: fmt.Sprintf("ucp%d", os.Getpid()), dir: t.TempDir()}
+	p := &plant{t: t, namespace: netns.New(t, "prometheus"), dir: t.TempDir()}
 	p.program = buildUppercut(t)
-	run(t, "ip", "netns", "add", p.namespace)
-	t.Cleanup(func() { run(t, "ip", "netns", "del", p.namespace) })
-	run(t, "ip", "-n", p.namespace, "link", "set", "lo", "up")
 	p.uppercut = p.start("uppercut", p.program, "--config", p.write("uppercut.yaml", configuration), "serve")
 	p.until("uppercut answers", func() bool { return p.run(p.program, "--config", p.dir+"/uppercut.yaml", "health") == nil })
 
@@ -106,7 +104,7 @@ func (p *plant) write(name, text string) string {
 func (p *plant) start(name string, args ...string) *exec.Cmd {
 	p.t.Helper()
 	var out bytes.Buffer
-	cmd := exec.CommandContext(context.Background(), "ip", append([]string{"netns", "exec", p.namespace}, args...)...)
+	cmd := p.namespace.Command(args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)
@@ -130,7 +128,7 @@ func (p *plant) run(args ...string) error {
 func (p *plant) output(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", p.namespace}, args...)...).CombinedOutput()
+	out, err := p.namespace.CommandContext(ctx, args[0], args[1:]...).CombinedOutput()
 	return string(out), err
 }
 
@@ -179,7 +177,7 @@ func (p *plant) log(host string, first int) {
 	fmt.Fprintf(&lines, "<22>%s %s sendmail[%d]: AUTH failure (LOGIN): user not found (-20) SASL(-13): user not found, relay=[198.51.100.200]\n",
 		now, host, 1000+p.lines)
 	fmt.Fprintf(&lines, "<22>%s %s crond[%d]: nothing of ours\n<-5 no header\n", now, host, p.lines)
-	send := exec.CommandContext(p.t.Context(), "ip", "netns", "exec", p.namespace, "bash", "-c", "cat >/dev/tcp/127.0.0.1/5514")
+	send := p.namespace.CommandContext(p.t.Context(), "bash", "-c", "cat >/dev/tcp/127.0.0.1/5514")
 	send.Stdin = strings.NewReader(lines.String())
 	if out, err := send.CombinedOutput(); err != nil {
 		p.t.Fatalf("send log lines: %v: %s", err, out)

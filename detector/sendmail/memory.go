@@ -265,7 +265,7 @@ func (m *Memory) flush(s *session, rec *Record, dst []Event) []Event {
 		h := &x.held[i]
 		e := h.event
 		e.Addr, e.Session = s.addr(), s.number
-		if rec.Kind == LineFrom && h.hasID && h.qid == idTail(rec.QID) {
+		if rec.Kind == LineFrom && h.hasID && h.qid == rec.transaction {
 			e.NullSender = rec.NullSender
 		}
 		m.stats.Held--
@@ -295,7 +295,7 @@ func (m *Memory) line(s *session, in Input, dst []Event) []Event {
 	switch {
 	case rec.Kind == LineFrom:
 		e.Count, e.Addr = rec.Recipients, rec.Addr
-		m.sessions.extrasOf(s).accept(accepted{qid: idTail(rec.QID), event: e})
+		m.sessions.extrasOf(s).accept(accepted{qid: rec.transaction, event: e})
 		return dst
 	case rec.Addr.IsValid():
 		e.Addr = rec.Addr
@@ -371,7 +371,7 @@ func (m *Memory) hold(s *session, e Event, rec *Record) {
 	e.ViaSession = true
 	m.stats.Held++
 	m.stats.HeldBytes += len(e.Raw)
-	x.held = append(x.held, held{event: e, qid: idTail(rec.QID), hasID: rec.QID != ""})
+	x.held = append(x.held, held{event: e, qid: rec.transaction, hasID: rec.QID != ""})
 }
 
 // giveUp drops what is held for the session.
@@ -437,8 +437,8 @@ func (m *Memory) delivery(in Input, pid uint32, dst []Event) []Event {
 		return dst
 	}
 	if rec.Taken {
-		if s := m.sessions.find(m.key(in.Sender, in.Host, pid)); s != nil && s.began == idTime(rec.QID) {
-			dst = m.taken(s, idTail(rec.QID), dst)
+		if s := m.sessions.find(m.key(in.Sender, in.Host, pid)); s != nil && s.began == rec.began {
+			dst = m.taken(s, rec.transaction, dst)
 		}
 	}
 	if rec.Delivered {
@@ -470,24 +470,6 @@ func (m *Memory) hostKey(sender, host string) uint64 {
 		l.key = maphash.String(m.seed, sender) + bits.RotateLeft64(h, 17)
 	}
 	return m.lastHost.key
-}
-
-// idTime packs the time of a queue id; 0 if there is no id.
-func idTime(qid string) uint64 {
-	if len(qid) < idChars {
-		return 0
-	}
-	var b [8]byte
-	copy(b[:], qid[:idTimeLen])
-	return binary.LittleEndian.Uint64(b[:])
-}
-
-// idTail returns the characters that tell the transactions of a process apart.
-func idTail(qid string) [2]byte {
-	if len(qid) < idChars {
-		return [2]byte{}
-	}
-	return [2]byte{qid[6], qid[7]}
 }
 
 // userHash is a keyed hash of an AUTH user name, 0 for none.

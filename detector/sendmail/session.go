@@ -36,8 +36,8 @@ func (m *Memory) session(in Input, pid uint32) *session {
 		m.reset(s)
 		s.first = now
 	}
-	if t := idTime(rec.QID); t != 0 {
-		s.began = t
+	if rec.began != 0 {
+		s.began = rec.began
 	}
 	if rec.Begins {
 		s.flags |= hasBegun
@@ -51,7 +51,7 @@ func (m *Memory) session(in Input, pid uint32) *session {
 // process beyond doubt. Lines without one do only while nothing speaks against
 // it, for PIDs come again.
 func (m *Memory) continues(s *session, rec *Record, now int64) bool {
-	t := idTime(rec.QID)
+	t := rec.began
 	silent := now - s.last
 	switch {
 	case t != 0 && s.began != 0:
