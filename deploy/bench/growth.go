@@ -88,7 +88,7 @@ func pipeLog(in io.WriteCloser, lines int) error {
 func growthSources(b *bench) (*contest, error) {
 	return b.growth("growth-sources", "How the cost of an offence grows with the number of tracked sources", "sources",
 		[]int{10_000, 100_000, 1_000_000, 5_000_000}, func(ctx context.Context, n int) ([]measure, error) {
-			measures, err := b.judge(ctx, n)
+			measures, err := b.judge(ctx, max(minSources, n))
 			if err != nil {
 				return nil, err
 			}
