@@ -34,7 +34,7 @@ bench: build ## our figures beside what a user would take instead (root)
 	go run ./deploy/bench $(BENCHFLAGS)
 
 bench-smoke: ## every benchmark of every package once, small: none rots
-	go test -short -run '^$$' -bench . -benchtime 1x ./...
+	go test -short -run '^$$' -bench . -benchmem -benchtime 1x ./...
 
 soak: build ## DURATION (default 30m) at RATE (default 100000) messages/s: nothing grows, drifts or is lost (root)
 	go run ./deploy/bench -soak $(or $(DURATION),30m) -rate $(or $(RATE),100000)
