@@ -19,7 +19,7 @@ package: ## dist/: deb and rpm for amd64, arm64 and armv7
 needs: ## the Debian packages that the tests run for real (root)
 	deploy/needs
 
-test: needs lint ## everything (root)
+test: needs lint bench-smoke ## everything (root)
 	go test -race -timeout 20m ./...
 	cd deploy/grafana && go test ./...
 
