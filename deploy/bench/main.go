@@ -43,10 +43,10 @@ type row struct {
 
 var rows = []row{
 	{"replay", "a log of a day, judged", func(b *bench) (*contest, error) {
-		return b.replay("replay", "A log of a day: a million lines read and judged", loggen.DefaultConfig().Abuse)
+		return b.replay("replay", "A log of a quiet day: %s lines, one in five an offence", loggen.DefaultConfig().Abuse)
 	}},
 	{"replay-attack", "a log under attack, judged", func(b *bench) (*contest, error) {
-		return b.replay("replay-attack", "A log under attack: a million lines, half of them offences", 0.7)
+		return b.replay("replay-attack", "A log under attack: %s lines, half of them offences", 0.7)
 	}},
 	{"tcp", "live over TCP, from frame to verdict", liveRow("tcp")},
 	{"tls", "live over TLS", liveRow("tls")},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -26,6 +27,7 @@ func timed(ctx context.Context, argv ...string) (usage, error) {
 	var stderr bytes.Buffer
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	cmd.Stdout = io.Discard // a pipe: into /dev/null grep would stop at the first match
 	cmd.Stderr = &stderr
 	begin := time.Now()
 	if err := cmd.Run(); err != nil {

@@ -29,7 +29,7 @@ input(type="imtcp" address="127.0.0.1" port="6514" ruleset="in")`,
 	"relp": `module(load="imrelp")
 input(type="imrelp" address="127.0.0.1" port="2514" ruleset="in")`,
 	"udp": `module(load="imudp" threads="2" batchSize="128")
-input(type="imudp" address="127.0.0.1" port="5514" rcvbufSize="16777216" ruleset="in")`,
+input(type="imudp" address="127.0.0.1" port="5514" rcvbufSize="33554432" ruleset="in")`,
 }
 
 // startRsyslogd returns when rsyslogd says that its inputs are up.
