@@ -2,7 +2,7 @@
 TOOL = go tool -modfile=tools/go.mod
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: build package run lab test needs lint fuzz bench bench-smoke soak clean
+.PHONY: build package release run lab test needs lint fuzz bench bench-smoke soak clean
 
 build: ## bin/uppercut, static
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/uppercut ./cmd/uppercut
@@ -16,12 +16,16 @@ lab: build ## a real mail fleet under attack, to watch (root)
 package: ## dist/: deb and rpm for amd64, arm64 and armv7
 	deploy/package/build '$(VERSION)'
 
+release: ## dist/: binaries, packages and SBOMs with their checksums
+	deploy/release/build '$(VERSION)'
+
 needs: ## the Debian packages that the tests run for real (root)
 	deploy/needs
 
 test: needs lint bench-smoke ## everything (root)
 	go test -race -timeout 20m ./...
 	cd deploy/grafana && go test ./...
+	cd deploy/compose && go test -timeout 20m ./...
 
 lint:
 	go vet ./...

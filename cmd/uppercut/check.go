@@ -14,8 +14,9 @@ import (
 
 func newCheckCommand(env *environment) *cobra.Command {
 	return &cobra.Command{
-		Use:   "check",
-		Short: "Validate the configuration and print what is in force",
+		Use:     "check",
+		Example: "  uppercut check --config new.yaml",
+		Short:   "Validate the configuration and print what is in force",
 		Long: `check reads the configuration file, lays the environment over it, validates the
 whole and prints every setting that is in force, defaults included, as YAML that
 can serve as a configuration file. Exit code 1 and a line for each mistake, with

@@ -64,7 +64,7 @@ line. What must never be blocked is refused; exit code 3 if any was.`,
 			p.row("blocked", b.Prefix, "for "+p.left(b.Until))
 		}
 		for _, r := range result.Refused {
-			p.row("refused", r.Prefix, r.Cause)
+			p.styled(bad, "refused", r.Prefix, r.Cause)
 		}
 		if len(result.Refused) > 0 {
 			return exitCode{code: exitNo}
@@ -174,8 +174,9 @@ func newFlushCommand(env *environment) *cobra.Command {
 		forget bool
 	)
 	command := &cobra.Command{
-		Use:   "flush [--forget] [--note TEXT]",
-		Short: "Lift every block and stop blocking until resume",
+		Use:     "flush [--forget] [--note TEXT]",
+		Example: "  uppercut flush --note 'we block the wrong ones'",
+		Short:   "Lift every block and stop blocking until resume",
 		Long: `flush removes the table "inet uppercut" with every block in it, and nothing else.
 A running appliance goes on judging but blocks nobody until "uppercut resume" or
 a restart; the list of blocks is kept and comes back then, unless --forget.
@@ -215,9 +216,10 @@ func (e *environment) flushStopped(ctx context.Context, note string, forget bool
 func newResumeCommand(env *environment) *cobra.Command {
 	var flags orderFlags
 	command := &cobra.Command{
-		Use:   "resume [--note TEXT]",
-		Short: "Block again after flush",
-		Args:  noArgs,
+		Use:     "resume [--note TEXT]",
+		Example: "  uppercut resume",
+		Short:   "Block again after flush",
+		Args:    noArgs,
 	}
 	flags.registerNote(command)
 	return ordering(env, command, "blocking again", func(ctx context.Context, c *console.Client, _ []string) error {
@@ -227,13 +229,14 @@ func newResumeCommand(env *environment) *cobra.Command {
 
 func newBreakersCommand(env *environment) *cobra.Command {
 	command := asking(env, &cobra.Command{
-		Use:   "breakers",
-		Short: "Show whose evidence is set aside because the host itself seems at fault",
-		Args:  noArgs,
+		Use:     "breakers",
+		Example: "  uppercut breakers",
+		Short:   "Show whose evidence is set aside because the host itself seems at fault",
+		Args:    noArgs,
 	}, func(ctx context.Context, c *console.Client, _ []string) ([]console.Breaker, error) {
 		return c.Breakers(ctx)
 	}, func(p *printer, list []console.Breaker) error {
-		p.row("HOST", "BREAKER", "SINCE", "SET ASIDE", "WHY")
+		p.styled(heading, "HOST", "BREAKER", "SINCE", "SET ASIDE", "WHY")
 		for _, b := range list {
 			state := "closed"
 			if b.Open {
@@ -245,9 +248,10 @@ func newBreakersCommand(env *environment) *cobra.Command {
 	})
 	var flags orderFlags
 	closing := &cobra.Command{
-		Use:   "close HOST",
-		Short: "Count a host's evidence in full again",
-		Args:  atLeastOne("a host"),
+		Use:     "close HOST",
+		Example: "  uppercut breakers close mx1",
+		Short:   "Count a host's evidence in full again",
+		Args:    atLeastOne("a host"),
 	}
 	flags.registerNote(closing)
 	command.AddCommand(ordering(env, closing, "closed", func(ctx context.Context, c *console.Client, args []string) error {

@@ -219,7 +219,7 @@ func writeFile(t *testing.T, path, text string) {
 }
 
 // waitFor polls until ok or fails the test after limit.
-func waitFor(t *testing.T, limit time.Duration, what string, ok func() bool) {
+func waitFor(t testing.TB, limit time.Duration, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(limit)
 	for !ok() {

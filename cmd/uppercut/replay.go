@@ -31,10 +31,10 @@ needs no root.
 Files may be plain or packed with gzip, zstd or bzip2, and several are merged in
 order of time; - is standard input. Traditional, ISO, "YYYY-MM-DD HH:MM:SS" and
 RFC 5424 lines are told apart by themselves.`,
-		Example: `  uppercut replay /var/log/maillog*
-  uppercut replay --format json maillog.1.gz | jq '.blocks[].prefix'
-  grep 6AN8JH66002409 maillog | uppercut replay --explain -
-  uppercut replay --compare stricter.yaml maillog`,
+		Example: `  uppercut replay /var/log/mail.log /var/log/mail.log.1.gz
+  uppercut replay --format json /var/log/mail.log
+  grep 6AN8JH66002409 /var/log/mail.log | uppercut replay --explain -
+  uppercut replay --compare new.yaml /var/log/mail.log`,
 		Args: atLeastOne("a FILE, or - for standard input"),
 		RunE: func(cmd *cobra.Command, paths []string) error {
 			return env.replay(cmd.Context(), flags, paths)

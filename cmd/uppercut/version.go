@@ -15,9 +15,10 @@ var version = ""
 
 func newVersionCommand(env *environment) *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		Args:  noArgs,
+		Use:     "version",
+		Example: "  uppercut version",
+		Short:   "Print the version",
+		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			build := metrics.ReadBuild(version)
 			_, err := fmt.Fprintf(env.stdout, "uppercut %s (revision %s, %s, %s/%s)\n",

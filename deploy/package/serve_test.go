@@ -7,13 +7,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"uppercut/deploy/machine"
 )
 
 // asService runs uppercut as the unit would: as its user, with its capability
 // alone.
-func (m machine) asService(t *testing.T, args ...string) *exec.Cmd {
+func asService(t *testing.T, m machine.Machine, args ...string) *exec.Cmd {
 	t.Helper()
-	return m.command(t, "setpriv", append([]string{
+	return m.Command(t, "setpriv", append([]string{
 		"--reuid=uppercut", "--regid=uppercut", "--init-groups", "--no-new-privs",
 		"--inh-caps=-all,+net_admin", "--ambient-caps=-all,+net_admin", "--bounding-set=-all,+net_admin",
 		"uppercut",
@@ -25,21 +27,21 @@ func (m machine) asService(t *testing.T, args ...string) *exec.Cmd {
 func TestServeAsPackaged(t *testing.T) {
 	deb, _ := packages(t)
 	m := newMachine(t)
-	m.install(t, deb)
+	install(t, m, deb)
 	for _, mode := range []string{"observe", "enforce"} {
-		m.do(t, "sed", "-i", "s/^mode:.*/mode: "+mode+"/", "/etc/uppercut/uppercut.yaml")
+		m.Do(t, "sed", "-i", "s/^mode:.*/mode: "+mode+"/", "/etc/uppercut/uppercut.yaml")
 		var log strings.Builder
-		serve := m.asService(t, "serve")
+		serve := asService(t, m, "serve")
 		serve.Stderr = &log
 		if err := serve.Start(); err != nil {
 			t.Fatal(err)
 		}
 		ended := make(chan error, 1)
 		go func() { ended <- serve.Wait() }()
-		if err := m.healthy(t, ended); err != nil {
+		if err := healthy(t, m, ended); err != nil {
 			t.Fatalf("%s: %v\n%s", mode, err, log.String())
 		}
-		_, err := m.try(t, "nft", "list", "table", "inet", "uppercut")
+		_, err := m.Try(t, "nft", "list", "table", "inet", "uppercut")
 		if enforces := err == nil; enforces != (mode == "enforce") {
 			t.Errorf("%s: there is a table: %v", mode, enforces)
 		}
@@ -53,13 +55,13 @@ func TestServeAsPackaged(t *testing.T) {
 }
 
 // healthy waits until the appliance says that it is well.
-func (m machine) healthy(t *testing.T, ended chan error) error {
+func healthy(t *testing.T, m machine.Machine, ended chan error) error {
 	t.Helper()
 	deadline := time.After(20 * time.Second)
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		out, err := m.try(t, "uppercut", "health")
+		out, err := m.Try(t, "uppercut", "health")
 		if err == nil {
 			return nil
 		}
