@@ -19,11 +19,17 @@ import (
 // smallest is what the figures of a growth are compared with.
 const smallest = "the smallest"
 
-// growth makes a contest of sizes.
-func (b *bench) growth(name, title, item string, sizes []int, run func(ctx context.Context, n int) ([]measure, error)) *contest {
+// growth makes a contest of sizes, each at least so large; those that are equal
+// when scaled are held once.
+func (b *bench) growth(name, title, item string, least int, sizes []int, run func(ctx context.Context, n int) ([]measure, error)) *contest {
 	c := &contest{name: name, title: title, beside: smallest, limit: 3}
+	last := 0
 	for _, full := range sizes {
-		n := b.count(full)
+		n := max(least, b.count(full))
+		if n == last {
+			continue
+		}
+		last = n
 		c.contestants = append(c.contestants, contestant{
 			name: number(float64(n), 0) + " " + item,
 			run:  func(ctx context.Context) ([]measure, error) { return run(ctx, n) },
@@ -39,7 +45,7 @@ func growthLines(b *bench) (*contest, error) {
 	if b.huge {
 		sizes = append(sizes, 100_000_000)
 	}
-	c := b.growth("growth-lines", "How the cost of a line grows with the length of the log", "lines", sizes, b.replayPipe)
+	c := b.growth("growth-lines", "How the cost of a line grows with the length of the log", "lines", 1, sizes, b.replayPipe)
 	c.limit = 1
 	return c, nil
 }
@@ -87,8 +93,8 @@ func pipeLog(in io.WriteCloser, lines int) error {
 // growthSources: of a source that is known, as most are in an attack.
 func growthSources(b *bench) (*contest, error) {
 	return b.growth("growth-sources", "How the cost of an offence grows with the number of tracked sources", "sources",
-		[]int{10_000, 100_000, 1_000_000, 5_000_000}, func(ctx context.Context, n int) ([]measure, error) {
-			measures, err := b.judge(ctx, max(minSources, n))
+		minSources, []int{10_000, 100_000, 1_000_000, 5_000_000}, func(ctx context.Context, n int) ([]measure, error) {
+			measures, err := b.judge(ctx, n)
 			if err != nil {
 				return nil, err
 			}
@@ -100,7 +106,7 @@ func growthSources(b *bench) (*contest, error) {
 // growthBlocks: blocks that are put into the kernel at a start.
 func growthBlocks(b *bench) (*contest, error) {
 	return b.growth("growth-blocks", "How the cost of a block grows with their number, from the start to the kernel", "blocks",
-		[]int{1000, 10_000, 100_000, 1_000_000}, func(ctx context.Context, n int) ([]measure, error) {
+		1, []int{1000, 10_000, 100_000, 1_000_000}, func(ctx context.Context, n int) ([]measure, error) {
 			measures, err := b.restart(ctx, n)
 			if err != nil {
 				return nil, err
@@ -120,7 +126,7 @@ func growthBlocks(b *bench) (*contest, error) {
 func growthHosts(b *bench) (*contest, error) {
 	messages := b.count(500_000)
 	return b.growth("growth-hosts", fmt.Sprintf("How the cost of a message grows with the number of hosts that send, %s in all",
-		number(float64(messages), 0)), "hosts", []int{1, 10, 100, 1000}, func(ctx context.Context, n int) ([]measure, error) {
+		number(float64(messages), 0)), "hosts", 1, []int{1, 10, 100, 1000}, func(ctx context.Context, n int) ([]measure, error) {
 		dir, err := os.MkdirTemp(b.dir, "")
 		if err != nil {
 			return nil, err
