@@ -2,7 +2,7 @@
 TOOL = go tool -modfile=tools/go.mod
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: build package release run lab test needs lint fuzz bench clean
+.PHONY: build package release run lab test needs lint fuzz bench bench-smoke soak clean
 
 build: ## bin/uppercut, static
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/uppercut ./cmd/uppercut
@@ -22,7 +22,7 @@ release: ## dist/: binaries, packages and SBOMs with their checksums
 needs: ## the Debian packages that the tests run for real (root)
 	deploy/needs
 
-test: needs lint ## everything (root)
+test: needs lint bench-smoke ## everything (root)
 	go test -race -timeout 20m ./...
 	cd deploy/grafana && go test ./...
 	cd deploy/compose && go test -timeout 20m ./...
@@ -34,8 +34,14 @@ lint:
 fuzz: ## each fuzz target for FUZZTIME (default 60s)
 	deploy/fuzz
 
-bench: ## our figures beside what a user would take instead
-	go test -run '^$$' -bench . -benchmem ./...
+bench: build ## our figures beside what a user would take instead (root)
+	go run ./deploy/bench $(BENCHFLAGS)
+
+bench-smoke: ## every benchmark of every package once, small: none rots
+	go test -short -run '^$$' -bench . -benchmem -benchtime 1x ./...
+
+soak: build ## DURATION (default 30m) at RATE (default 100000) messages/s: nothing grows, drifts or is lost (root)
+	go run ./deploy/bench -soak $(or $(DURATION),30m) -rate $(or $(RATE),100000)
 
 clean:
 	rm -rf bin dist

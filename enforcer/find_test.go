@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"uppercut/deploy/bench/blocklist"
 )
 
 // slowly finds what Find should find, the slow way.
@@ -110,7 +112,11 @@ func TestFindOverlaps(t *testing.T) {
 func BenchmarkFind(b *testing.B) {
 	now := time.Now()
 	e := &Enforcer{list: newList(64, now)}
-	for i, p := range manyPrefixes(1_000_000) {
+	many := 1_000_000
+	if testing.Short() {
+		many = 100_000
+	}
+	for i, p := range blocklist.Prefixes(many) {
 		e.list.put(&Block{
 			ID: uint64(i + 1), Prefix: p, At: now.Add(time.Duration(i) * time.Millisecond), Until: now.Add(24 * time.Hour),
 			Rule: []string{"burst", "steady"}[i%2], Reason: "dnsbl", Host: "mx1",

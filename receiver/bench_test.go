@@ -1,6 +1,7 @@
 package receiver
 
 import (
+	"fmt"
 	"net"
 	"strings"
 	"sync/atomic"
@@ -38,6 +39,29 @@ func BenchmarkHeader(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
+		})
+	}
+}
+
+// BenchmarkFrame cuts a stream into frames, by LF and by octet count.
+func BenchmarkFrame(b *testing.B) {
+	lines, messages := mix(b)
+	var counted []byte
+	for line := range strings.Lines(lines) {
+		counted = fmt.Appendf(counted, "%d %s", len(line), line)
+	}
+	for name, stream := range map[string][]byte{"LF": []byte(lines), "octets": counted} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			s := splitter{max: 64 << 10}
+			var spans []span
+			for b.Loop() {
+				spans, _ = s.split(stream, spans[:0])
+			}
+			if len(spans) != messages {
+				b.Errorf("%d frames of %d messages", len(spans), messages)
+			}
+			perMessage(b, messages)
 		})
 	}
 }

@@ -22,10 +22,10 @@ import (
 	"uppercut/detector"
 )
 
-// smallLog is a made-up log of n lines.
+// smallLog is a made-up log of n lines, written under attack.
 func smallLog(n int) loggen.Config {
 	c := loggen.DefaultConfig()
-	c.Lines = n
+	c.Lines, c.Abuse = n, 0.7
 	return c
 }
 

@@ -295,6 +295,7 @@ func TestKeysAreThePrefixes(t *testing.T) {
 func BenchmarkCommit(b *testing.B) {
 	l := open(b, newPath(b))
 	id := uint64(0)
+	b.ReportAllocs()
 	for b.Loop() {
 		var batch Batch
 		for range 1000 {
