@@ -42,8 +42,8 @@ func (d *Detector) Story(addr netip.Addr, now time.Time) (story Story) {
 			story.PardonedUntil = p.until
 		}
 	}
-	key, prefixBits := keyOf(prefix)
-	number := d.sources.find(&key, prefixBits)
+	key := d.sources.key(prefix)
+	number := d.sources.find(&key)
 	if number == 0 {
 		return story
 	}

@@ -41,7 +41,7 @@ func (e *ear) said() (heard []string, log string) {
 // Each block and each end of one is told once, with who ordered it, and is a
 // line in the log.
 func TestBlocksAndTheirEndsAreTold(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	var e ear
 	o := options(t, ns)
 	o.Logger = slog.New(slog.NewTextHandler(&e, nil))

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"io"
-	"net"
 	"net/http"
 	"os/exec"
 	"path/filepath"
@@ -27,8 +26,7 @@ type hook struct {
 func (g *gateway) newHook(t *testing.T, address string) *hook {
 	t.Helper()
 	h := new(hook)
-	var l net.Listener
-	err := g.gw.do(t, func() (err error) { l, err = net.Listen("tcp", address); return err })
+	l, err := g.gw.Listen("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,7 @@ import (
 
 	"uppercut/enforcer"
 	"uppercut/enforcer/ledger"
+	"uppercut/netns"
 )
 
 const (
@@ -80,7 +81,7 @@ func BenchmarkPagesAtAMillionBlocks(b *testing.B) {
 
 // bigGateway is an appliance with all that a large site has.
 type bigGateway struct {
-	ns     namespace
+	ns     *netns.Namespace
 	dir    string
 	client *http.Client
 }
@@ -90,7 +91,7 @@ func newBigGateway(b *testing.B) *bigGateway {
 	if os.Geteuid() != 0 {
 		b.Fatal("this benchmark makes a network namespace and must run as root")
 	}
-	g := &bigGateway{ns: newNamespace(b, "big"), dir: b.TempDir()}
+	g := &bigGateway{ns: netns.New(b, "big"), dir: b.TempDir()}
 	g.writeLedger(b)
 	hash, err := bcrypt.GenerateFromPassword([]byte("correct horse"), 10)
 	if err != nil {
@@ -105,9 +106,8 @@ func newBigGateway(b *testing.B) *bigGateway {
 		}
 	}
 	g.client = &http.Client{Timeout: time.Minute, Transport: &http.Transport{
-		DialContext: func(ctx context.Context, network, addr string) (c net.Conn, err error) {
-			err = g.ns.do(b, func() error { c, err = new(net.Dialer).DialContext(ctx, network, addr); return err })
-			return c, err
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			return g.ns.Dial(ctx, new(net.Dialer), network, addr)
 		},
 	}}
 	g.serve(b)
@@ -177,7 +177,7 @@ func (g *bigGateway) serve(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	cmd := exec.Command("ip", "netns", "exec", string(g.ns), program, "--config", g.dir+"/uppercut.yaml",
+	cmd := g.ns.Command(program, "--config", g.dir+"/uppercut.yaml",
 		"serve", "--web.config.file", g.dir+"/web.yml", "--log.level", "warn")
 	cmd.Stderr = b.Output()
 	if err := cmd.Start(); err != nil {
@@ -197,8 +197,7 @@ func (g *bigGateway) serve(b *testing.B) {
 // log sends lines of many mail hosts, each of which refuses a hundred clients.
 func (g *bigGateway) log(b *testing.B) {
 	b.Helper()
-	var c net.Conn
-	err := g.ns.do(b, func() (err error) { c, err = net.Dial("tcp", "127.0.0.1:5514"); return err })
+	c, err := g.ns.Dial(b.Context(), new(net.Dialer), "tcp", "127.0.0.1:5514")
 	if err != nil {
 		b.Fatal(err)
 	}

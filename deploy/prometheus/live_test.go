@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -24,14 +25,16 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
+	"uppercut/deploy/certs"
 	"uppercut/metrics"
+	"uppercut/netns"
 )
 
 // plant is an uppercut and a Prometheus that scrapes it, in a network namespace
 // of their own.
 type plant struct {
 	t         *testing.T
-	namespace string
+	namespace *netns.Namespace
 	dir       string
 	program   string
 	uppercut  *exec.Cmd
@@ -45,11 +48,8 @@ const patience = 90 * time.Second
 // before they fire: how long they wait is for promtool's tests.
 func newPlant(t *testing.T) *plant {
 	t.Helper()
-	p := &plant{t: t, namespace: fmt.Sprintf("ucp%d", os.Getpid()), dir: t.TempDir()}
+	p := &plant{t: t, namespace: netns.New(t, "prometheus"), dir: t.TempDir()}
 	p.program = buildUppercut(t)
-	run(t, "ip", "netns", "add", p.namespace)
-	t.Cleanup(func() { run(t, "ip", "netns", "del", p.namespace) })
-	run(t, "ip", "-n", p.namespace, "link", "set", "lo", "up")
 	p.makeCertificates()
 	p.uppercut = p.start("uppercut", p.program, "--config", p.write("uppercut.yaml", configuration), "serve")
 	p.until("uppercut answers", func() bool { return p.run(p.program, "--config", p.dir+"/uppercut.yaml", "health") == nil })
@@ -67,7 +67,7 @@ func newPlant(t *testing.T) *plant {
 const configuration = `
 state_dir: STATE
 receiver:
-  tls: {listen: ["127.0.0.1:6514"], cert_file: DIR/mx1.crt, key_file: DIR/mx1.key, client_ca_file: DIR/ca.crt}
+  tls: {listen: ["127.0.0.1:6514"], cert_file: DIR/mx1.pem, key_file: DIR/mx1.key, client_ca_file: DIR/ca.pem}
   hosts: [{name: mx1, addresses: [127.0.0.1], silence: 1m}, {name: mx9, addresses: [192.0.2.9]}]
 enforcer:
   allow: [192.0.2.0/24]
@@ -109,7 +109,7 @@ func (p *plant) write(name, text string) string {
 func (p *plant) start(name string, args ...string) *exec.Cmd {
 	p.t.Helper()
 	var out bytes.Buffer
-	cmd := exec.CommandContext(context.Background(), "ip", append([]string{"netns", "exec", p.namespace}, args...)...)
+	cmd := p.namespace.Command(args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)
@@ -133,7 +133,7 @@ func (p *plant) run(args ...string) error {
 func (p *plant) output(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", p.namespace}, args...)...).CombinedOutput()
+	out, err := p.namespace.CommandContext(ctx, args[0], args[1:]...).CombinedOutput()
 	return string(out), err
 }
 
@@ -182,7 +182,7 @@ func (p *plant) log(host string, first int) {
 	fmt.Fprintf(&lines, "<22>%s %s sendmail[%d]: AUTH failure (LOGIN): user not found (-20) SASL(-13): user not found, relay=[198.51.100.200]\n",
 		now, host, 1000+p.lines)
 	fmt.Fprintf(&lines, "<22>%s %s crond[%d]: nothing of ours\n<-5 no header\n", now, host, p.lines)
-	send := exec.CommandContext(p.t.Context(), "ip", "netns", "exec", p.namespace, "bash", "-c", "cat >/dev/tcp/127.0.0.1/5514")
+	send := p.namespace.CommandContext(p.t.Context(), "bash", "-c", "cat >/dev/tcp/127.0.0.1/5514")
 	send.Stdin = strings.NewReader(lines.String())
 	if out, err := send.CombinedOutput(); err != nil {
 		p.t.Fatalf("send log lines: %v: %s", err, out)
@@ -192,25 +192,22 @@ func (p *plant) log(host string, first int) {
 // makeCertificates makes a CA and a certificate of mx1, which serves both ends.
 func (p *plant) makeCertificates() {
 	p.t.Helper()
-	names := p.write("names", "subjectAltName=DNS:mx1,IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n")
-	for _, args := range [][]string{
-		{"req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=test CA", "-keyout", "ca.key", "-out", "ca.crt"},
-		{"req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=mx1", "-keyout", "mx1.key", "-out", "mx1.csr"},
-		{"x509", "-req", "-in", "mx1.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-days", "30", "-extfile", names, "-out", "mx1.crt"},
-	} {
-		cmd := exec.CommandContext(p.t.Context(), "openssl", args...)
-		cmd.Dir = p.dir
-		if out, err := cmd.CombinedOutput(); err != nil {
-			p.t.Fatalf("openssl %v: %v\n%s", args, err, out)
-		}
+	authority, err := certs.NewAuthority("test CA")
+	if err == nil {
+		err = errors.Join(
+			authority.WriteCertificate(filepath.Join(p.dir, "ca.pem")),
+			authority.IssueIn(p.dir, time.Now().Add(30*24*time.Hour), "mx1"))
+	}
+	if err != nil {
+		p.t.Fatal(err)
 	}
 }
 
 // logOverTLS sends a line as mx1, by its certificate.
 func (p *plant) logOverTLS() {
 	p.t.Helper()
-	send := exec.CommandContext(p.t.Context(), "ip", "netns", "exec", p.namespace, "openssl", "s_client", "-connect", "127.0.0.1:6514",
-		"-cert", p.dir+"/mx1.crt", "-key", p.dir+"/mx1.key", "-CAfile", p.dir+"/ca.crt", "-verify_return_error", "-quiet", "-no_ign_eof")
+	send := p.namespace.CommandContext(p.t.Context(), "openssl", "s_client", "-connect", "127.0.0.1:6514",
+		"-cert", p.dir+"/mx1.pem", "-key", p.dir+"/mx1.key", "-CAfile", p.dir+"/ca.pem", "-verify_return_error", "-quiet", "-no_ign_eof")
 	send.Stdin = strings.NewReader("<22>" + time.Now().Format(time.RFC3339Nano) + " mx1 sendmail[1]: over TLS\n")
 	if out, err := send.CombinedOutput(); err != nil {
 		p.t.Fatalf("send over TLS: %v\n%s", err, out)
@@ -351,7 +348,7 @@ func (p *plant) testAlerts(t *testing.T) {
 // repair can put it back, and lets go of it again.
 func (p *plant) testSeizedTable(t *testing.T) {
 	t.Helper()
-	nft := exec.CommandContext(t.Context(), "ip", "netns", "exec", p.namespace, "nft", "-i")
+	nft := p.namespace.CommandContext(t.Context(), "nft", "-i")
 	session, err := nft.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
