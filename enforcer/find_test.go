@@ -74,7 +74,7 @@ func TestFindAgreesWithALook(t *testing.T) {
 		if random.IntN(3) == 0 {
 			q.Reason, q.Host = "dnsbl", "mx2"
 		}
-		for pages := 0; pages < 3; pages++ {
+		for range 3 {
 			want, wantMatching := slowly(all, q)
 			got, matching := e.Find(q)
 			same := slices.EqualFunc(got, want, func(a, b Block) bool { return a.ID == b.ID && a.Prefix == b.Prefix && a.At.Equal(b.At) })

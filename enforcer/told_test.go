@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // ear is who hears of blocks and their ends, in words.
@@ -55,6 +57,7 @@ func TestBlocksAndTheirEndsAreTold(t *testing.T) {
 	guilty := verdict("192.0.2.1/32", time.Hour)
 	guilty.Reason, guilty.Host, guilty.Evidence = "dnsbl", "mx1", []Evidence{{Time: now, Text: "reject=550"}}
 	a.Block(guilty)
+	a.flush() // what comes together is taken in no order
 	a.Block(Block{Prefix: prefix("192.0.2.2/32"), At: now, Until: now.Add(1500 * time.Millisecond), Rule: "burst", Score: 99})
 	a.flush()
 	if _, err := a.BlockNow(ctx, "anna", "ticket 7", now.Add(time.Hour), prefix("192.0.2.3/32")); err != nil {
@@ -154,4 +157,42 @@ func TestHistoryOf(t *testing.T) {
 			t.Errorf("history of %s: %v, want %v", of, got, want)
 		}
 	}
+}
+
+// The histogram of latencies comes in both forms, with the block's number as an
+// exemplar: from the graph to the block in one step.
+func TestLatencyNamesTheBlock(t *testing.T) {
+	registry := prometheus.NewPedanticRegistry()
+	o := options(t, nil)
+	o.Observe, o.Registerer = true, registry
+	a := start(t, DefaultConfig(), o)
+	b := verdict("192.0.2.1/32", time.Hour)
+	b.Received = time.Now()
+	a.Block(b)
+	a.flush()
+	blocked, _ := a.Lookup(netip.MustParseAddr("192.0.2.1"))
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != "uppercut_block_duration_seconds" {
+			continue
+		}
+		h := f.GetMetric()[0].GetHistogram()
+		if h.GetSampleCount() != 1 || len(h.GetBucket()) == 0 || h.Schema == nil || len(h.GetPositiveSpan()) == 0 {
+			t.Errorf("not both forms: %v", h)
+		}
+		var exemplars []string
+		for _, bucket := range h.GetBucket() {
+			for _, l := range bucket.GetExemplar().GetLabel() {
+				exemplars = append(exemplars, l.GetName()+"="+l.GetValue())
+			}
+		}
+		if want := fmt.Sprintf("block=%d", blocked.ID); !slices.Equal(exemplars, []string{want}) {
+			t.Errorf("exemplars %v, want %s", exemplars, want)
+		}
+		return
+	}
+	t.Error("no histogram of latencies")
 }

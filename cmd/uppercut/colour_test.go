@@ -112,8 +112,17 @@ func TestColoursKeepColumnsAligned(t *testing.T) {
 // Exit codes: what is wrong with the command line is 2.
 func TestUsageExitCodes(t *testing.T) {
 	for _, args := range [][]string{
-		{"why"}, {"why", "192.0.2.1", "192.0.2.2"}, {"blocks", "a", "b"}, {"top", "everything"}, {"audit", "a", "b"},
-		{"firewall", "mend"}, {"unblock"}, {"status", "now"}, {"blocks", "--nothing"}, {"serve", "--log.format", "xml"}, {"block", "--for", "600", "192.0.2.1"},
+		{"why"},
+		{"why", "192.0.2.1", "192.0.2.2"},
+		{"blocks", "a", "b"},
+		{"top", "everything"},
+		{"audit", "a", "b"},
+		{"firewall", "mend"},
+		{"unblock"},
+		{"status", "now"},
+		{"blocks", "--nothing"},
+		{"serve", "--log.format", "xml"},
+		{"block", "--for", "600", "192.0.2.1"},
 	} {
 		var out bytes.Buffer
 		if code := run(context.Background(), args, nil, strings.NewReader(""), &out, &out); code != exitUsage {

@@ -40,7 +40,7 @@ func (g *gateway) newHook(t *testing.T, address string) *hook {
 		defer h.mu.Unlock()
 		h.got = append(h.got, post.Events...)
 	})}
-	go server.Serve(l)
+	go func() { _ = server.Serve(l) }()
 	t.Cleanup(func() { server.Close() })
 	return h
 }

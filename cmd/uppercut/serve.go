@@ -55,9 +55,22 @@ func (f *serveFlags) logger(env *environment) (slog.Handler, error) {
 	case "text":
 		return slog.NewTextHandler(env.stderr, options), nil
 	case "json":
+		options.ReplaceAttr = visibleAttr // JSON escapes controls, but not marks that turn text around
 		return slog.NewJSONHandler(env.stderr, options), nil
 	}
 	return nil, exitCode{exitUsage, fmt.Errorf("--log.format: %q is neither text nor json", f.logFormat)}
+}
+
+// visibleAttr makes visible what must not reach a screen: hosts and notes are
+// the text of others.
+func visibleAttr(_ []string, a slog.Attr) slog.Attr {
+	switch v := a.Value.Any().(type) {
+	case string:
+		a.Value = slog.StringValue(console.Visible(v))
+	case error:
+		a.Value = slog.StringValue(console.Visible(v.Error()))
+	}
+	return a
 }
 
 // serve builds the appliance from the inside out, so that nothing can be

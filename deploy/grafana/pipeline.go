@@ -8,6 +8,7 @@ func pipeline() *dashboard.DashboardBuilder {
 	receiving(d)
 	judging(d)
 	blocking(d)
+	telling(d)
 	return process(d)
 }
 
@@ -15,10 +16,12 @@ func receiving(d *dashboard.DashboardBuilder) {
 	d.WithRow(dashboard.NewRowBuilder("Receiving")).
 		WithPanel(graph("Messages", "Received, by listener, and judged.", "short",
 			query{"sum by (listener) (" + rate("uppercut_messages_received_total") + ")", "received, {{listener}}"},
-			query{"sum(" + rate("uppercut_messages_judged_total") + ")", "judged"})).
+			query{"sum(" + rate("uppercut_messages_judged_total") + ")", "judged"}).Span(third)).
+		WithPanel(graph("Waiting for the judge", "At 100 % readers and senders wait.", "percentunit",
+			query{"max by (queue) (" + series("uppercut_queue_length") + " / " + series("uppercut_queue_capacity") + ")", "{{queue}}"}).Max(1).Span(third)).
 		WithPanel(graph("Lost", "Messages that nobody will ever judge: dropped by the kernel before us, or refused by us.", "short",
 			query{"sum by (listener) (" + rate("uppercut_udp_kernel_drops_total") + ")", "kernel, {{listener}}"},
-			query{"sum by (listener, reason) (" + rate("uppercut_messages_dropped_total") + ") > 0", "{{listener}}, {{reason}}"})).
+			query{"sum by (listener, reason) (" + rate("uppercut_messages_dropped_total") + ") > 0", "{{listener}}, {{reason}}"}).Span(third)).
 		WithPanel(graph("Connections", "Open sender connections.", "short",
 			query{"sum by (listener) (" + series("uppercut_connections") + ")", "{{listener}}"}).Span(third)).
 		WithPanel(graph("Connections refused", "Connections that were closed at once, and why.", "short",
@@ -67,6 +70,17 @@ func blocking(d *dashboard.DashboardBuilder) {
 			query{quantile("0.99", "uppercut_block_event_age_seconds"), "99 %"})).
 		WithPanel(graph("Seen after their block", "Blocked sources that still turned up in the logs: their packets come around the gateway.", "short",
 			query{"sum(increase(" + series("uppercut_seen_after_block_total") + "[$__rate_interval]))", "seen"}))
+}
+
+func telling(d *dashboard.DashboardBuilder) {
+	d.WithRow(dashboard.NewRowBuilder("Events out")).
+		WithPanel(graph("Events", "Taken by webhook and syslog, and lost, by reason.", "short",
+			query{"sum by (sink) (" + rate("uppercut_events_delivered_total") + ")", "{{sink}}"},
+			query{"sum by (sink, reason) (" + rate("uppercut_events_dropped_total") + ") > 0", "{{sink}} lost, {{reason}}"}).Span(third)).
+		WithPanel(graph("Failed attempts", "Attempts to deliver that failed; they are repeated.", "short",
+			query{"sum by (sink) (" + rate("uppercut_event_delivery_failures_total") + ")", "{{sink}}"}).Span(third)).
+		WithPanel(graph("Waiting for delivery", "At 100 % further events are lost.", "percentunit",
+			query{"max by (sink) (" + series("uppercut_event_queue_length") + " / " + series("uppercut_event_queue_capacity") + ")", "{{sink}}"}).Max(1).Span(third))
 }
 
 func process(d *dashboard.DashboardBuilder) *dashboard.DashboardBuilder {

@@ -120,6 +120,9 @@ func TestSyslogOverStreams(t *testing.T) {
 	for _, network := range []string{"tcp", "unix"} {
 		t.Run(network, func(t *testing.T) {
 			l := listen(t, network, map[string]string{"tcp": "127.0.0.1:0", "unix": filepath.Join(dir, "log")}[network])
+			if err := l.(interface{ SetDeadline(time.Time) error }).SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
 			r := start(t, logConfig(network+"://"+l.Addr().String()))
 			for round := range 3 {
 				e := aBlock()

@@ -306,7 +306,7 @@ func TestWebhookComesUpLate(t *testing.T) {
 	late.Server = httptest.NewUnstartedServer(http.HandlerFunc(late.take))
 	late.Listener = listen(t, "tcp", address)
 	late.Start()
-	t.Cleanup(late.Server.Close)
+	t.Cleanup(late.Close)
 	eventually(t, "it is delivered", func() bool { return r.delivered(sinkWebhook) == 1 })
 }
 
