@@ -145,7 +145,7 @@ func dryMake(t *testing.T, command string) {
 }
 
 func packagesExist(t *testing.T, command string) {
-	for _, word := range strings.Fields(command) {
+	for word := range strings.FieldsSeq(command) {
 		if strings.HasPrefix(word, "./") {
 			output(t, "go", "-C", "..", "list", word)
 		}
