@@ -47,7 +47,6 @@ type interval struct {
 const (
 	breakerWindow   = 300  // seconds
 	maxContacts     = 4096 // of a host; further sources are not looked at
-	manyContacts    = 256
 	maxIntervals    = 8
 	leastSurge      = 100 // distinct sources, however few are usual
 	surgeShare      = 0.9 // of the host's offences
@@ -77,9 +76,9 @@ func (h *hosts) aside(m *mark, partner bool) bool {
 }
 
 // accepts tells the breaker of a host that it took mail.
-func (d *Detector) accepts(h *host, s *source, second uint32) {
+func (d *Detector) accepts(h *host, key *sourceKey, second uint32) {
 	b := &h.breaker
-	b.contact(d.sources.hash(&s.key), second, func(c *contact) { c.accepted = max(c.accepted, second) })
+	b.contact(key.hash, second, func(c *contact) { c.accepted = max(c.accepted, second) })
 }
 
 // refuses tells the breaker of a host about an offence of a source, which may
@@ -113,6 +112,9 @@ func (d *Detector) harmless(s *source) bool {
 
 func (b *breaker) contact(key uint64, second uint32, change func(*contact)) {
 	b.latest = max(b.latest, second)
+	if b.latest-second >= breakerWindow {
+		return // a late line: its window is over
+	}
 	c, known := b.contacts[key]
 	if !known && len(b.contacts) >= maxContacts {
 		b.prune()
@@ -147,19 +149,16 @@ func (b *breaker) prune() {
 	}
 }
 
-// refusesPartners looks at the contacts, unless it is plain that too few of them
-// were refused: a look costs as much as thousands of offences.
+// refusesPartners tells whether a host refuses whom the fleet accepts. It looks
+// for contacts to forget once a second, unless it is plain that too few were
+// refused: a look costs as much as thousands of offences.
 func (d *Detector) refusesPartners(b *breaker) bool {
 	c := d.judgement.breaker
-	if b.refused < c.Sources {
-		b.refusing, b.heard = b.refused, len(b.contacts)
-		return false
-	}
-	if b.checked != b.latest || len(b.contacts) < manyContacts {
+	if b.checked != b.latest && b.refused >= c.Sources {
 		b.checked = b.latest
 		b.prune()
-		b.refusing, b.heard = b.refused, len(b.contacts)
 	}
+	b.refusing, b.heard = b.refused, len(b.contacts)
 	return b.refusing >= c.Sources && float64(b.refusing) >= c.Share*float64(b.heard)
 }
 

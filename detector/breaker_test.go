@@ -271,9 +271,9 @@ func TestSketch(t *testing.T) {
 			var s sketch
 			tb := newTable(1000, [2]uint64{mix(uint64(round), 1), mix(2, uint64(round))})
 			for i := range n {
-				key := testKey(uint32(i))
-				s.add(tb.hash(&key))
-				s.add(tb.hash(&key))
+				key := testKey(tb, uint32(i))
+				s.add(key.hash)
+				s.add(key.hash)
 			}
 			off := math.Abs(s.estimate()-float64(n)) / float64(n)
 			worst, sum = max(worst, off), sum+off

@@ -9,6 +9,7 @@ import (
 
 	"uppercut/detector/sendmail"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -31,6 +32,22 @@ type Line struct {
 	PID uint32
 	// Record is the parsed text.
 	Record sendmail.Record
+
+	// digest is the hash of tag, PID and text; 0 before Digest.
+	digest uint64
+}
+
+// Digest hashes the line, by which Observe tells a duplicate. Observe hashes
+// what was not; but Observe has one goroutine, and this any may call, once Tag,
+// PID and Record are set and before they change again.
+func (l *Line) Digest() {
+	if matters(&l.Record) {
+		l.digest = l.hash()
+	}
+}
+
+func (l *Line) hash() uint64 {
+	return mix(xxhash.Sum64String(l.Record.Text), uint64(l.PID)^xxhash.Sum64String(l.Tag)) | 1
 }
 
 // Stamp says how much of a header's time is known.
@@ -123,6 +140,7 @@ type Detector struct {
 	events   []sendmail.Event
 	verdicts []Verdict
 	scratch  []mark
+	fetched  uint32 // what Ahead has read, so that the compiler lets it
 }
 
 // New returns a Detector with the rules of c.
@@ -276,61 +294,55 @@ func (d *Detector) event(l *Line, e *sendmail.Event, h *host) {
 		}
 	}
 	h.count(e)
-	source := sourcePrefix(e.Addr, d.judgement.ipv6Prefix)
-	key, prefixBits := keyOf(source)
+	key := d.sources.keyFor(e.Addr, d.judgement.ipv6Prefix)
 	second := unixSecond(e.Time)
-	number := d.sources.find(&key, prefixBits)
+	number := d.sources.find(&key)
 	if number != 0 && second < d.sources.at(number).until {
-		d.seenBlocked(l, e, source, d.sources.at(number).until)
+		d.seenBlocked(l, e, d.sources.at(number))
 		return
 	}
 	switch e.Kind {
 	case sendmail.Offence:
-		d.offence(l, e, h, offender{source, key, prefixBits, number}, second)
+		d.offence(l, e, h, number, &key, second)
 	case sendmail.Accepted:
-		number = d.inFavour(number, &key, prefixBits, second, acceptedMail)
-		d.accepts(h, d.sources.at(number), second)
+		d.inFavour(number, &key, second, acceptedMail)
+		d.accepts(h, &key, second)
 	case sendmail.Delivered:
-		d.inFavour(number, &key, prefixBits, second, deliveredMail)
+		d.inFavour(number, &key, second, deliveredMail)
 	}
 }
 
 // seenBlocked tells of a source that should not be able to reach anybody.
-func (d *Detector) seenBlocked(l *Line, e *sendmail.Event, source netip.Prefix, until uint32) {
-	end := time.Unix(int64(until), 0)
-	if d.options.OnBlockedSeen != nil && e.Kind != sendmail.Delivered && end.After(l.Received) {
-		d.options.OnBlockedSeen(l, e, source, end)
+func (d *Detector) seenBlocked(l *Line, e *sendmail.Event, s *source) {
+	if d.options.OnBlockedSeen == nil || e.Kind == sendmail.Delivered {
+		return
+	}
+	if end := time.Unix(int64(s.until), 0); end.After(l.Received) {
+		d.options.OnBlockedSeen(l, e, s.prefix(), end)
 	}
 }
 
-// offender is who an offence is about; number is 0 if nothing is known of it.
-type offender struct {
-	prefix     netip.Prefix
-	key        [16]byte
-	prefixBits uint8
-	number     uint32
-}
-
-// offence judges an offence.
-func (d *Detector) offence(l *Line, e *sendmail.Event, h *host, o offender, second uint32) {
+// offence judges an offence of the source with a key; number is 0 if nothing is
+// known of it.
+func (d *Detector) offence(l *Line, e *sendmail.Event, h *host, number uint32, key *sourceKey, second uint32) {
 	var known *source
-	if o.number != 0 {
-		known = d.sources.at(o.number)
+	if number != 0 {
+		known = d.sources.at(number)
 	}
-	d.refuses(h, known, d.sources.hash(&o.key), e.Reason, second)
+	d.refuses(h, known, key.hash, e.Reason, second)
 	weight := d.judgement.weight(e)
-	if weight == 0 || len(d.pardons) > 0 && d.pardoned(o.prefix) {
+	if weight == 0 || len(d.pardons) > 0 && d.pardoned(prefixOf(key.addr, key.bits)) {
 		return
 	}
 	if known == nil {
-		o.number = d.add(&o.key, o.prefixBits)
-		known = d.sources.at(o.number)
+		number = d.add(key)
+		known = d.sources.at(number)
 	}
-	d.keep(known, l, e, h)
+	d.keep(known, key.hash, l, e, h)
 	scored := d.remember(known, d.mark(e, h, weight, second))
-	d.touch(o.number, second)
+	d.touch(number, second)
 	if scored {
-		d.decide(o.number, l, e, h, second)
+		d.decide(number, l, e, h, second)
 	}
 }
 
@@ -367,13 +379,12 @@ func (j *judgement) weight(e *sendmail.Event) points {
 }
 
 // inFavour remembers a message that speaks for a source.
-func (d *Detector) inFavour(number uint32, key *[16]byte, prefixBits uint8, second uint32, kind uint16) uint32 {
+func (d *Detector) inFavour(number uint32, key *sourceKey, second uint32, kind uint16) {
 	if number == 0 {
-		number = d.add(key, prefixBits)
+		number = d.add(key)
 	}
 	d.favour(d.sources.at(number), second, kind)
 	d.touch(number, second)
-	return number
 }
 
 // touch notes that something was heard of a source.
@@ -398,12 +409,12 @@ func (h *host) count(e *sendmail.Event) {
 }
 
 // add makes a source, and room for it.
-func (d *Detector) add(key *[16]byte, prefixBits uint8) uint32 {
+func (d *Detector) add(key *sourceKey) uint32 {
 	d.sweep(addSweep)
 	for d.sources.count >= d.sources.limit {
 		d.evict(d.sources.least())
 	}
-	number := d.sources.add(key, prefixBits)
+	number := d.sources.add(key)
 	d.metrics.track(d.sources)
 	return number
 }

@@ -1,92 +1,96 @@
 package detector
 
-import (
-	"math/bits"
-
-	"github.com/cespare/xxhash/v2"
-)
+import "math/bits"
 
 // duplicates remembers a sender's last lines. After a reconnect rsyslog sends
 // up to 122 lines again; each of them counts once.
 type duplicates struct {
-	ring  []uint64 // hashes, in the order of arrival
-	next  int      // where the next one goes once the ring is full
-	slots []uint16 // an index into ring by hash, 1 more than the position
+	ring []uint64 // hashes, in the order of arrival
+	next int      // where the next one goes once the ring is full
+	// slots is an index into ring by hash. The slot of a hash that has left the
+	// ring stays until the next rebuild: that costs less than to look for it.
+	slots []dupSlot
+	taken int // slots in use
 }
 
 // duplicateMemory is the number of lines that are remembered for a sender.
 const duplicateMemory = 8192
 
+// dupSlot is the lower bits of a hash above 1 more than its position in the
+// ring; 0 is empty. Nearly always they tell without a look at the ring that a
+// hash is another one.
+type dupSlot uint32
+
+const positionBits = 14 // hold duplicateMemory
+
+func newDupSlot(hash uint64, position int) dupSlot {
+	return dupSlot(hash)<<positionBits | dupSlot(position+1)
+}
+
+func (s dupSlot) position() int { return int(s&(1<<positionBits-1)) - 1 }
+
+// alike tells whether the slot can be that of a hash.
+func (s dupSlot) alike(hash uint64) bool {
+	return s>>positionBits == dupSlot(hash)<<positionBits>>positionBits
+}
+
 // seen remembers a hash and tells whether it was there.
 func (d *duplicates) seen(hash uint64) bool {
-	if len(d.slots) == 0 {
-		d.rebuild(64)
+	if 2*d.taken >= len(d.slots) {
+		d.rebuild()
 	}
-	if d.find(hash) >= 0 {
+	slot, known := d.find(hash)
+	if known {
 		return true
 	}
+	position := d.next
 	if len(d.ring) < duplicateMemory {
+		position = len(d.ring)
 		d.ring = append(d.ring, hash)
-		if 2*len(d.ring) > len(d.slots) {
-			d.rebuild(2 * len(d.slots))
-			return false
-		}
-		d.enter(len(d.ring) - 1)
-		return false
+	} else {
+		d.ring[position] = hash
+		d.next = (position + 1) % duplicateMemory
 	}
-	d.leave(d.ring[d.next])
-	d.ring[d.next] = hash
-	d.enter(d.next)
-	d.next = (d.next + 1) % duplicateMemory
+	d.slots[slot] = newDupSlot(hash, position)
+	d.taken++
 	return false
 }
 
-func (d *duplicates) rebuild(size int) {
-	d.slots = make([]uint16, size)
-	for i := range d.ring {
-		d.enter(i)
+// rebuild makes an index of what is in the ring, a quarter of it taken.
+func (d *duplicates) rebuild() {
+	if size := max(64, 4*len(d.ring)); size > len(d.slots) {
+		d.slots = make([]dupSlot, 1<<bits.Len(uint(size-1)))
+	} else {
+		clear(d.slots)
 	}
+	for position, hash := range d.ring {
+		slot, _ := d.find(hash)
+		d.slots[slot] = newDupSlot(hash, position)
+	}
+	d.taken = len(d.ring)
 }
 
-// find returns the slot of a hash, -1 if it is not there.
-func (d *duplicates) find(hash uint64) int {
+// find returns the slot of a hash that is in the ring, or else the empty one
+// where it goes.
+func (d *duplicates) find(hash uint64) (slot int, known bool) {
 	mask := len(d.slots) - 1
-	for i := int(hash) & mask; d.slots[i] != 0; i = (i + 1) & mask {
-		if d.ring[d.slots[i]-1] == hash {
-			return i
+	for slot = int(hash) & mask; d.slots[slot] != 0; slot = (slot + 1) & mask {
+		if s := d.slots[slot]; s.alike(hash) && d.ring[s.position()] == hash {
+			return slot, true
 		}
 	}
-	return -1
-}
-
-func (d *duplicates) enter(at int) {
-	mask := len(d.slots) - 1
-	i := int(d.ring[at]) & mask
-	for d.slots[i] != 0 {
-		i = (i + 1) & mask
-	}
-	d.slots[i] = uint16(at + 1)
-}
-
-// leave takes a hash out and closes the gap behind it.
-func (d *duplicates) leave(hash uint64) {
-	mask := len(d.slots) - 1
-	gap := d.find(hash)
-	for i := (gap + 1) & mask; d.slots[i] != 0; i = (i + 1) & mask {
-		home := int(d.ring[d.slots[i]-1]) & mask
-		if (i-home)&mask >= (i-gap)&mask {
-			d.slots[gap] = d.slots[i]
-			gap = i
-		}
-	}
-	d.slots[gap] = 0
+	return slot, false
 }
 
 // lineHash stands for all that makes two lines of a sender equal: host, header
 // time as sent, tag, PID and text.
 func lineHash(l *Line, h *host) uint64 {
+	digest := l.digest
+	if digest == 0 {
+		digest = l.hash()
+	}
 	when := uint64(l.Time.Unix())<<30 ^ uint64(l.Time.Nanosecond())
-	return mix(mix(xxhash.Sum64String(l.Record.Text), h.hash), mix(when, uint64(l.PID)^xxhash.Sum64String(l.Tag)))
+	return mix(digest, mix(when, h.hash))
 }
 
 func mix(a, b uint64) uint64 {

@@ -131,7 +131,7 @@ func (r *ring) at(position, check uint32) (h evidenceHeader, text string, ok boo
 
 // evidence returns a source's last lines, oldest first.
 func (d *Detector) evidence(s *source) []Evidence {
-	check := uint32(d.sources.hash(&s.key))
+	check := uint32(d.sources.hash(&s.addr))
 	var lines []Evidence
 	for position := s.evidence; len(lines) < maxEvidence; {
 		h, text, ok := d.ring.at(position, check)
@@ -151,12 +151,12 @@ func (d *Detector) evidence(s *source) []Evidence {
 	return lines
 }
 
-// keep puts an event's line into the ring.
-func (d *Detector) keep(s *source, l *Line, e *sendmail.Event, h *host) {
+// keep puts an event's line into the ring; hash is that of the source's key.
+func (d *Detector) keep(s *source, hash uint64, l *Line, e *sendmail.Event, h *host) {
 	s.evidence = d.ring.add(evidenceHeader{
-		previous: s.evidence, check: uint32(d.sources.hash(&s.key)),
+		previous: s.evidence, check: uint32(hash),
 		second: e.Time.Unix(), nanos: uint32(e.Time.Nanosecond()),
 		received: l.Received.Unix(), receivedN: uint32(l.Received.Nanosecond()),
 		host: h.number, transport: transportOf(l.Transport), reason: e.Reason,
-	}, e.Text)
+	}, e.Text())
 }

@@ -121,8 +121,8 @@ func TestManyMessages(t *testing.T) {
 		at = append(at, now)
 		b.feed(event{at: now, addr: someone, Event: sendmail.Event{Kind: sendmail.Accepted}})
 	}
-	key, prefixBits := keyOf(sourcePrefix(mustAddr(someone), 64))
-	s := b.d.sources.at(b.d.sources.find(&key, prefixBits))
+	key := b.d.sources.keyFor(mustAddr(someone), 64)
+	s := b.d.sources.at(b.d.sources.find(&key))
 	for _, window := range []time.Duration{time.Minute, 10 * time.Minute, time.Hour, day, 3 * day} {
 		exact := 0
 		for _, a := range at {

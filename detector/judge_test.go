@@ -64,10 +64,12 @@ func (b *bench) feed(e event) []Verdict {
 	}
 	e.Count = max(1, e.Count)
 	e.Time, e.Addr, e.Line = e.at, netip.MustParseAddr(e.addr), b.lines
-	if e.Text == "" {
-		e.Text = e.Reason.String() + " by " + e.addr
+	if e.Raw == "" {
+		e.Raw = e.Reason.String() + " by " + e.addr
 	}
 	l := &Line{Number: b.lines, Sender: "192.0.2.1", Transport: "tcp", Received: e.received, Time: e.at, Stamp: StampFull, Host: e.host}
+	l.Record.Addr = e.Addr
+	b.d.Ahead([]Line{*l})
 	b.d.begin(l.Received)
 	b.d.event(l, &e.Event, b.d.hosts.of(l.Sender, l.Host))
 	return b.take(b.d.verdicts)

@@ -37,8 +37,9 @@ func (d *Detector) Pardon(p netip.Prefix, until time.Time) {
 
 // within returns the sources that overlap a prefix.
 func (d *Detector) within(p netip.Prefix) (numbers []uint32) {
-	if key, prefixBits := keyOf(sourcePrefix(p.Addr(), d.judgement.ipv6Prefix)); p.IsSingleIP() {
-		if number := d.sources.find(&key, prefixBits); number != 0 {
+	if p.IsSingleIP() {
+		key := d.sources.keyFor(p.Addr(), d.judgement.ipv6Prefix)
+		if number := d.sources.find(&key); number != 0 {
 			numbers = append(numbers, number)
 		}
 		return numbers

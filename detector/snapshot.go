@@ -168,7 +168,7 @@ func (t *table) save(s *snapshotWriter) {
 
 func (t *table) saveSource(s *snapshotWriter, src *source) {
 	offences, favours := t.offences(src), t.favours(src)
-	b := append(s.scratch[:0], src.key[:]...)
+	b := append(s.scratch[:0], src.addr[:]...)
 	b = append(b, src.bits, src.blocks, uint8(len(offences)), uint8(len(favours)))
 	b = binary.LittleEndian.AppendUint32(b, src.until)
 	b = binary.LittleEndian.AppendUint32(b, src.seen)
@@ -202,7 +202,7 @@ func (d *Detector) restoreSources(s *snapshotReader, numbers map[uint16]uint16) 
 		var b [sourceHeaderSize]byte
 		s.bytes(b[:])
 		src := source{bits: b[16], blocks: b[17]}
-		copy(src.key[:], b[:])
+		copy(src.addr[:], b[:])
 		src.until, src.seen = binary.LittleEndian.Uint32(b[20:]), binary.LittleEndian.Uint32(b[24:])
 		if src.bits > 128 || b[18] > maxMarks || b[19] > maxMarks {
 			s.fail("impossible source")
@@ -224,13 +224,14 @@ func (d *Detector) restoreSources(s *snapshotReader, numbers map[uint16]uint16) 
 
 // restoreSource adds a source unless nothing of it counts any more.
 func (d *Detector) restoreSource(src *source, offences, favours []mark) {
-	if d.dead(src, unixSecond(d.now)) || d.sources.find(&src.key, src.bits) != 0 {
+	key := sourceKey{addr: src.addr, bits: src.bits, hash: d.sources.hash(&src.addr)}
+	if d.dead(src, unixSecond(d.now)) || d.sources.find(&key) != 0 {
 		return
 	}
 	for d.sources.count >= d.sources.limit {
 		d.evict(d.sources.least())
 	}
-	number := d.sources.add(&src.key, src.bits)
+	number := d.sources.add(&key)
 	added := d.sources.at(number)
 	added.until, added.seen, added.blocks = src.until, src.seen, src.blocks
 	d.sources.setOffences(added, offences)
@@ -265,8 +266,8 @@ func (d *Detector) restoreWaiting(s *snapshotReader) {
 		if s.err != nil || p.rule == nil {
 			continue
 		}
-		key, prefixBits := keyOf(p.prefix)
-		if number := d.sources.find(&key, prefixBits); number != 0 {
+		key := d.sources.key(p.prefix)
+		if number := d.sources.find(&key); number != 0 {
 			d.sources.at(number).flags |= waiting
 		}
 		d.ceiling.put(p)

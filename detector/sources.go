@@ -8,7 +8,7 @@ import (
 // source is what is remembered of one client: 64 bytes, no pointers. Its first
 // offence lives in it; more of them, and every favour, live in the slab.
 type source struct {
-	key      [16]byte // the prefix's address, IPv4 mapped into IPv6
+	addr     [16]byte // of its prefix, IPv4 mapped into IPv6
 	evidence uint32   // where its last line lies in the ring, 0 for nowhere
 	until    uint32   // end of its last block, Unix time; 0 if it never had one
 	seen     uint32   // its newest offence or favour, Unix time
@@ -33,6 +33,13 @@ const (
 	waiting             // its verdict waits for the ceiling
 	recent              // heard of since it got its place in the list
 )
+
+// sourceKey names a source.
+type sourceKey struct {
+	addr [16]byte // of its prefix, IPv4 mapped into IPv6
+	bits uint8    // length of the prefix, of 128
+	hash uint64   // of addr
+}
 
 // levels are lists of sources by guilt, the least guilty first.
 const levels = 16
@@ -90,26 +97,37 @@ func (t *table) at(number uint32) *source {
 }
 
 // hash is keyed, so that nobody can choose addresses that share a slot.
-func (t *table) hash(key *[16]byte) uint64 {
-	high, low := binary.LittleEndian.Uint64(key[:8]), binary.LittleEndian.Uint64(key[8:])
+func (t *table) hash(addr *[16]byte) uint64 {
+	high, low := binary.LittleEndian.Uint64(addr[:8]), binary.LittleEndian.Uint64(addr[8:])
 	return mix(mix(high, t.seed[0]), mix(low, t.seed[1]))
 }
 
+// key returns the key of a prefix.
+func (t *table) key(p netip.Prefix) sourceKey {
+	addr := p.Addr().As16()
+	return sourceKey{addr: addr, bits: uint8(128 - p.Addr().BitLen() + p.Bits()), hash: t.hash(&addr)}
+}
+
+// keyFor returns the key of the source that a client's address belongs to.
+func (t *table) keyFor(addr netip.Addr, ipv6Bits int) sourceKey {
+	masked, prefixBits := sourceAddr(addr, ipv6Bits)
+	return sourceKey{addr: masked, bits: prefixBits, hash: t.hash(&masked)}
+}
+
 // find returns the number of the source with the key, 0 if there is none.
-func (t *table) find(key *[16]byte, prefixBits uint8) uint32 {
-	h := t.hash(key)
-	s := &t.shards[h>>56]
+func (t *table) find(k *sourceKey) uint32 {
+	s := &t.shards[k.hash>>56]
 	if s.count == 0 {
 		return 0
 	}
 	mask := uint32(len(s.slots) - 1)
-	fragment := uint32(h>>48) << numberBits
-	for i := uint32(h) & mask; s.slots[i] != 0; i = (i + 1) & mask {
+	fragment := uint32(k.hash>>48) << numberBits
+	for i := uint32(k.hash) & mask; s.slots[i] != 0; i = (i + 1) & mask {
 		slot := s.slots[i]
 		if slot&^numberMask != fragment {
 			continue
 		}
-		if src := t.at(slot & numberMask); src.key == *key && src.bits == prefixBits {
+		if src := t.at(slot & numberMask); src.addr == k.addr && src.bits == k.bits {
 			return slot & numberMask
 		}
 	}
@@ -117,7 +135,7 @@ func (t *table) find(key *[16]byte, prefixBits uint8) uint32 {
 }
 
 // add makes a source for a key that has none. The caller has made room.
-func (t *table) add(key *[16]byte, prefixBits uint8) uint32 {
+func (t *table) add(k *sourceKey) uint32 {
 	number := t.free
 	if number != 0 {
 		t.free = t.at(number).next
@@ -128,24 +146,23 @@ func (t *table) add(key *[16]byte, prefixBits uint8) uint32 {
 			t.pages = append(t.pages, make([]source, sourcePageSize))
 		}
 	}
-	*t.at(number) = source{key: *key, bits: prefixBits, flags: inUse}
-	t.index(number)
+	*t.at(number) = source{addr: k.addr, bits: k.bits, flags: inUse}
+	t.index(k.hash, number)
 	t.link(number)
 	t.count++
-	if prefixBits > 96 && isIPv4(key) {
+	if k.bits > 96 && isIPv4(&k.addr) {
 		t.ipv4++
 	}
 	return number
 }
 
 // index enters a source into its shard.
-func (t *table) index(number uint32) {
-	h := t.hash(&t.at(number).key)
-	s := &t.shards[h>>56]
+func (t *table) index(hash uint64, number uint32) {
+	s := &t.shards[hash>>56]
 	if 4*(s.count+1) > 3*len(s.slots) {
 		t.grow(s)
 	}
-	s.insert(h, number)
+	s.insert(hash, number)
 	s.count++
 }
 
@@ -164,7 +181,7 @@ func (t *table) grow(s *shard) {
 	for _, slot := range old {
 		if slot != 0 {
 			number := slot & numberMask
-			s.insert(t.hash(&t.at(number).key), number)
+			s.insert(t.hash(&t.at(number).addr), number)
 		}
 	}
 }
@@ -176,7 +193,7 @@ func (t *table) remove(number uint32) {
 	t.unlink(number)
 	t.clear(src)
 	t.count--
-	if src.bits > 96 && isIPv4(&src.key) {
+	if src.bits > 96 && isIPv4(&src.addr) {
 		t.ipv4--
 	}
 	*src = source{next: t.free}
@@ -186,7 +203,7 @@ func (t *table) remove(number uint32) {
 // unindex takes a source out of its shard and closes the gap, so that every
 // other source is still reached from its home slot.
 func (t *table) unindex(number uint32) {
-	h := t.hash(&t.at(number).key)
+	h := t.hash(&t.at(number).addr)
 	s := &t.shards[h>>56]
 	mask := uint32(len(s.slots) - 1)
 	gap := uint32(h) & mask
@@ -194,7 +211,7 @@ func (t *table) unindex(number uint32) {
 		gap = (gap + 1) & mask
 	}
 	for i := (gap + 1) & mask; s.slots[i] != 0; i = (i + 1) & mask {
-		home := uint32(t.hash(&t.at(s.slots[i]&numberMask).key)) & mask
+		home := uint32(t.hash(&t.at(s.slots[i]&numberMask).addr)) & mask
 		if (i-home)&mask >= (i-gap)&mask {
 			s.slots[gap] = s.slots[i]
 			gap = i
@@ -362,31 +379,48 @@ func (t *table) drop(ref uint32, class uint8) {
 	}
 }
 
-// teredo is RFC 4380's prefix, nat64 RFC 6052's.
-var (
-	teredo = netip.MustParsePrefix("2001::/32")
-	nat64  = netip.MustParsePrefix("64:ff9b::/96")
-)
+// sourceAddr returns the address and the length, of 128, of the prefix by which
+// a client is counted and blocked. An IPv4 address counts alone, and so does
+// one of NAT64 (RFC 6052) and of Teredo (RFC 4380), where one /64 is everybody.
+func sourceAddr(addr netip.Addr, ipv6Bits int) (masked [16]byte, prefixBits uint8) {
+	masked = addr.As16()
+	if isIPv4(&masked) || isTeredo(&masked) || isNAT64(&masked) {
+		return masked, 128
+	}
+	mask := netmask(ipv6Bits)
+	for i := range masked {
+		masked[i] &= mask[i]
+	}
+	return masked, uint8(ipv6Bits)
+}
+
+func isIPv4(addr *[16]byte) bool { return netip.AddrFrom16(*addr).Is4In6() }
+
+func isTeredo(addr *[16]byte) bool { return binary.BigEndian.Uint32(addr[:]) == 0x20010000 }
+
+func isNAT64(addr *[16]byte) bool {
+	return binary.BigEndian.Uint64(addr[:]) == 0x0064ff9b00000000 && binary.BigEndian.Uint32(addr[8:]) == 0
+}
+
+// netmask returns the mask of a prefix of so many bits.
+func netmask(prefixBits int) (mask [16]byte) {
+	binary.BigEndian.PutUint64(mask[:], ^uint64(0)<<max(0, 64-prefixBits))
+	if prefixBits > 64 {
+		binary.BigEndian.PutUint64(mask[8:], ^uint64(0)<<(128-prefixBits))
+	}
+	return mask
+}
 
 // sourcePrefix returns the prefix by which addr is counted and blocked.
 func sourcePrefix(addr netip.Addr, ipv6Bits int) netip.Prefix {
-	addr = addr.Unmap().WithZone("")
-	if addr.Is4() || teredo.Contains(addr) || nat64.Contains(addr) {
-		ipv6Bits = addr.BitLen()
-	}
-	p, _ := addr.Prefix(ipv6Bits) // the length is never too long
-	return p
+	masked, prefixBits := sourceAddr(addr, ipv6Bits)
+	return prefixOf(masked, prefixBits)
 }
 
-// keyOf returns the key of a prefix and its length, of 128.
-func keyOf(p netip.Prefix) (key [16]byte, prefixBits uint8) {
-	return p.Addr().As16(), uint8(128 - p.Addr().BitLen() + p.Bits())
+func prefixOf(masked [16]byte, prefixBits uint8) netip.Prefix {
+	addr := netip.AddrFrom16(masked).Unmap()
+	return netip.PrefixFrom(addr, int(prefixBits)-128+addr.BitLen())
 }
 
 // prefix returns the prefix that a source stands for.
-func (s *source) prefix() netip.Prefix {
-	addr := netip.AddrFrom16(s.key).Unmap()
-	return netip.PrefixFrom(addr, int(s.bits)-128+addr.BitLen())
-}
-
-func isIPv4(key *[16]byte) bool { return netip.AddrFrom16(*key).Is4In6() }
+func (s *source) prefix() netip.Prefix { return prefixOf(s.addr, s.bits) }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -26,9 +27,10 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-func testKey(n uint32) (key [16]byte) {
-	binary.BigEndian.PutUint32(key[4:], n)
-	return key
+func testKey(tb *table, n uint32) sourceKey {
+	var addr [16]byte
+	binary.BigEndian.PutUint32(addr[4:], n)
+	return tb.key(netip.PrefixFrom(netip.AddrFrom16(addr), 64))
 }
 
 // The table is the same as a map, whatever comes and goes.
@@ -39,14 +41,14 @@ func TestTableModel(t *testing.T) {
 	numbers := map[uint32]uint32{}
 	for range 60_000 {
 		n := uint32(random.IntN(3000))
-		key := testKey(n)
-		number := tb.find(&key, 64)
+		key := testKey(tb, n)
+		number := tb.find(&key)
 		if number != numbers[n] {
 			t.Fatalf("key %d is source %d, want %d", n, number, numbers[n])
 		}
 		switch {
 		case number == 0:
-			numbers[n] = tb.add(&key, 64)
+			numbers[n] = tb.add(&key)
 			model[n] = nil
 		case random.IntN(4) == 0:
 			tb.remove(number)
@@ -150,8 +152,8 @@ func TestSlabLimit(t *testing.T) {
 		full[i].second = uint32(i)
 	}
 	for n := range uint32(1000) {
-		key := testKey(n)
-		tb.setOffences(tb.at(tb.add(&key, 64)), full)
+		key := testKey(tb, n)
+		tb.setOffences(tb.at(tb.add(&key)), full)
 	}
 	if len(tb.slab.pages) > tb.slab.limit {
 		t.Errorf("%d pages, the limit is %d", len(tb.slab.pages), tb.slab.limit)

@@ -113,8 +113,8 @@ type ReasonTotal struct {
 // nothing is.
 func (d *Detector) Source(addr netip.Addr, now time.Time) (SourceStatus, bool) {
 	prefix := sourcePrefix(addr, d.judgement.ipv6Prefix)
-	key, prefixBits := keyOf(prefix)
-	number := d.sources.find(&key, prefixBits)
+	key := d.sources.key(prefix)
+	number := d.sources.find(&key)
 	if number == 0 {
 		return SourceStatus{Prefix: prefix, Pardoned: d.pardoned(prefix)}, false
 	}

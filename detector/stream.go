@@ -51,10 +51,9 @@ func (s *snapshotWriter) string(text string) {
 }
 
 func (s *snapshotWriter) prefix(p netip.Prefix) {
-	key := p.Addr().As16()
-	s.bytes(key[:])
-	_, prefixBits := keyOf(p)
-	s.u32(uint32(prefixBits))
+	addr := p.Addr().As16()
+	s.bytes(addr[:])
+	s.u32(uint32(128 - p.Addr().BitLen() + p.Bits()))
 }
 
 func (s *snapshotWriter) finish() error {
@@ -162,7 +161,7 @@ func (s *snapshotReader) string() string {
 
 func (s *snapshotReader) prefix() netip.Prefix {
 	src := source{}
-	s.bytes(src.key[:])
+	s.bytes(src.addr[:])
 	prefixBits := s.u32()
 	src.bits = uint8(prefixBits)
 	if p := src.prefix(); prefixBits <= 128 && p.IsValid() {

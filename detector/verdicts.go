@@ -53,10 +53,10 @@ func (d *Detector) wait(s *source, p *pending) {
 
 // sentence carries out a decision that has waited.
 func (d *Detector) sentence(p *pending, now uint32) {
-	key, prefixBits := keyOf(p.prefix)
-	number := d.sources.find(&key, prefixBits)
+	key := d.sources.key(p.prefix)
+	number := d.sources.find(&key)
 	if number == 0 {
-		number = d.add(&key, prefixBits)
+		number = d.add(&key)
 	}
 	s := d.sources.at(number)
 	s.flags &^= waiting

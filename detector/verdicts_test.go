@@ -173,7 +173,7 @@ func TestEvidence(t *testing.T) {
 	b := newBench(t, oneRule(time.Hour, time.Hour, 8))
 	for i := range 30 {
 		at := noon.Add(time.Duration(i) * time.Second)
-		b.feed(event{at: at, received: at.Add(time.Millisecond), addr: someone, host: fmt.Sprintf("mx%d", i%3), Event: sendmail.Event{Reason: sendmail.NullConnection, Text: fmt.Sprintf("line %d", i)}})
+		b.feed(event{at: at, received: at.Add(time.Millisecond), addr: someone, host: fmt.Sprintf("mx%d", i%3), Event: sendmail.Event{Reason: sendmail.NullConnection, Raw: fmt.Sprintf("line %d", i)}})
 		b.offend(at, "203.0.113.9", sendmail.NullConnection)
 	}
 	v := b.offend(noon.Add(30*time.Second), someone, sendmail.OpenProxy)

@@ -276,8 +276,8 @@ func TestMerging(t *testing.T) {
 	if got := status.Rules[0].Score; got != 2000 {
 		t.Errorf("%v points of 2000", got)
 	}
-	key, prefixBits := keyOf(sourcePrefix(mustAddr(someone), 64))
-	s := b.d.sources.at(b.d.sources.find(&key, prefixBits))
+	key := b.d.sources.keyFor(mustAddr(someone), 64)
+	s := b.d.sources.at(b.d.sources.find(&key))
 	offences := b.d.sources.offences(s)
 	if len(offences) > maxMarks {
 		t.Errorf("%d offences are remembered", len(offences))
@@ -330,6 +330,7 @@ func TestMergeOldest(t *testing.T) {
 
 // IPv6 is counted by prefix, but for networks where a prefix is everybody.
 func TestSourcePrefix(t *testing.T) {
+	b := newBench(t, oneRule(time.Minute, time.Hour, 12))
 	for addr, want := range map[string]string{
 		"192.0.2.1":                "192.0.2.1/32",
 		"::ffff:192.0.2.1":         "192.0.2.1/32",
@@ -346,12 +347,11 @@ func TestSourcePrefix(t *testing.T) {
 		if p.String() != want {
 			t.Errorf("%s is counted as %v, want %s", addr, p, want)
 		}
-		key, prefixBits := keyOf(p)
-		if back := (&source{key: key, bits: prefixBits}).prefix(); back != p {
+		key := b.d.sources.key(p)
+		if back := prefixOf(key.addr, key.bits); back != p || key != b.d.sources.keyFor(mustAddr(addr), 64) {
 			t.Errorf("%v comes back as %v", p, back)
 		}
 	}
-	b := newBench(t, oneRule(time.Minute, time.Hour, 12))
 	b.offend(noon, "2001:db8::1", sendmail.Pregreet)
 	v := b.offend(noon, "2001:db8::ffff:2", sendmail.Pregreet)
 	if len(v) != 1 || fmt.Sprint(v[0].Prefix) != "2001:db8::/64" {

@@ -57,8 +57,9 @@ func (e *Enforcer) enforce(batch []Block) []Refusal {
 
 func (e *Enforcer) logBlocks(blocks []Block) {
 	for _, b := range blocks {
+		e.options.OnBlock(b)
 		e.logger.Info("block", "prefix", b.Prefix, "rule", b.Rule, "score", b.Score, "at", b.At, "until", b.Until,
-			"id", b.ID, "observed", b.Observed, slog.Group("by", "author", b.Author, "note", b.Note))
+			"reason", b.Reason, "host", b.Host, "id", b.ID, "observed", b.Observed, slog.Group("by", "author", b.Author, "note", b.Note))
 	}
 }
 
@@ -213,10 +214,17 @@ func (e *Enforcer) expire(now time.Time) {
 		e.write(touched)
 		e.journal.settle(func(error) {})
 		for _, b := range lifted {
-			e.logger.Info("unblock", "prefix", b.Prefix, "cause", causeExpired, "id", b.ID)
+			e.ended(Unblock{Block: b, Cause: causeExpired})
 		}
 	}
 	e.expireAllowed(now)
+}
+
+// ended tells of the end of a block.
+func (e *Enforcer) ended(u Unblock) {
+	e.options.OnUnblock(u)
+	e.logger.Info("unblock", "prefix", u.Prefix, "cause", u.Cause, "id", u.ID,
+		slog.Group("by", "author", u.By, "note", u.Why))
 }
 
 // write makes the kernel's elements of these prefixes what the list wants. It

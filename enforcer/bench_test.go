@@ -120,7 +120,7 @@ func writeLedger(t testing.TB, dir string, ps []netip.Prefix) {
 }
 
 // nftFile measures nft -f of the same list.
-func nftFile(t testing.TB, ns *netns, ps []netip.Prefix) time.Duration {
+func nftFile(t testing.TB, ns *kernel, ps []netip.Prefix) time.Duration {
 	t.Helper()
 	var b bytes.Buffer
 	b.WriteString("table inet other {\n set four { type ipv4_addr; flags timeout; }\n set six { type ipv6_addr; flags timeout; }\n}\n")
@@ -141,7 +141,7 @@ func nftFile(t testing.TB, ns *netns, ps []netip.Prefix) time.Duration {
 		t.Fatal(err)
 	}
 	start := time.Now()
-	ns.run(t, "nft", "-f", path)
+	ns.nft(t, "-f", path)
 	return time.Since(start)
 }
 
@@ -152,7 +152,7 @@ func BenchmarkEnforce(b *testing.B) {
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "blocks\trestart to all enforced\tnft -f\tone block, median\tp99\tresident\tof it private\tpeak\t")
 	for _, n := range []int{1000, 100_000, 1_000_000} {
-		ns := newNetNS(b)
+		ns := newKernel(b)
 		dir := b.TempDir()
 		ps := manyPrefixes(n)
 		writeLedger(b, dir, ps)
@@ -165,7 +165,7 @@ func BenchmarkEnforce(b *testing.B) {
 			b.Fatal(err)
 		}
 		fmt.Fprintf(w, "%d\t%v\t%v\t%v\t%v\t%d MB\t%d MB\t%d MB\t\n", n, m.Start.Round(time.Millisecond),
-			nftFile(b, newNetNS(b), ps).Round(time.Millisecond), m.Median.Round(time.Microsecond), m.P99.Round(time.Microsecond),
+			nftFile(b, newKernel(b), ps).Round(time.Millisecond), m.Median.Round(time.Microsecond), m.P99.Round(time.Microsecond),
 			m.Resident>>10, m.Private>>10, m.Peak>>10)
 	}
 	_ = w.Flush()
@@ -178,7 +178,7 @@ func BenchmarkEnforce(b *testing.B) {
 // BenchmarkUnderLoad prints how long a block takes to the kernel's
 // acknowledgement while 10,000 offences a second arrive, each a new source.
 func BenchmarkUnderLoad(b *testing.B) {
-	ns := newNetNS(b)
+	ns := newKernel(b)
 	o := options(b, ns)
 	o.Logger = nil
 	a := start(b, DefaultConfig(), o)

@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 }
 
 // child returns a command that plays role, behind what wraps it.
-func child(t testing.TB, role string, ns *netns, state string, wrap ...string) *exec.Cmd {
+func child(t testing.TB, role string, ns *kernel, state string, wrap ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -42,7 +42,7 @@ func child(t testing.TB, role string, ns *netns, state string, wrap ...string) *
 	c := exec.Command(args[0], args[1:]...)
 	c.Env = append(os.Environ(), envRole+"="+role, envState+"="+state)
 	if ns != nil {
-		c.Env = append(c.Env, envNetNS+"="+ns.name)
+		c.Env = append(c.Env, envNetNS+"="+ns.Name())
 	}
 	c.Stderr = os.Stderr
 	return c

@@ -37,7 +37,7 @@ func (a *appliance) fill(n int) {
 }
 
 func TestOthersChangesAreRepaired(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	o := options(t, ns)
 	o.Registerer = prometheus.NewPedanticRegistry()
 	o.Logger = nil // 100,000 lines
@@ -59,7 +59,7 @@ func TestOthersChangesAreRepaired(t *testing.T) {
 		{"chain in our table", "table", []string{"add", "chain", "inet", "uppercut", "more"}},
 	} {
 		before := testutil.ToFloat64(a.metrics.drift.WithLabelValues(tt.kind))
-		ns.run(t, append([]string{"nft"}, tt.nft...)...)
+		ns.nft(t, tt.nft...)
 		took := eventually(t, repairWithin, tt.name+" is repaired", func() bool {
 			// elements first, so that what is counted is also in place
 			return a.whole(n) && testutil.ToFloat64(a.metrics.drift.WithLabelValues(tt.kind)) > before
@@ -79,7 +79,7 @@ func TestOthersChangesAreRepaired(t *testing.T) {
 }
 
 func TestElementsAreVerifiedInTurn(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	c := DefaultConfig()
 	c.CheckInterval = 50 * time.Millisecond
 	c.VerifyRate = 1000
@@ -95,7 +95,7 @@ func TestElementsAreVerifiedInTurn(t *testing.T) {
 }
 
 func TestForeignElementsAreAdopted(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	c := DefaultConfig()
 	c.Foreign = ForeignAdopt
 	o := options(t, ns)
@@ -107,19 +107,19 @@ func TestForeignElementsAreAdopted(t *testing.T) {
 	}
 	a := start(t, c, o)
 	a.fill(3)
-	ns.run(t, "nft", "add", "element", "inet", "uppercut", "block4", "{ 192.0.2.1 timeout 1h, 192.0.2.66 timeout 1h }")
+	ns.nft(t, "add", "element", "inet", "uppercut", "block4", "{ 192.0.2.1 timeout 1h, 192.0.2.66 timeout 1h }")
 	eventually(t, repairWithin, "a foreign address is adopted", func() bool {
 		b, ok := a.Lookup(netip.MustParseAddr("192.0.2.1"))
 		return ok && b.Author == "nft" && a.whole(4)
 	})
-	ns.run(t, "nft", "add", "element", "inet", "uppercut", "block4_net", "{ 198.51.100.0/24 timeout 1h }")
+	ns.nft(t, "add", "element", "inet", "uppercut", "block4_net", "{ 198.51.100.0/24 timeout 1h }")
 	eventually(t, repairWithin, "a foreign network is adopted", func() bool {
 		_, ok := a.Lookup(netip.MustParseAddr("198.51.100.9"))
 		return ok
 	})
 	a.stop()
 	// What was put there while nobody looked.
-	ns.run(t, "nft", "add", "element", "inet", "uppercut", "block4", "{ 192.0.2.2 timeout 1h }")
+	ns.nft(t, "add", "element", "inet", "uppercut", "block4", "{ 192.0.2.2 timeout 1h }")
 	b := start(t, c, o)
 	for _, addr := range []string{"192.0.2.1", "192.0.2.2", "198.51.100.9"} {
 		if _, ok := b.Lookup(netip.MustParseAddr(addr)); !ok {
@@ -154,19 +154,19 @@ func TestNothingElseIsTouched(t *testing.T) {
 		}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			ns := newNetNS(t)
+			ns := newKernel(t)
 			path := t.TempDir() + "/ruleset"
 			writeFile(t, path, ruleset)
-			ns.run(t, "nft", "-f", path)
-			before := ns.run(t, "nft", "list", "ruleset")
+			ns.nft(t, "-f", path)
+			before := ns.nft(t, "list", "ruleset")
 			a := start(t, DefaultConfig(), options(t, ns))
 			a.fill(10)
-			ns.run(t, "nft", "delete", "table", "inet", "uppercut")
+			ns.nft(t, "delete", "table", "inet", "uppercut")
 			eventually(t, repairWithin, "our table is back", func() bool { return a.whole(10) })
 			if err := a.Flush(t.Context(), "op", "", false); err != nil {
 				t.Fatal(err)
 			}
-			if after := ns.run(t, "nft", "list", "ruleset"); after != before {
+			if after := ns.nft(t, "list", "ruleset"); after != before {
 				t.Errorf("before:\n%safter:\n%s", before, after)
 			}
 		})
@@ -174,7 +174,7 @@ func TestNothingElseIsTouched(t *testing.T) {
 }
 
 func TestVerifyFindsAndRepairMends(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	c := DefaultConfig()
 	c.CheckInterval = time.Minute // so that it is Verify that finds it
 	a := start(t, c, options(t, ns))

@@ -88,6 +88,21 @@ type Options struct {
 	// even that helps. It is asked instead of Exempt for every block of more
 	// than an address. nil is Exempt without holes.
 	Holes func(p netip.Prefix) (holes []netip.Prefix, cause string)
+	// OnBlock hears of each block, with its evidence, when it is in the kernel
+	// and in the ledger, OnUnblock of its end: what the log says of them. They
+	// are called by the Enforcer's goroutines, must not wait and must not call
+	// the Enforcer. nil hears nothing.
+	OnBlock   func(Block)
+	OnUnblock func(Unblock)
+}
+
+// Unblock is the end of a block.
+type Unblock struct {
+	Block
+	// Cause is expired, manual, allowlisted, flushed or capacity.
+	Cause string
+	// By is who ordered it and Why what they noted, "" if nobody did.
+	By, Why string
 }
 
 // Enforcer owns the list. All methods are safe for concurrent use.
@@ -125,9 +140,7 @@ func New(ctx context.Context, c Config, o Options) (*Enforcer, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.setDefaults()
 	m := newMetrics(o.Registerer)
 	m.presetRules(o.Rules)
 	e := &Enforcer{
@@ -150,6 +163,18 @@ func New(ctx context.Context, c Config, o Options) (*Enforcer, error) {
 		}
 	}
 	return e, nil
+}
+
+func (o *Options) setDefaults() {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.OnBlock == nil {
+		o.OnBlock = func(Block) {}
+	}
+	if o.OnUnblock == nil {
+		o.OnUnblock = func(Unblock) {}
+	}
 }
 
 // openLedger returns nil for one that cannot be used.

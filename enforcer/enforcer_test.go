@@ -14,7 +14,7 @@ import (
 func comparePrefix(a, b netip.Prefix) int { return a.Compare(b) }
 
 // inKernel is what nft lists in all four sets.
-func inKernel(t testing.TB, ns *netns) []string {
+func inKernel(t testing.TB, ns *kernel) []string {
 	t.Helper()
 	var all []netip.Prefix
 	for _, set := range nft.Sets {
@@ -34,7 +34,7 @@ func inKernel(t testing.TB, ns *netns) []string {
 }
 
 func TestBlocksReachTheKernelAndSurvive(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	o := options(t, ns)
 	a := start(t, DefaultConfig(), o)
 	for _, p := range []string{"198.51.100.7/32", "::ffff:198.51.100.8/128", "203.0.113.0/24", "2001:db8:1:2::/64", "64:ff9b::c000:201/128", "2001:db8:5::/48"} {
@@ -55,7 +55,7 @@ func TestBlocksReachTheKernelAndSurvive(t *testing.T) {
 		t.Errorf("after the end: %s", diff)
 	}
 
-	ns.run(t, "nft", "flush", "ruleset") // a reboot
+	ns.nft(t, "flush", "ruleset") // a reboot
 	b := start(t, DefaultConfig(), o)
 	if diff := cmp.Diff(want, inKernel(t, ns)); diff != "" {
 		t.Errorf("after a restart: %s", diff)

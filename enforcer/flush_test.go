@@ -8,20 +8,20 @@ import (
 // Without an appliance flush takes the table away and the next start brings
 // the blocks back, unless they are to be forgotten.
 func TestFlushStopped(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	c, o := DefaultConfig(), options(t, ns)
 	a := start(t, c, o)
 	a.Block(verdict("192.0.2.1/32", time.Hour))
 	a.flush()
 	a.stop()
-	if got := ns.run(t, "nft", "list", "tables"); got == "" {
+	if got := ns.nft(t, "list", "tables"); got == "" {
 		t.Fatal("the table went with the process")
 	}
-	ns.run(t, "nft", "add", "table", "inet", "others")
+	ns.nft(t, "add", "table", "inet", "others")
 	if err := FlushStopped(t.Context(), c, o, "op", "", false); err != nil {
 		t.Fatal(err)
 	}
-	if got := ns.run(t, "nft", "list", "tables"); got != "table inet others\n" {
+	if got := ns.nft(t, "list", "tables"); got != "table inet others\n" {
 		t.Errorf("tables after the flush: %q", got)
 	}
 	back := start(t, c, o)

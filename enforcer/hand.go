@@ -112,7 +112,7 @@ func (e *Enforcer) BlockNow(ctx context.Context, author, note string, until time
 func (e *Enforcer) Unblock(ctx context.Context, author, note string, ps ...netip.Prefix) (lifted []netip.Prefix, err error) {
 	wanted := canonicals(ps)
 	return order(ctx, e, func() ([]netip.Prefix, error) {
-		lifted := e.unblock(wanted, causeManual)
+		lifted := e.unblock(wanted, Unblock{Cause: causeManual, By: author, Why: note})
 		e.record(ActionUnblock, author, note, lifted)
 		return lifted, e.kernelError()
 	})
@@ -128,16 +128,17 @@ func canonicals(ps []netip.Prefix) []netip.Prefix {
 	return out
 }
 
-// unblock lifts blocks and tells the kernel.
-func (e *Enforcer) unblock(ps []netip.Prefix, cause string) (lifted []netip.Prefix) {
-	blocks, touched := e.lift(ps, cause)
+// unblock lifts blocks and tells the kernel; as is how they ended.
+func (e *Enforcer) unblock(ps []netip.Prefix, as Unblock) (lifted []netip.Prefix) {
+	blocks, touched := e.lift(ps, as.Cause)
 	e.write(touched)
 	for _, b := range blocks {
 		lifted = append(lifted, b.Prefix)
 	}
 	e.journal.settle(func(error) {
 		for _, b := range blocks {
-			e.logger.Info("unblock", "prefix", b.Prefix, "cause", cause, "id", b.ID)
+			as.Block = b
+			e.ended(as)
 		}
 	})
 	return lifted
@@ -162,7 +163,7 @@ func (e *Enforcer) Allow(ctx context.Context, a AllowEntry) (lifted []netip.Pref
 		e.mu.Unlock()
 		e.journal.setAllow(p, &a)
 		e.write(touched)
-		lifted := e.unblock(e.within(p), causeAllowed)
+		lifted := e.unblock(e.within(p), Unblock{Cause: causeAllowed, By: a.Author, Why: a.Note})
 		e.record(ActionAllow, a.Author, a.Note, []netip.Prefix{p})
 		return lifted, e.kernelError()
 	})
@@ -257,7 +258,7 @@ func (e *Enforcer) Recheck(ctx context.Context, added ...netip.Prefix) error {
 		}
 		e.mu.Unlock()
 		e.write(touched)
-		e.unblock(exempt, causeAllowed)
+		e.unblock(exempt, Unblock{Cause: causeAllowed})
 		return e.kernelError()
 	})
 }
@@ -301,7 +302,7 @@ func (e *Enforcer) Flush(ctx context.Context, author, note string, forget bool) 
 		e.record(ActionFlush, author, note, nil)
 		e.logger.Warn("firewall flushed and suspended", "author", author, "note", note, "forget", forget)
 		if forget {
-			e.unblock(e.everything(), causeFlushed)
+			e.unblock(e.everything(), Unblock{Cause: causeFlushed, By: author, Why: note})
 		}
 		if e.firewall == nil {
 			return nil
@@ -343,6 +344,18 @@ func (e *Enforcer) Resume(ctx context.Context, author, note string) error {
 	})
 }
 
+// Record puts an entry about something that was done elsewhere into the audit
+// log; it returns when it is in the ledger.
+func (e *Enforcer) Record(ctx context.Context, a Audit) error {
+	return e.do(ctx, func() error {
+		if a.Time.IsZero() {
+			a.Time = time.Now()
+		}
+		e.journal.note(a)
+		return nil
+	})
+}
+
 // AuditLog yields the audit log, newest first.
 func (e *Enforcer) AuditLog() iter.Seq2[Audit, error] {
 	return func(yield func(Audit, error) bool) {
@@ -363,6 +376,23 @@ func (e *Enforcer) History() iter.Seq2[Block, error] {
 			return
 		}
 		err := e.journal.ledger.History(func(r ledger.Block) bool {
+			b := blockOf(r)
+			return yield(b, errors.Join(evidence(r.Detail, &b)))
+		})
+		if err != nil {
+			yield(Block{}, err)
+		}
+	}
+}
+
+// HistoryOf is History of the blocks that overlap p. Those of others cost
+// little.
+func (e *Enforcer) HistoryOf(p netip.Prefix) iter.Seq2[Block, error] {
+	return func(yield func(Block, error) bool) {
+		if e.journal.ledger == nil {
+			return
+		}
+		err := e.journal.ledger.HistoryOf(p, func(r ledger.Block) bool {
 			b := blockOf(r)
 			return yield(b, errors.Join(evidence(r.Detail, &b)))
 		})

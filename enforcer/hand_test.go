@@ -45,7 +45,7 @@ func (a *appliance) audit(t testing.TB) (actions []string) {
 }
 
 func TestByHand(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	a := start(t, DefaultConfig(), options(t, ns))
 	ctx := t.Context()
 	until := time.Now().Add(time.Hour)
@@ -98,7 +98,7 @@ func TestByHand(t *testing.T) {
 }
 
 func TestAllowWithinABlockedNetwork(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	o := options(t, ns)
 	a := start(t, DefaultConfig(), o)
 	ctx := t.Context()
@@ -135,7 +135,7 @@ func TestAllowWithinABlockedNetwork(t *testing.T) {
 }
 
 func TestAllowEndsByItself(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	o := options(t, ns)
 	a := start(t, DefaultConfig(), o)
 	entry := AllowEntry{Prefix: prefix("192.0.2.1/32"), Until: time.Now().Add(50 * time.Millisecond)}
@@ -156,7 +156,7 @@ func TestAllowEndsByItself(t *testing.T) {
 }
 
 func TestGuardIsAskedForEveryBlock(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	o := options(t, ns)
 	var exempt, holes []netip.Prefix
 	o.Exempt = func(p netip.Prefix) string {
@@ -214,7 +214,7 @@ func TestGuardIsAskedForEveryBlock(t *testing.T) {
 }
 
 func TestRecheckOfWhatWasAdded(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	o := options(t, ns)
 	asked := 0
 	exempt := netip.Prefix{}
@@ -251,7 +251,7 @@ func TestRecheckOfWhatWasAdded(t *testing.T) {
 }
 
 func TestFlushSuspendsUntilResume(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	c := DefaultConfig()
 	c.CheckInterval = 50 * time.Millisecond
 	a := start(t, c, options(t, ns))
@@ -260,7 +260,7 @@ func TestFlushSuspendsUntilResume(t *testing.T) {
 	if err := a.Flush(ctx, "op", "debugging", false); err != nil {
 		t.Fatal(err)
 	}
-	if got := ns.run(t, "nft", "list", "tables"); got != "" {
+	if got := ns.nft(t, "list", "tables"); got != "" {
 		t.Errorf("tables after a flush: %s", got)
 	}
 	if !errors.Is(a.Healthy(), ErrSuspended) || testutil.ToFloat64(a.metrics.suspended) != 1 || a.Count() != 10 {
@@ -270,7 +270,7 @@ func TestFlushSuspendsUntilResume(t *testing.T) {
 	a.flush()
 	checks := time.After(5 * c.CheckInterval)
 	<-checks
-	if got := ns.run(t, "nft", "list", "tables"); got != "" {
+	if got := ns.nft(t, "list", "tables"); got != "" {
 		t.Errorf("the table came back by itself: %s", got)
 	}
 	if _, err := a.Repair(ctx, "op", ""); !errors.Is(err, ErrSuspended) {
@@ -297,7 +297,7 @@ func TestFlushSuspendsUntilResume(t *testing.T) {
 }
 
 func TestHistoryKeepsEvidence(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	a := start(t, DefaultConfig(), options(t, ns))
 	b := verdict("192.0.2.1/32", time.Hour)
 	b.Evidence = []Evidence{{Time: time.Now().UTC().Truncate(time.Second), Sender: "10.0.0.1", Host: "mx1", Transport: "tcp", Reason: "check_relay", Text: "ruleset=check_relay"}}
@@ -321,7 +321,7 @@ func TestHistoryKeepsEvidence(t *testing.T) {
 }
 
 func TestSeenAfterBlock(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	c := DefaultConfig()
 	a := start(t, c, options(t, ns))
 	a.Block(verdict("192.0.2.1/32", time.Hour))
@@ -345,7 +345,7 @@ func TestSeenAfterBlock(t *testing.T) {
 }
 
 func TestStoppedTakesNoOrders(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	a := start(t, DefaultConfig(), options(t, ns))
 	a.Block(verdict("192.0.2.1/32", time.Hour))
 	a.stop()
@@ -360,7 +360,7 @@ func TestStoppedTakesNoOrders(t *testing.T) {
 }
 
 func TestObserveTouchesNoFirewall(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	o := options(t, ns)
 	o.Observe = true
 	a := start(t, DefaultConfig(), o)
@@ -370,7 +370,7 @@ func TestObserveTouchesNoFirewall(t *testing.T) {
 	if !ok || !b.Observed || testutil.ToFloat64(a.metrics.suppressed.WithLabelValues("dry_run")) != 1 {
 		t.Errorf("%+v, %v", b, ok)
 	}
-	if got := ns.run(t, "nft", "list", "ruleset"); strings.TrimSpace(got) != "" {
+	if got := ns.nft(t, "list", "ruleset"); strings.TrimSpace(got) != "" {
 		t.Errorf("ruleset: %s", got)
 	}
 	if _, err := a.Verify(t.Context()); !errors.Is(err, ErrObserving) {
@@ -391,7 +391,7 @@ func TestObserveTouchesNoFirewall(t *testing.T) {
 }
 
 func TestInKernelAsksTheKernel(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	c := DefaultConfig()
 	c.CheckInterval = time.Minute
 	a := start(t, c, options(t, ns))
@@ -426,7 +426,7 @@ func TestInKernelAsksTheKernel(t *testing.T) {
 }
 
 func TestBlocksWhileTheListChanges(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	o := options(t, ns)
 	o.Logger = nil
 	a := start(t, DefaultConfig(), o)

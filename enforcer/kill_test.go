@@ -83,7 +83,7 @@ func (k acknowledged) read(line string) {
 const kills = 200
 
 func TestKillAtAnyInstant(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	dir := t.TempDir()
 	random := rand.New(rand.NewPCG(1, 2))
 	known := acknowledged{}
@@ -103,7 +103,7 @@ func TestKillAtAnyInstant(t *testing.T) {
 }
 
 // killed runs a writer and kills it some time after it is ready.
-func (k acknowledged) killed(t *testing.T, ns *netns, dir string, after time.Duration) {
+func (k acknowledged) killed(t *testing.T, ns *kernel, dir string, after time.Duration) {
 	t.Helper()
 	c := child(t, "writer", ns, dir)
 	out, err := c.StdoutPipe()
@@ -140,9 +140,9 @@ func (k acknowledged) compareLedger(t *testing.T, dir string) {
 	k.compare(t, "ledger", saved)
 }
 
-func (k acknowledged) compareKernel(t *testing.T, ns *netns, dir string) {
+func (k acknowledged) compareKernel(t *testing.T, ns *kernel, dir string) {
 	t.Helper()
-	o := Options{StateDir: dir, NetNS: ns.fd()}
+	o := Options{StateDir: dir, NetNS: ns.FD()}
 	e, err := New(t.Context(), DefaultConfig(), o)
 	if err != nil {
 		t.Fatal(err)

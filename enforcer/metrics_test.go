@@ -48,7 +48,7 @@ var names = []string{
 }
 
 func TestMetrics(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	o := options(t, ns)
 	registry := prometheus.NewPedanticRegistry()
 	o.Registerer, o.Rules = registry, []string{"burst", "steady"}

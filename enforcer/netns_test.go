@@ -6,56 +6,33 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"os"
-	"os/exec"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
+
+	"uppercut/netns"
 )
 
-var namespaces atomic.Int32
+// kernel is a network namespace to enforce in; nft looks into it for the test.
+type kernel struct{ *netns.Namespace }
 
-// netns makes a network namespace and removes it when the test ends.
-type netns struct {
-	name string
-	file *os.File
+func newKernel(t testing.TB) *kernel {
+	t.Helper()
+	return &kernel{netns.New(t, "enforcer")}
 }
 
-func newNetNS(t testing.TB) *netns {
+// nft runs Debian's nft.
+func (k *kernel) nft(t testing.TB, args ...string) string {
 	t.Helper()
-	name := fmt.Sprintf("uc-enf-%d-%d", os.Getpid(), namespaces.Add(1))
-	run(t, "ip", "netns", "add", name)
-	t.Cleanup(func() { run(t, "ip", "netns", "del", name) })
-	f, err := os.Open("/run/netns/" + name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
-	return &netns{name, f}
-}
-
-func (n *netns) fd() int { return int(n.file.Fd()) }
-
-// run runs a command in the namespace.
-func (n *netns) run(t testing.TB, args ...string) string {
-	t.Helper()
-	return run(t, append([]string{"ip", "netns", "exec", n.name}, args...)...)
-}
-
-func run(t testing.TB, args ...string) string {
-	t.Helper()
-	out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return string(out)
+	out, err := k.Run("nft", args...)
+	netns.Must(t, err)
+	return out
 }
 
 // elements is what Debian's nft says is in a set: prefix and seconds left.
-func (n *netns) elements(t testing.TB, set string) map[netip.Prefix]int {
+func (k *kernel) elements(t testing.TB, set string) map[netip.Prefix]int {
 	t.Helper()
-	out := n.run(t, "nft", "-j", "list", "set", "inet", "uppercut", set)
+	out := k.nft(t, "-j", "list", "set", "inet", "uppercut", set)
 	elems, err := parseSet([]byte(out))
 	if err != nil {
 		t.Fatalf("%v in %s", err, out)
@@ -123,10 +100,10 @@ type appliance struct {
 	stop func()
 }
 
-func options(t testing.TB, ns *netns) Options {
+func options(t testing.TB, ns *kernel) Options {
 	o := Options{StateDir: t.TempDir(), Logger: slog.New(slog.NewTextHandler(testWriter{t}, nil))}
 	if ns != nil {
-		o.NetNS = ns.fd()
+		o.NetNS = ns.FD()
 	}
 	return o
 }

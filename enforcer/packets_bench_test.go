@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"uppercut/enforcer/nft"
+	"uppercut/netns"
 )
 
 // seedRules is how many addresses the ancestor of this program had blocked,
@@ -29,12 +30,12 @@ func BenchmarkPacketCost(b *testing.B) {
 	none := time.Duration(0)
 	for _, tt := range []struct {
 		name  string
-		setUp func(*netns)
+		setUp func(*kernel)
 	}{
-		{"none", func(*netns) {}},
-		{"sets of 30,000", func(ns *netns) { fillSets(b, ns, seedRules) }},
-		{"sets of 1,000,000", func(ns *netns) { fillSets(b, ns, 1_000_000) }},
-		{"30,000 rules", func(ns *netns) { addRules(b, ns, seedRules) }},
+		{"none", func(*kernel) {}},
+		{"sets of 30,000", func(ns *kernel) { fillSets(b, ns, seedRules) }},
+		{"sets of 1,000,000", func(ns *kernel) { fillSets(b, ns, 1_000_000) }},
+		{"30,000 rules", func(ns *kernel) { addRules(b, ns, seedRules) }},
 	} {
 		n := newNetwork(b)
 		tt.setUp(n.gateway)
@@ -51,10 +52,10 @@ func BenchmarkPacketCost(b *testing.B) {
 	}
 }
 
-func fillSets(b *testing.B, ns *netns, n int) {
+func fillSets(b *testing.B, ns *kernel, n int) {
 	b.Helper()
 	c := DefaultConfig()
-	f, err := nft.Open(c.firewall(ns.fd()))
+	f, err := nft.Open(c.firewall(ns.FD()))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -71,7 +72,7 @@ func fillSets(b *testing.B, ns *netns, n int) {
 }
 
 // addRules makes what `iptables -A INPUT -s ADDR -j DROP` makes, n times.
-func addRules(b *testing.B, ns *netns, n int) {
+func addRules(b *testing.B, ns *kernel, n int) {
 	b.Helper()
 	var rules strings.Builder
 	rules.WriteString("table ip filter {\n chain INPUT {\n type filter hook input priority filter; policy accept;\n")
@@ -81,27 +82,18 @@ func addRules(b *testing.B, ns *netns, n int) {
 	rules.WriteString("}\n}\n")
 	path := filepath.Join(b.TempDir(), "rules.nft")
 	writeFile(b, path, rules.String())
-	ns.run(b, "nft", "-f", path)
+	ns.nft(b, "-f", path)
 }
 
 // packetCost sends datagrams to the gateway. veth delivers a packet while it is
 // sent, so the time of sending is that of the whole way.
 func packetCost(b *testing.B, n network) time.Duration {
 	b.Helper()
-	var sink, source net.PacketConn
-	if err := n.gateway.within(func() (err error) {
-		sink, err = net.ListenPacket("udp", gateway4+":9")
-		return err
-	}); err != nil {
-		b.Fatal(err)
-	}
+	sink, err := n.gateway.ListenPacket("udp", gateway4+":9")
+	netns.Must(b, err)
 	defer sink.Close()
-	if err := n.outside.within(func() (err error) {
-		source, err = net.ListenPacket("udp", "203.0.113.9:0")
-		return err
-	}); err != nil {
-		b.Fatal(err)
-	}
+	source, err := n.outside.ListenPacket("udp", "203.0.113.9:0")
+	netns.Must(b, err)
 	defer source.Close()
 	to := net.UDPAddrFromAddrPort(netip.MustParseAddrPort(gateway4 + ":9"))
 	const packets = 5000

@@ -2,21 +2,23 @@ package enforcer
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/netip"
-	"runtime"
 	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"uppercut/netns"
 )
 
 // network is an outside, a gateway and a server behind it, each a namespace.
-type network struct{ outside, gateway, server *netns }
+type network struct{ outside, gateway, server *kernel }
 
 const (
 	server4, server6   = "10.0.0.2", "fd00::2"
@@ -27,52 +29,21 @@ const (
 // 2001:db8::/32, and lets the gateway forward.
 func newNetwork(t testing.TB) network {
 	t.Helper()
-	n := network{newNetNS(t), newNetNS(t), newNetNS(t)}
-	for _, ns := range []*netns{n.outside, n.gateway, n.server} {
-		// No waiting for who else may have our addresses.
-		ns.run(t, "sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0")
-	}
-	for _, cable := range []struct {
-		ns         *netns
-		name       string
-		near, far  []string
-		everything []string // routed to the near end
-	}{
-		{
-			n.outside, "out",
-			[]string{"198.51.100.1/24", "fd01::1/64"},
-			[]string{gateway4 + "/24", gateway6 + "/64"},
-			[]string{"203.0.113.0/24", "2001:db8::/32", "64:ff9b::/96"},
-		},
-		{n.server, "in", []string{server4 + "/24", server6 + "/64"}, []string{"10.0.0.1/24", "fd00::1/64"}, nil},
-	} {
-		run(t, "ip", "link", "add", cable.name, "netns", n.gateway.name, "type", "veth", "peer", "name", "eth0", "netns", cable.ns.name)
-		for i, addr := range cable.near {
-			cable.ns.run(t, "ip", "addr", "add", addr, "dev", "eth0", "nodad")
-			n.gateway.run(t, "ip", "addr", "add", cable.far[i], "dev", cable.name, "nodad")
-		}
-		cable.ns.run(t, "ip", "link", "set", "lo", "up")
-		cable.ns.run(t, "ip", "link", "set", "eth0", "up")
-		n.gateway.run(t, "ip", "link", "set", cable.name, "up")
-		for _, addr := range cable.far {
-			p := netip.MustParsePrefix(addr)
-			cable.ns.run(t, "ip", "route", "add", "default", "via", p.Addr().String(), "dev", "eth0")
-		}
-		for _, net := range cable.everything {
-			via := "fd01::1"
-			if netip.MustParsePrefix(net).Addr().Is4() {
-				via = "198.51.100.1"
-			}
-			n.gateway.run(t, "ip", "route", "add", net, "via", via)
-		}
-	}
-	n.gateway.run(t, "ip", "link", "set", "lo", "up")
-	n.gateway.run(t, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
-	// Whatever is asked for outside is there.
-	n.outside.run(t, "ip", "route", "add", "local", "203.0.113.0/24", "dev", "lo")
-	n.outside.run(t, "ip", "route", "add", "local", "198.51.100.0/25", "dev", "eth0")
-	n.outside.run(t, "ip", "route", "add", "local", "2001:db8::/32", "dev", "lo")
-	n.outside.run(t, "ip", "route", "add", "local", "64:ff9b::/96", "dev", "lo")
+	n := network{newKernel(t), newKernel(t), newKernel(t)}
+	netns.Must(t,
+		netns.Cable(
+			netns.End{In: n.outside.Namespace, Device: "eth0", Addresses: []string{"198.51.100.1/24", "fd01::1/64"}},
+			netns.End{In: n.gateway.Namespace, Device: "out", Addresses: []string{gateway4 + "/24", gateway6 + "/64"}}),
+		netns.Cable(
+			netns.End{In: n.server.Namespace, Device: "eth0", Addresses: []string{server4 + "/24", server6 + "/64"}},
+			netns.End{In: n.gateway.Namespace, Device: "in", Addresses: []string{"10.0.0.1/24", "fd00::1/64"}}),
+		n.outside.IP("route add default via "+gateway4, "route add default via "+gateway6,
+			// Whatever is asked for outside is there.
+			"route add local 203.0.113.0/24 dev lo", "route add local 198.51.100.0/25 dev eth0",
+			"route add local 2001:db8::/32 dev lo", "route add local 64:ff9b::/96 dev lo"),
+		n.server.IP("route add default via 10.0.0.1", "route add default via fd00::1"),
+		n.gateway.IP("route add 203.0.113.0/24 via 198.51.100.1", "route add 2001:db8::/32 via fd01::1", "route add 64:ff9b::/96 via fd01::1"),
+		n.gateway.Sysctl("net.ipv4.ip_forward", "1"), n.gateway.Sysctl("net.ipv6.conf.all.forwarding", "1"))
 	n.server.echo(t, 7)
 	for from, to := range map[string]string{"203.0.113.250": server4, "2001:db8:250::1": server6} {
 		eventually(t, 10*time.Second, "the neighbours know each other", func() bool {
@@ -86,31 +57,11 @@ func newNetwork(t testing.TB) network {
 	return n
 }
 
-// within runs f on a thread in the namespace. The thread ends with it.
-func (n *netns) within(f func() error) error {
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		if err := unix.Setns(n.fd(), unix.CLONE_NEWNET); err != nil {
-			done <- err
-			return
-		}
-		done <- f()
-	}()
-	return <-done
-}
-
 // echo answers on a port of all addresses with what it is sent.
-func (n *netns) echo(t testing.TB, port int) {
+func (k *kernel) echo(t testing.TB, port int) {
 	t.Helper()
-	var l net.Listener
-	err := n.within(func() (err error) {
-		l, err = net.Listen("tcp", fmt.Sprintf(":%d", port))
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	l, err := k.Listen("tcp", fmt.Sprintf(":%d", port))
+	netns.Must(t, err)
 	t.Cleanup(func() { l.Close() })
 	go func() {
 		for {
@@ -127,13 +78,9 @@ func (n *netns) echo(t testing.TB, port int) {
 const patience = 300 * time.Millisecond
 
 // dial connects from an outside address.
-func (n network) dial(from, to string, port int) (c net.Conn, err error) {
-	err = n.outside.within(func() (err error) {
-		d := net.Dialer{Timeout: patience, LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Control: freeBind}
-		c, err = d.Dial("tcp", net.JoinHostPort(to, fmt.Sprint(port)))
-		return err
-	})
-	return c, err
+func (n network) dial(from, to string, port int) (net.Conn, error) {
+	d := net.Dialer{Timeout: patience, LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Control: freeBind}
+	return n.outside.Dial(context.Background(), &d, "tcp", net.JoinHostPort(to, fmt.Sprint(port)))
 }
 
 // freeBind lets a socket have an address that the host only routes to itself.
@@ -275,16 +222,12 @@ func TestLoopbackIsNeverDropped(t *testing.T) {
 	}
 	a.flush()
 	for _, to := range []string{"127.0.0.1", "::1", gateway4} {
-		err := n.gateway.within(func() error {
-			c, err := net.DialTimeout("tcp", net.JoinHostPort(to, "25"), patience)
-			if err == nil {
-				c.Close()
-			}
-			return err
-		})
+		c, err := n.gateway.Dial(t.Context(), &net.Dialer{Timeout: patience}, "tcp", net.JoinHostPort(to, "25"))
 		if err != nil {
 			t.Errorf("the gateway to itself, %s: %v", to, err)
+			continue
 		}
+		c.Close()
 	}
 }
 

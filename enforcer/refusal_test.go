@@ -46,9 +46,9 @@ func TestWithoutCapability(t *testing.T) {
 		"a user namespace without": {"ip", "netns", "exec", "NS", "unshare", "--user", "--map-root-user"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ns := newNetNS(t)
+			ns := newKernel(t)
 			dir := openDir(t)
-			wrap[3] = ns.name // from within: who has no powers cannot go there
+			wrap[3] = ns.Name() // from within: who has no powers cannot go there
 			out, err := child(t, "powerless", nil, dir, wrap...).Output()
 			if err != nil {
 				t.Fatalf("%v: %s", err, out)
@@ -80,7 +80,7 @@ func openDir(t testing.TB) string {
 }
 
 func TestKernelRefusesAndTakesAgain(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	c := DefaultConfig()
 	c.CheckInterval = 50 * time.Millisecond
 	a := start(t, c, options(t, ns))
@@ -108,7 +108,7 @@ func TestKernelRefusesAndTakesAgain(t *testing.T) {
 }
 
 func TestFullSetKeepsTheGuilty(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	c := DefaultConfig()
 	c.MaxAddresses, c.MaxNetworks = 100, 4
 	a := start(t, c, options(t, ns))
@@ -183,7 +183,7 @@ func TestLedgerTrouble(t *testing.T) {
 		}, "make state_dir writable"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			ns := newNetNS(t)
+			ns := newKernel(t)
 			o := options(t, ns)
 			a := start(t, DefaultConfig(), o)
 			a.Block(verdict("192.0.2.1/32", time.Hour))
@@ -216,7 +216,7 @@ func TestLedgerTrouble(t *testing.T) {
 
 // TestFullDisk puts the ledger on a small file system.
 func TestFullDisk(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	o := options(t, ns)
 	if err := syscall.Mount("tmpfs", o.StateDir, "tmpfs", 0, "size=16m"); err != nil {
 		t.Fatal(err)

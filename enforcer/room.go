@@ -154,6 +154,7 @@ func (e *Enforcer) makeRoom(newcomer netip.Prefix) (touched []netip.Prefix, evic
 		e.journal.delete(p)
 		e.metrics.unblocks.WithLabelValues(causeCapacity).Inc()
 		e.logger.Warn("set is full: a block makes room", "prefix", p, "rule", b.Rule, "score", b.Score)
+		e.ended(Unblock{Block: b, Cause: causeCapacity})
 	}
 	return touched, evicted
 }

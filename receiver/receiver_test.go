@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -322,6 +323,26 @@ func TestDrain(t *testing.T) {
 	if n := len(h.wait(t, 0)); n != 1+more {
 		t.Errorf("%d messages of %d", n, 1+more)
 	}
+}
+
+// TestStopTellsSendersWhenNobodyListens: who is told to end cannot connect
+// again, as rsyslog does at once, to a receiver that will not read it.
+func TestStopTellsSendersWhenNobodyListens(t *testing.T) {
+	h := open(t, testConfig())
+	address := h.address(TCP)
+	conn := dial(t, "tcp", address)
+	write(t, conn, line(1)+"\n")
+	h.wait(t, 1)
+	go h.stop()
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
+	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Fatalf("no FIN: %v", err)
+	}
+	if again, err := net.Dial("tcp", address); err == nil {
+		again.Close()
+		t.Error("told to end, a sender can connect again")
+	}
+	conn.Close()
 }
 
 func TestStopDoesNotWaitForIdleSenders(t *testing.T) {

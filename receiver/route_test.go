@@ -5,133 +5,83 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
-	"os/exec"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"uppercut/netns"
 )
 
-// namespace is a network namespace that ends with the test.
-type namespace struct {
-	t    testing.TB
-	name string
-}
-
-func newNamespace(t testing.TB, name string) *namespace {
+// newNamespace makes a network namespace in which the kernel itself takes
+// datagrams with any source.
+func newNamespace(t testing.TB, role string) *netns.Namespace {
 	t.Helper()
-	n := &namespace{t: t, name: fmt.Sprintf("uppercut-%s-%d", name, os.Getpid())}
-	run(t, "ip", "netns", "add", n.name)
-	t.Cleanup(func() { run(t, "ip", "netns", "del", n.name) })
-	n.ip("link set lo up")
-	for _, key := range []string{"all", "default"} {
-		run(t, "ip", "netns", "exec", n.name, "sysctl", "-qw", "net.ipv4.conf."+key+".rp_filter=0")
-	}
+	n := netns.New(t, role)
+	netns.Must(t, n.Sysctl("net.ipv4.conf.all.rp_filter", "0"), n.Sysctl("net.ipv4.conf.default.rp_filter", "0"))
 	return n
 }
 
-func run(t testing.TB, name string, args ...string) {
-	t.Helper()
-	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
-		t.Fatalf("%s %s: %v: %s", name, strings.Join(args, " "), err, out)
-	}
-}
-
-// ip runs ip(8) within the namespace.
-func (n *namespace) ip(command string) {
-	n.t.Helper()
-	run(n.t, "ip", append([]string{"-n", n.name}, strings.Fields(command)...)...)
-}
-
-// enter runs f in the namespace: sockets that it makes stay there.
-func (n *namespace) enter(f func()) {
-	n.t.Helper()
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-		file, err := os.Open("/run/netns/" + n.name)
-		if err == nil {
-			defer file.Close()
-			err = unix.Setns(int(file.Fd()), unix.CLONE_NEWNET)
-		}
-		if err == nil {
-			f()
-		}
-		done <- err
-	}()
-	if err := <-done; err != nil {
-		n.t.Fatal(err)
-	}
-}
-
-// link joins a and b by a pair of interfaces of this name.
-func link(a, b *namespace, name, addrA, addrB string) {
-	a.t.Helper()
-	a.ip(fmt.Sprintf("link add %s type veth peer name %s netns %s", name, name, b.name))
-	for n, addr := range map[*namespace]string{a: addrA, b: addrB} {
-		n.ip("link set " + name + " up")
-		for p := range strings.FieldsSeq(addr) {
-			flags := ""
-			if strings.Contains(p, ":") {
-				flags = " nodad"
-			}
-			n.ip("address add " + p + " dev " + name + flags)
-		}
-	}
-}
-
 // send sends a datagram from source over one interface of the namespace.
-func (n *namespace) send(device, source, target, text string) {
-	n.t.Helper()
-	var err error
-	n.enter(func() {
-		d := net.Dialer{
-			LocalAddr: net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(source), 0)),
-			Control: func(_, _ string, c syscall.RawConn) error {
-				return control(c, func(fd int) error {
-					level, option := unix.SOL_IP, unix.IP_TRANSPARENT // any source
-					if strings.Contains(source, ":") {
-						level, option = unix.SOL_IPV6, unix.IPV6_TRANSPARENT
-					}
-					if device == "" {
-						return nil // to an address of its own
-					}
-					return errors.Join(unix.SetsockoptInt(fd, level, option, 1), unix.BindToDevice(fd, device))
-				})
-			},
-		}
-		var conn net.Conn
-		if conn, err = d.Dial("udp", target); err != nil {
-			return
-		}
-		defer conn.Close()
-		_, err = conn.Write([]byte("<22>Nov 23 07:20:30 mx1 test: " + text))
-	})
-	if err != nil {
-		n.t.Fatalf("send from %s over %s to %s: %v", source, device, target, err)
+func send(t testing.TB, n *netns.Namespace, device, source, target, text string) {
+	t.Helper()
+	d := net.Dialer{
+		LocalAddr: net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(source), 0)),
+		Control: func(_, _ string, c syscall.RawConn) error {
+			return control(c, func(fd int) error {
+				level, option := unix.SOL_IP, unix.IP_TRANSPARENT // any source
+				if strings.Contains(source, ":") {
+					level, option = unix.SOL_IPV6, unix.IPV6_TRANSPARENT
+				}
+				if device == "" {
+					return nil // to an address of its own
+				}
+				return errors.Join(unix.SetsockoptInt(fd, level, option, 1), unix.BindToDevice(fd, device))
+			})
+		},
 	}
+	conn, err := n.Dial(t.Context(), &d, "udp", target)
+	if err == nil {
+		_, err = conn.Write([]byte("<22>Nov 23 07:20:30 mx1 test: " + text))
+		conn.Close()
+	}
+	if err != nil {
+		t.Fatalf("send from %s over %s to %s: %v", source, device, target, err)
+	}
+}
+
+// openIn opens a receiver whose sockets are in the namespace.
+func openIn(t *testing.T, n *netns.Namespace, c Config) (h *house) {
+	t.Helper()
+	netns.Must(t, n.Do(func() error {
+		h = open(t, c)
+		return nil
+	}))
+	return h
 }
 
 // TestReversePath sends from both sides of a gateway, with true and with
 // invented sources.
 func TestReversePath(t *testing.T) {
 	gateway, world := newNamespace(t, "gw"), newNamespace(t, "world")
-	link(gateway, world, "inside", "10.77.1.1/24 fd77:1::1/64", "10.77.1.2/24 fd77:1::2/64")
-	link(gateway, world, "outside", "10.77.2.1/24 fd77:2::1/64", "10.77.2.2/24 fd77:2::2/64")
-	world.ip("address add 10.99.0.5/32 dev lo")
-	gateway.ip("route add 10.99.0.0/24 nexthop via 10.77.1.2 dev inside nexthop via 10.77.2.2 dev outside")
-	gateway.ip("route add blackhole 10.66.0.0/16")
+	netns.Must(t,
+		netns.Cable(
+			netns.End{In: gateway, Device: "inside", Addresses: []string{"10.77.1.1/24", "fd77:1::1/64"}},
+			netns.End{In: world, Device: "inside", Addresses: []string{"10.77.1.2/24", "fd77:1::2/64"}}),
+		netns.Cable(
+			netns.End{In: gateway, Device: "outside", Addresses: []string{"10.77.2.1/24", "fd77:2::1/64"}},
+			netns.End{In: world, Device: "outside", Addresses: []string{"10.77.2.2/24", "fd77:2::2/64"}}),
+		world.IP("address add 10.99.0.5/32 dev lo"),
+		gateway.IP("route add 10.99.0.0/24 nexthop via 10.77.1.2 dev inside nexthop via 10.77.2.2 dev outside",
+			"route add blackhole 10.66.0.0/16"))
 	c := DefaultConfig()
 	c.UDP, c.TCP = []string{"[::]:5514"}, nil
-	var h *house
-	gateway.enter(func() { h = open(t, c) })
+	h := openIn(t, gateway, c)
 	tests := []struct {
 		name            string
-		from            *namespace
+		from            *netns.Namespace
 		device          string
 		source, gateway string
 		taken           bool
@@ -156,7 +106,7 @@ func TestReversePath(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			text := fmt.Sprint("message ", i)
 			dropped := h.metric(t, "uppercut_messages_dropped_total", "reason", dropPath)
-			test.from.send(test.device, test.source, net.JoinHostPort(test.gateway, "5514"), text)
+			send(t, test.from, test.device, test.source, net.JoinHostPort(test.gateway, "5514"), text)
 			if !test.taken {
 				eventually(t, "a drop", func() bool {
 					return h.metric(t, "uppercut_messages_dropped_total", "reason", dropPath) == dropped+1
@@ -167,18 +117,17 @@ func TestReversePath(t *testing.T) {
 		})
 	}
 	t.Run("a route that moves", func(t *testing.T) {
-		gateway.ip("route replace 10.99.0.0/24 via 10.77.1.2 dev inside")
+		netns.Must(t, gateway.IP("route replace 10.99.0.0/24 via 10.77.1.2 dev inside"))
 		eventually(t, "dropped on the side that is no longer the way back", func() bool {
 			dropped := h.metric(t, "uppercut_messages_dropped_total", "reason", dropPath)
-			world.send("outside", "10.99.0.5", "10.77.2.1:5514", "moved")
+			send(t, world, "outside", "10.99.0.5", "10.77.2.1:5514", "moved")
 			return h.metric(t, "uppercut_messages_dropped_total", "reason", dropPath) > dropped
 		})
 	})
 	t.Run("not asked for", func(t *testing.T) {
 		c.UDP, c.ReversePath = []string{"[::]:5515"}, false
-		var h *house
-		gateway.enter(func() { h = open(t, c) })
-		world.send("outside", "10.77.1.2", "10.77.2.1:5515", "from anywhere")
+		h := openIn(t, gateway, c)
+		send(t, world, "outside", "10.77.1.2", "10.77.2.1:5515", "from anywhere")
 		h.wait(t, 1)
 	})
 }

@@ -28,7 +28,7 @@ func newScrape(r *Receiver) *scrape {
 		bufferSize: desc("uppercut_udp_receive_buffer_bytes",
 			"Effective socket receive buffer size.", "listener"),
 		certificateExpiry: desc("uppercut_tls_certificate_expiry_timestamp_seconds",
-			"Not-after time of the certificate in use; role is server, client_ca or web.", "listener", "role"),
+			"Not-after time of the certificate in use; role is server or client_ca.", "listener", "role"),
 		hostMessages: desc("uppercut_host_messages_total",
 			"Syslog messages received per sending host.", "host"),
 		hostLast: desc("uppercut_host_last_message_timestamp_seconds",

@@ -50,10 +50,15 @@ type visit struct {
 }
 
 // run accepts until ctx is cancelled and what the kernel has queued is
-// accepted; it returns when every connection has ended.
+// accepted; it returns when every connection has ended. Only when nobody can
+// connect any more are the connections told to end: a sender that connected
+// again at once could be in the kernel's queue when the socket closes, and what
+// it had written would be lost.
 func (l *streamListener) run(ctx context.Context) error {
 	var serving sync.WaitGroup
 	defer serving.Wait()
+	draining, drain := context.WithCancel(context.WithoutCancel(ctx))
+	defer drain()
 	defer l.socket.Close()
 	stop := context.AfterFunc(ctx, func() { _ = l.socket.SetDeadline(time.Now().Add(drainGrace)) })
 	defer stop()
@@ -62,7 +67,7 @@ func (l *streamListener) run(ctx context.Context) error {
 		switch {
 		case err == nil:
 			pause = 0
-			serving.Go(func() { l.welcome(ctx, conn) })
+			serving.Go(func() { l.welcome(draining, conn) })
 		case isExhausted(err):
 			pause = min(max(2*pause, 5*time.Millisecond), maxAcceptPause)
 			l.starve(ctx, pause)

@@ -34,6 +34,13 @@ func syslogNG(t *testing.T) string {
 	return root
 }
 
+func run(t testing.TB, name string, args ...string) {
+	t.Helper()
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%s %s: %v: %s", name, strings.Join(args, " "), err, out)
+	}
+}
+
 // startSyslogNG starts syslog-ng with a forwarding configuration.
 func startSyslogNG(t *testing.T, forward string) *mailHost {
 	t.Helper()

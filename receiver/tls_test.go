@@ -1,67 +1,38 @@
 package receiver
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"uppercut/deploy/certs"
 )
 
 // authority is a certificate authority of a test, with its files.
 type authority struct {
-	dir  string
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-	next int64
+	*certs.Authority
+	dir string
 }
 
 func newAuthority(t testing.TB, name string) *authority {
 	t.Helper()
-	a := &authority{dir: t.TempDir(), next: 1}
-	a.key = newKey(t)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &a.key.PublicKey, a.key)
+	ca, err := certs.NewAuthority(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a.cert, err = x509.ParseCertificate(der); err != nil {
+	a := &authority{ca, t.TempDir()}
+	if err := a.WriteCertificate(a.path("ca.pem")); err != nil {
 		t.Fatal(err)
 	}
-	writePEM(t, a.path("ca.pem"), "CERTIFICATE", der)
 	return a
-}
-
-func newKey(t testing.TB) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-func writePEM(t testing.TB, path, kind string, der []byte) {
-	t.Helper()
-	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
-	}
 }
 
 func (a *authority) path(file string) string { return filepath.Join(a.dir, file) }
@@ -69,35 +40,20 @@ func (a *authority) path(file string) string { return filepath.Join(a.dir, file)
 // issue writes NAME.pem and NAME.key, valid until then.
 func (a *authority) issue(t testing.TB, name string, until time.Time) {
 	t.Helper()
-	a.next++
-	key := newKey(t)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(a.next), Subject: pkix.Name{CommonName: name},
-		DNSNames:  []string{name},
-		NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: until,
-		KeyUsage:    x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	}
+	names := []string{name}
 	if name == collector {
-		template.DNSNames = append(template.DNSNames, "localhost") // where senders find it in a test
+		names = append(names, "localhost") // where senders find it in a test
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, &key.PublicKey, a.key)
-	if err != nil {
+	if err := a.IssueIn(a.dir, until, names...); err != nil {
 		t.Fatal(err)
 	}
-	writePEM(t, a.path(name+".pem"), "CERTIFICATE", der)
-	der, err = x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	writePEM(t, a.path(name+".key"), "PRIVATE KEY", der)
 }
 
 // client returns what a sender of that name dials with.
 func (a *authority) client(t testing.TB, name string) *tls.Config {
 	t.Helper()
 	c := &tls.Config{RootCAs: x509.NewCertPool(), ServerName: collector}
-	c.RootCAs.AddCert(a.cert)
+	c.RootCAs.AddCert(a.Certificate)
 	if name != "" {
 		pair, err := tls.LoadX509KeyPair(a.path(name+".pem"), a.path(name+".key"))
 		if err != nil {

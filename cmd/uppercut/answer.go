@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"iter"
 	"net/netip"
 	"slices"
 	"time"
@@ -107,6 +106,24 @@ func (c counts) sum(name string, labels ...string) (sum float64) {
 	return sum
 }
 
+// byHost adds up the samples of a counter for each value of the label host.
+func (c counts) byHost(name string) map[string]float64 {
+	sums := make(map[string]float64)
+	for _, family := range c {
+		if family.GetName() != name {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			for _, l := range m.GetLabel() {
+				if l.GetName() == "host" {
+					sums[l.GetValue()] += m.GetCounter().GetValue()
+				}
+			}
+		}
+	}
+	return sums
+}
+
 func hasLabels(m *dto.Metric, labels []string) bool {
 	for pair := range slices.Chunk(labels, 2) {
 		if !slices.ContainsFunc(m.GetLabel(), func(l *dto.LabelPair) bool {
@@ -138,15 +155,15 @@ func (c counts) quantile(name string, q float64) time.Duration {
 	return 0
 }
 
-// Blocks implements console.Reader.
-func (a *appliance) Blocks(context.Context) iter.Seq[*console.Block] {
-	return func(yield func(*console.Block) bool) {
-		for b := range a.enforcer.Blocks() {
-			if forPeople := blockForPeople(b); !yield(&forPeople) {
-				return
-			}
-		}
+// FindBlocks implements console.Reader.
+func (a *appliance) FindBlocks(_ context.Context, q console.Query) (found []console.Block, matching int, err error) {
+	blocks, matching := a.enforcer.Find(enforcer.Query{
+		Within: q.Within, Rule: q.Rule, Reason: q.Reason, Host: q.Host, After: enforcer.Place(q.After), Limit: q.Limit,
+	})
+	for _, b := range blocks {
+		found = append(found, blockForPeople(b))
 	}
+	return found, matching, nil
 }
 
 func blockForPeople(b enforcer.Block) console.Block {
@@ -172,14 +189,20 @@ func (a *appliance) Why(ctx context.Context, addr netip.Addr) (console.Why, erro
 	w := console.Why{Addr: addr, Source: single, Exempt: a.guard.Exempt(single)}
 	var (
 		status detector.SourceStatus
+		story  detector.Story
 		known  bool
+		now    = time.Now()
 	)
-	err := a.pipeline.ask(ctx, func(d *detector.Detector) { status, known = d.Source(addr, time.Now()) })
+	err := a.pipeline.ask(ctx, func(d *detector.Detector) {
+		status, known = d.Source(addr, now)
+		story = d.Story(addr, now)
+	})
 	if err != nil {
 		return w, err
 	}
+	w.LeftAloneUntil = story.PardonedUntil
 	if known {
-		a.describeSource(&w, status)
+		a.describeSource(&w, status, story)
 	}
 	if err := a.describeBlock(&w, addr); err != nil {
 		return w, err
@@ -189,9 +212,9 @@ func (a *appliance) Why(ctx context.Context, addr netip.Addr) (console.Why, erro
 }
 
 // describeSource fills in what the detector knows.
-func (a *appliance) describeSource(w *console.Why, s detector.SourceStatus) {
+func (a *appliance) describeSource(w *console.Why, s detector.SourceStatus, story detector.Story) {
 	w.Source = s.Prefix
-	w.Accepted = console.Accepted{Messages: uint64(s.Accepted), Delivered: uint64(s.Delivered)}
+	w.Accepted = console.Accepted{Messages: uint64(s.Accepted), Delivered: uint64(s.Delivered), Last: story.LastMail}
 	for _, rule := range a.config.Load().Detector.Rules {
 		i := slices.IndexFunc(s.Rules, func(r detector.RuleScore) bool { return r.Rule == rule.Name })
 		if i < 0 {
@@ -199,7 +222,7 @@ func (a *appliance) describeSource(w *console.Why, s detector.SourceStatus) {
 		}
 		w.Rules = append(w.Rules, console.RuleScore{
 			Rule: rule.Name, Window: console.Duration(rule.Window), Score: s.Rules[i].Score, Limit: s.Rules[i].Limit,
-			Block: console.Duration(rule.Block),
+			Block: console.Duration(rule.Block), Course: courseOf(rule.Name, story),
 		})
 	}
 	for _, e := range s.Evidence {
@@ -207,6 +230,19 @@ func (a *appliance) describeSource(w *console.Why, s detector.SourceStatus) {
 			Time: e.Time, Sender: e.Sender, Host: e.Host, Transport: e.Transport, Reason: e.Reason.String(), Text: e.Text,
 		})
 	}
+}
+
+// courseOf is how the score by a rule came about.
+func courseOf(rule string, story detector.Story) (points []console.ScorePoint) {
+	for _, c := range story.Courses {
+		if c.Rule != rule {
+			continue
+		}
+		for _, p := range c.Points {
+			points = append(points, console.ScorePoint(p))
+		}
+	}
+	return points
 }
 
 // describeBlock fills in what the enforcer and the kernel know.
@@ -235,29 +271,6 @@ func (a *appliance) describeBlock(w *console.Why, addr netip.Addr) error {
 		w.Kernel.Problem = "not asked: mode observe"
 	}
 	return a.describeHistory(w)
-}
-
-// maxHistory limits the earlier blocks that are shown.
-const maxHistory = 20
-
-func (a *appliance) describeHistory(w *console.Why) error {
-	now := time.Now()
-	for b, err := range a.enforcer.History() {
-		if err != nil {
-			return err
-		}
-		if !b.Prefix.Overlaps(w.Source) || w.Block != nil && b.ID == w.Block.ID {
-			continue
-		}
-		past := console.PastBlock{Block: blockForPeople(b)}
-		if b.Until.Before(now) {
-			past.Ended, past.Cause = b.Until, "expired"
-		}
-		if w.History = append(w.History, past); len(w.History) == maxHistory {
-			return nil
-		}
-	}
-	return nil
 }
 
 // allowanceOf returns the entry of the allow list that covers addr.
@@ -404,12 +417,13 @@ func (a *appliance) senders(ctx context.Context, n counts) ([]console.Sender, er
 		return nil, err
 	}
 	list := []console.Sender{}
+	rejections, accepted := n.byHost("uppercut_rejections_total"), n.byHost("uppercut_mail_accepted_total")
 	for _, s := range a.receiver.Senders() {
 		list = append(list, console.Sender{
 			Host: s.Host, Sender: s.Sender, Transport: s.Transport.String(), Last: s.LastMessage,
 			Expected: s.Expected, Silent: s.Silent, Messages: s.Messages,
-			Rejections: uint64(n.sum("uppercut_rejections_total", "host", s.Host)),
-			Accepted:   uint64(n.sum("uppercut_mail_accepted_total", "host", s.Host)),
+			Rejections: uint64(rejections[s.Host]),
+			Accepted:   uint64(accepted[s.Host]),
 			Skew:       console.Duration(s.ClockSkew),
 			BreakerOpen: slices.ContainsFunc(breakers, func(b console.Breaker) bool {
 				return b.Open && b.Host == s.Host

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"uppercut/cmd/uppercut/console"
+	"uppercut/cmd/uppercut/outbox"
 	"uppercut/detector"
 	"uppercut/detector/sendmail"
 	"uppercut/enforcer"
@@ -45,6 +46,7 @@ type appliance struct {
 	pipeline *pipeline
 	receiver *receiver.Receiver
 	console  *console.Console
+	events   *outbox.Outbox
 }
 
 // applianceMetrics are those of the wiring itself.
@@ -68,7 +70,7 @@ func newApplianceMetrics(reg prometheus.Registerer) *applianceMetrics {
 	return m
 }
 
-// block hands a verdict to the enforcer and shows it on open pages.
+// block hands a verdict to the enforcer.
 func (a *appliance) block(v detector.Verdict) {
 	b := enforcer.Block{
 		Prefix: v.Prefix, At: v.At, Until: v.Until, Received: v.Received, Rule: v.Rule, Score: v.Score,
@@ -82,9 +84,6 @@ func (a *appliance) block(v detector.Verdict) {
 	reason, host := weightiest(b.Evidence)
 	b.Reason, b.Host = reason, a.hosts.label("", host)
 	a.enforcer.Block(b)
-	a.console.Publish(console.Event{
-		Time: v.At, Kind: console.EventBlock, Prefix: v.Prefix, Rule: v.Rule, Reason: b.Reason, Host: b.Host,
-	})
 }
 
 // weightiest returns the reason and the host that most lines name.
@@ -108,27 +107,6 @@ func most(counts map[string]int) (key string) {
 		}
 	}
 	return key
-}
-
-// notice logs what the detector has to say and shows it on open pages.
-func (a *appliance) notice(n detector.Notice) {
-	event := console.Event{Time: time.Now(), Host: a.hosts.label(n.Sender, n.Host)}
-	switch n.Kind {
-	case detector.ZoneLearned:
-		a.logger.Warn("time zone learned from log lines; configure it under detector.zones",
-			"sender", n.Sender, "host", n.Host, "offset", n.Offset)
-		return
-	case detector.BreakerOpened:
-		a.logger.Warn("breaker opened", "sender", n.Sender, "host", n.Host, "cause", n.Cause)
-		event.Kind, event.Text = console.EventBreaker, "opened: "+breakerWords(n.Cause)
-	case detector.BreakerClosed:
-		a.logger.Info("breaker closed", "sender", n.Sender, "host", n.Host)
-		event.Kind, event.Text = console.EventBreaker, "closed"
-	case detector.Exempted:
-		a.logger.Info("not blocked", "prefix", n.Prefix, "cause", n.Cause, "rule", n.Rule, "score", n.Score)
-		event.Kind, event.Prefix, event.Rule, event.Text = console.EventGuard, n.Prefix, n.Rule, n.Cause
-	}
-	a.console.Publish(event)
 }
 
 // blockedSeen tells the enforcer that a source which should be blocked has

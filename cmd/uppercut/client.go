@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -73,23 +74,52 @@ func printJSON(w io.Writer, v any) error {
 // printer writes aligned columns for people. Text that came from outside goes
 // through console.Visible: a log line must not move the cursor.
 type printer struct {
-	*tabwriter.Writer
-	now time.Time
+	out     io.Writer
+	colour  bool
+	now     time.Time
+	columns *tabwriter.Writer
+	aligned bytes.Buffer // what columns writes
+	styles  []style      // one for each line
 }
 
 func newPrinter(env *environment) *printer {
-	return &printer{tabwriter.NewWriter(env.stdout, 0, 8, 2, ' ', 0), time.Now()}
+	p := &printer{out: env.stdout, colour: wantsColour(env.stdout, env.environ), now: time.Now()}
+	p.columns = tabwriter.NewWriter(&p.aligned, 0, 8, 2, ' ', 0)
+	return p
 }
 
 // row writes one line of columns.
-func (p *printer) row(columns ...any) {
+func (p *printer) row(columns ...any) { p.styled(plain, columns...) }
+
+// styled writes one line of columns that looks so on a terminal.
+func (p *printer) styled(s style, columns ...any) {
 	for i, column := range columns {
 		if i > 0 {
-			fmt.Fprint(p, "\t")
+			fmt.Fprint(p.columns, "\t")
 		}
-		fmt.Fprint(p, console.Visible(fmt.Sprint(column)))
+		fmt.Fprint(p.columns, console.Visible(fmt.Sprint(column)))
 	}
-	fmt.Fprintln(p)
+	fmt.Fprintln(p.columns)
+	p.styles = append(p.styles, s)
+}
+
+// Flush writes what has been collected: only now is known how wide columns are.
+func (p *printer) Flush() error {
+	if err := p.columns.Flush(); err != nil {
+		return err
+	}
+	number := 0
+	for line := range strings.Lines(p.aligned.String()) {
+		text := strings.TrimRight(line, " \n")
+		if p.colour {
+			text = p.styles[number].paint(text)
+		}
+		if _, err := fmt.Fprintln(p.out, text); err != nil {
+			return err
+		}
+		number++
+	}
+	return nil
 }
 
 // left says how long it is until t.

@@ -25,7 +25,7 @@ func newStatusCommand(env *environment) *cobra.Command {
 
 func printStatus(p *printer, s console.Status) error {
 	p.row("version", s.Version, "running for "+roundDuration(s.Now.Sub(s.Started)))
-	p.row("mode", s.Mode, enforcingWords(s))
+	p.styled(modeStyle(s), "mode", s.Mode, enforcingWords(s))
 	p.row("blocks", s.Blocks.Total(), fmt.Sprintf("IPv4 %d addresses %d networks, IPv6 %d addresses %d networks",
 		s.Blocks.Addresses4, s.Blocks.Networks4, s.Blocks.Addresses6, s.Blocks.Networks6))
 	p.row("dropped", s.Totals.DroppedPackets, fmt.Sprintf("packets (%d bytes) since the table was made", s.Totals.DroppedBytes))
@@ -36,9 +36,21 @@ func printStatus(p *printer, s console.Status) error {
 	p.row("hosts", s.HostsSeen, fmt.Sprintf("log, %d silent, %d breakers open", s.HostsSilent, s.BreakersOpen))
 	p.row("latency", s.BlockLatencyP50, fmt.Sprintf("median from line to block, %s for 99 of 100", s.BlockLatencyP99))
 	if s.Reload.Error != "" {
-		p.row("reload", "failed", s.Reload.Error)
+		p.styled(warning, "reload", "failed", s.Reload.Error)
 	}
 	return printChecks(p, s.Checks)
+}
+
+func modeStyle(s console.Status) style {
+	switch {
+	case s.Suspended:
+		return bad
+	case s.Mode == modeObserve:
+		return warning
+	case s.Enforcing.IPv4 && s.Enforcing.IPv6:
+		return good
+	}
+	return bad
 }
 
 func enforcingWords(s console.Status) string {
@@ -58,7 +70,7 @@ func printChecks(p *printer, checks []console.Check) error {
 		if c.OK {
 			p.row("check", c.Name, "ok")
 		} else {
-			p.row("check", c.Name, "NOT OK: "+c.Problem)
+			p.styled(bad, "check", c.Name, "NOT OK: "+c.Problem)
 		}
 	}
 	return nil
@@ -88,7 +100,7 @@ func newBlocksCommand(env *environment) *cobra.Command {
 		Short:   "List who is blocked now, newest first",
 		Long: `blocks lists the blocks in force that overlap PREFIX (an address, a network, or
 the beginning of an address such as 203.0.), all without it.`,
-		Args: cobra.MaximumNArgs(1),
+		Args: wellCounted(cobra.MaximumNArgs(1)),
 	}
 	f := command.Flags()
 	f.StringVar(&search.Reason, "reason", "", "only blocks for this `class` of offence")
@@ -128,14 +140,22 @@ func printBlocks(p *printer, page console.BlockPage) error {
 		p.row("nobody is blocked")
 		return nil
 	}
-	p.row("PREFIX", "LEFT", "SINCE", "RULE", "SCORE", "REASON", "HOSTS", "NOTE")
+	p.styled(heading, "PREFIX", "LEFT", "SINCE", "RULE", "SCORE", "REASON", "HOSTS", "NOTE")
 	for _, b := range page.Blocks {
-		p.row(b.Prefix, p.left(b.Until), p.ago(b.At), b.Rule, b.Score, b.Reason, strings.Join(b.Hosts, ","), noteWords(b))
+		p.styled(blockStyle(b), b.Prefix, p.left(b.Until), p.ago(b.At), b.Rule, b.Score, b.Reason, strings.Join(b.Hosts, ","), noteWords(b))
 	}
 	if more := page.Matching - len(page.Blocks); more > 0 {
 		p.row(fmt.Sprintf("and %d more; --limit 0 lists all", more))
 	}
 	return nil
+}
+
+// blockStyle marks blocks that do not keep out whom they should.
+func blockStyle(b console.Block) style {
+	if b.Seen {
+		return warning
+	}
+	return plain
 }
 
 // noteWords is the note, and what the operator must know of the block.
@@ -152,7 +172,7 @@ func newWhyCommand(env *environment) *cobra.Command {
 		Short:   "Say all that is known of an address: is it blocked, why, since when, by which lines",
 		Long:    "why answers in one screen why an address is or is not blocked. Exit code 3 if it is not.",
 		Example: "  uppercut why 203.0.113.9",
-		Args:    cobra.ExactArgs(1),
+		Args:    wellCounted(cobra.ExactArgs(1)),
 	}, func(ctx context.Context, c *console.Client, args []string) (console.Why, error) {
 		addr, err := netip.ParseAddr(args[0])
 		if err != nil {
@@ -172,7 +192,7 @@ func printWhy(p *printer, w console.Why) error {
 			w.Accepted.Messages, w.Accepted.Delivered, p.ago(w.Accepted.Last)))
 	}
 	for _, b := range w.History {
-		p.row("before", fmt.Sprintf("blocked %s by %s, %s", p.ago(b.At), b.Rule, b.Cause))
+		p.row("before", fmt.Sprintf("blocked %s by %s, %s", p.ago(b.At), b.Rule, endWords(p, b)))
 	}
 	for _, e := range w.Evidence {
 		p.row(e.Reason, fmt.Sprintf("%s %s via %s (%s): %s",
@@ -184,12 +204,20 @@ func printWhy(p *printer, w console.Why) error {
 	return nil
 }
 
+// endWords says when and how an earlier block ended.
+func endWords(p *printer, b console.PastBlock) string {
+	if b.Ended.IsZero() {
+		return "ended before its time"
+	}
+	return fmt.Sprintf("ended %s: %s", p.ago(b.Ended), b.Cause)
+}
+
 // printVerdict says whether the address is blocked, and what the kernel says.
 func printVerdict(p *printer, w console.Why) {
 	if w.Block == nil {
-		p.row(w.Addr, "not blocked")
+		p.styled(good, w.Addr, "not blocked")
 	} else {
-		p.row(w.Addr, fmt.Sprintf("blocked as %s since %s, for another %s, by %s", w.Block.Prefix,
+		p.styled(bad, w.Addr, fmt.Sprintf("blocked as %s since %s, for another %s, by %s", w.Block.Prefix,
 			w.Block.At.Local().Format(time.DateTime), p.left(w.Block.Until), w.Block.Rule))
 		if w.Block.Author+w.Block.Note != "" {
 			p.row("by hand", w.Block.Author+": "+w.Block.Note)
@@ -226,12 +254,22 @@ func newSendersCommand(env *environment) *cobra.Command {
 	}, func(ctx context.Context, c *console.Client, _ []string) ([]console.Sender, error) {
 		return c.Senders(ctx)
 	}, func(p *printer, list []console.Sender) error {
-		p.row("HOST", "SENDER", "BY", "LAST", "MESSAGES", "REJECTIONS", "ACCEPTED", "SKEW", "")
+		p.styled(heading, "HOST", "SENDER", "BY", "LAST", "MESSAGES", "REJECTIONS", "ACCEPTED", "SKEW", "")
 		for _, s := range list {
-			p.row(s.Host, s.Sender, s.Transport, p.ago(s.Last), s.Messages, s.Rejections, s.Accepted, s.Skew, senderState(s))
+			p.styled(senderStyle(s), s.Host, s.Sender, s.Transport, p.ago(s.Last), s.Messages, s.Rejections, s.Accepted, s.Skew, senderState(s))
 		}
 		return nil
 	})
+}
+
+func senderStyle(s console.Sender) style {
+	switch {
+	case s.Silent:
+		return bad
+	case s.BreakerOpen:
+		return warning
+	}
+	return plain
 }
 
 func senderState(s console.Sender) string {
@@ -253,7 +291,7 @@ func newTopCommand(env *environment) *cobra.Command {
 		Example:   "  uppercut top\n  uppercut top reason --limit 5",
 		Short:     "List the most: sources next to a block, reasons, hosts",
 		ValidArgs: []string{"source", "reason", "host"},
-		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
+		Args:      wellCounted(cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs)),
 	}
 	command.Flags().IntVar(&limit, "limit", 20, "how many to list")
 	return asking(env, command, func(ctx context.Context, c *console.Client, args []string) (console.Top, error) {
@@ -263,7 +301,7 @@ func newTopCommand(env *environment) *cobra.Command {
 		}
 		return c.Top(ctx, by, limit)
 	}, func(p *printer, top console.Top) error {
-		p.row(strings.ToUpper(top.By), "OFFENCES", "OF A BLOCK", "LAST")
+		p.styled(heading, strings.ToUpper(top.By), "OFFENCES", "OF A BLOCK", "LAST")
 		for _, item := range top.Items {
 			share := ""
 			if item.Score > 0 {
@@ -280,6 +318,8 @@ func newFirewallCommand(env *environment) *cobra.Command {
 		Use:     "firewall",
 		Example: "  uppercut firewall verify",
 		Short:   "Show, verify or repair what is in the kernel",
+		Args:    noArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	var flags orderFlags
 	repair := &cobra.Command{
@@ -320,10 +360,10 @@ func printFirewall(p *printer, f console.Firewall) error {
 	}
 	p.row("dropped", fmt.Sprintf("%d IPv4 packets, %d IPv6 packets", f.DroppedPackets4, f.DroppedPackets6))
 	for _, problem := range f.Problems {
-		p.row("problem", problem)
+		p.styled(bad, "problem", problem)
 	}
 	if f.Missing+f.Unexpected > 0 {
-		p.row("differs", fmt.Sprintf("%d elements missing, %d unexpected", f.Missing, f.Unexpected))
+		p.styled(bad, "differs", fmt.Sprintf("%d elements missing, %d unexpected", f.Missing, f.Unexpected))
 	}
 	return nil
 }
@@ -335,6 +375,6 @@ func printVerified(p *printer, f console.Firewall) error {
 	if len(f.Problems) > 0 || f.Missing+f.Unexpected > 0 {
 		return exitCode{code: exitNo}
 	}
-	p.row("verified", "the kernel agrees with the list")
+	p.styled(good, "verified", "the kernel agrees with the list")
 	return nil
 }

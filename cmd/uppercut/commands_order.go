@@ -64,7 +64,7 @@ line. What must never be blocked is refused; exit code 3 if any was.`,
 			p.row("blocked", b.Prefix, "for "+p.left(b.Until))
 		}
 		for _, r := range result.Refused {
-			p.row("refused", r.Prefix, r.Cause)
+			p.styled(bad, "refused", r.Prefix, r.Cause)
 		}
 		if len(result.Refused) > 0 {
 			return exitCode{code: exitNo}
@@ -236,7 +236,7 @@ func newBreakersCommand(env *environment) *cobra.Command {
 	}, func(ctx context.Context, c *console.Client, _ []string) ([]console.Breaker, error) {
 		return c.Breakers(ctx)
 	}, func(p *printer, list []console.Breaker) error {
-		p.row("HOST", "BREAKER", "SINCE", "SET ASIDE", "WHY")
+		p.styled(heading, "HOST", "BREAKER", "SINCE", "SET ASIDE", "WHY")
 		for _, b := range list {
 			state := "closed"
 			if b.Open {

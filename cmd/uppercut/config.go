@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/viper"
 
 	"uppercut/cmd/uppercut/console"
+	"uppercut/cmd/uppercut/outbox"
 	"uppercut/detector"
 	"uppercut/enforcer"
 	"uppercut/enforcer/guard"
@@ -44,6 +45,8 @@ type Config struct {
 	Detector detector.Config `mapstructure:"detector"`
 	// Enforcer says how to block, and whom never.
 	Enforcer EnforcerConfig `mapstructure:"enforcer"`
+	// Events says whom to tell what happens, besides the log.
+	Events outbox.Config `mapstructure:"events"`
 	// Web says where page and metrics are served.
 	Web console.Config `mapstructure:"web"`
 }
@@ -87,6 +90,7 @@ func defaultConfig() Config {
 		Receiver: receiver.DefaultConfig(),
 		Detector: detector.DefaultConfig(),
 		Enforcer: EnforcerConfig{Config: enforcer.DefaultConfig(), Guard: guard.DefaultConfig()},
+		Events:   outbox.DefaultConfig(),
 		Web:      console.DefaultConfig(),
 	}
 }
@@ -107,6 +111,7 @@ func (c *Config) validate() []error {
 		{"receiver", c.Receiver.Validate},
 		{"detector", c.Detector.Validate},
 		{"enforcer", c.Enforcer.Validate},
+		{"events", c.Events.Validate},
 		{"web", c.Web.Validate},
 	} {
 		for _, err := range unjoin(section.validate()) {

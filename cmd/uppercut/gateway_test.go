@@ -15,12 +15,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"uppercut/netns"
 )
 
 // gateway is a small Internet: clients with any address on one side, a mail
 // host with a real rsyslogd on the other, uppercut on the gateway between.
 type gateway struct {
-	net, gw, mx namespace
+	net, gw, mx *netns.Namespace
 	dir         string
 	config      string
 }
@@ -33,30 +35,25 @@ const (
 // newGateway lays the network; nothing runs yet but the mail host's port 25.
 func newGateway(t *testing.T, clients ...string) *gateway {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Fatal("this test makes network namespaces and must run as root")
-	}
-	g := &gateway{net: newNamespace(t, "net"), gw: newNamespace(t, "gw"), mx: newNamespace(t, "mx"), dir: t.TempDir()}
-	link(t, g.net, "eth0", []string{"10.99.0.2/24", "fd99::2/64"}, g.gw, "wan", []string{"10.99.0.1/24", "fd99::1/64"})
-	link(t, g.mx, "eth0", []string{mailHost4 + "/24", mailHost6 + "/64"}, g.gw, "lan", []string{"10.25.0.1/24", "fd25::1/64"})
-	g.gw.sysctl(t, "net.ipv4.ip_forward=1")
-	g.gw.sysctl(t, "net.ipv6.conf.all.forwarding=1")
-	for _, route := range [][]string{{"10.25.0.0/24", "via", "10.99.0.1"}, {"fd25::/64", "via", "fd99::1"}} {
-		g.net.ip(t, append([]string{"route", "add"}, route...)...)
-	}
-	g.mx.ip(t, "route", "add", "default", "via", "10.25.0.1")
-	g.mx.ip(t, "-6", "route", "add", "default", "via", "fd25::1")
+	g := &gateway{net: netns.New(t, "net"), gw: netns.New(t, "gw"), mx: netns.New(t, "mx"), dir: t.TempDir()}
+	netns.Must(t,
+		netns.Cable(
+			netns.End{In: g.net, Device: "eth0", Addresses: []string{"10.99.0.2/24", "fd99::2/64"}},
+			netns.End{In: g.gw, Device: "wan", Addresses: []string{"10.99.0.1/24", "fd99::1/64"}}),
+		netns.Cable(
+			netns.End{In: g.mx, Device: "eth0", Addresses: []string{mailHost4 + "/24", mailHost6 + "/64"}},
+			netns.End{In: g.gw, Device: "lan", Addresses: []string{"10.25.0.1/24", "fd25::1/64"}}),
+		g.gw.Sysctl("net.ipv4.ip_forward", "1"), g.gw.Sysctl("net.ipv6.conf.all.forwarding", "1"),
+		g.net.IP("route add 10.25.0.0/24 via 10.99.0.1", "route add fd25::/64 via fd99::1"),
+		g.mx.IP("route add default via 10.25.0.1", "-6 route add default via fd25::1"))
 	for _, client := range clients {
 		addr := netip.MustParseAddr(client)
 		host := fmt.Sprintf("%s/%d", addr, addr.BitLen())
 		via := "10.99.0.2"
-		add := []string{"addr", "add", host, "dev", "lo"}
 		if addr.Is6() {
 			via = "fd99::2"
-			add = append(add, "nodad")
 		}
-		g.net.ip(t, add...)
-		g.gw.ip(t, "route", "add", host, "via", via)
+		netns.Must(t, g.net.IP("addr add "+host+" dev lo"), g.gw.IP("route add "+host+" via "+via))
 	}
 	g.listenSMTP(t)
 	return g
@@ -65,14 +62,8 @@ func newGateway(t *testing.T, clients ...string) *gateway {
 // listenSMTP greets whoever connects to port 25 of the mail host.
 func (g *gateway) listenSMTP(t *testing.T) {
 	t.Helper()
-	var l net.Listener
-	err := g.mx.do(t, func() (err error) {
-		l, err = net.Listen("tcp", "[::]:25")
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	l, err := g.mx.Listen("tcp", "[::]:25")
+	netns.Must(t, err)
 	t.Cleanup(func() { l.Close() })
 	go func() {
 		for {
@@ -94,17 +85,15 @@ func (g *gateway) connect(t *testing.T, client string, timeout time.Duration) er
 	if strings.Contains(client, ":") {
 		server = mailHost6
 	}
-	return g.net.do(t, func() error {
-		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(client)}, Timeout: timeout}
-		c, err := d.Dial("tcp", net.JoinHostPort(server, "25"))
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		c.SetDeadline(time.Now().Add(timeout))
-		_, err = io.ReadFull(c, make([]byte, 4))
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(client)}, Timeout: timeout}
+	c, err := g.net.Dial(t.Context(), &d, "tcp", net.JoinHostPort(server, "25"))
+	if err != nil {
 		return err
-	})
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(timeout))
+	_, err = io.ReadFull(c, make([]byte, 4))
+	return err
 }
 
 // pings tells whether the gateway answers a client's ping.
@@ -114,7 +103,7 @@ func (g *gateway) pings(t *testing.T, client string) bool {
 	if strings.Contains(client, ":") {
 		target = "fd99::1"
 	}
-	return g.net.command(t, "ping", "-c1", "-W1", "-I", client, target).Run() == nil
+	return g.net.CommandContext(t.Context(), "ping", "-c1", "-W1", "-I", client, target).Run() == nil
 }
 
 // serve starts uppercut on the gateway and waits until it is ready.
@@ -149,15 +138,14 @@ func (g *gateway) serve(t *testing.T, yaml string) *exec.Cmd {
 	return cmd
 }
 
-// uppercut prepares a command of ours on the gateway. It is not run through
-// ip(8) when it serves, so that signals reach it.
+// uppercut prepares a command of ours on the gateway.
 func (g *gateway) uppercut(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	program, err := exec.LookPath("uppercut")
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("ip", append([]string{"netns", "exec", string(g.gw), program, "--config", g.config}, args...)...)
+	cmd := g.gw.Command(program, append([]string{"--config", g.config}, args...)...)
 	cmd.Dir = g.dir
 	return cmd
 }
@@ -167,12 +155,8 @@ func (g *gateway) get(t *testing.T, path string) (status int, body string) {
 	t.Helper()
 	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, network, addr string) (c net.Conn, err error) {
-			err = g.gw.do(t, func() error {
-				c, err = new(net.Dialer).DialContext(ctx, network, addr)
-				return err
-			})
-			return c, err
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			return g.gw.Dial(ctx, new(net.Dialer), network, addr)
 		},
 	}}
 	resp, err := client.Get("http://127.0.0.1:9514" + path)
@@ -202,7 +186,7 @@ module(load="imuxsock" SysSock.Use="off")
 input(type="imuxsock" Socket=%q RateLimit.Interval="0")
 action(type="omfwd" target="10.25.0.1" port="5514" %s action.resumeRetryCount="-1" action.resumeInterval="1")
 `, dir, socket, forward))
-	cmd := g.mx.command(t, "rsyslogd", "-n", "-f", filepath.Join(dir, "rsyslog.conf"), "-i", filepath.Join(dir, "pid"))
+	cmd := g.mx.CommandContext(t.Context(), "rsyslogd", "-n", "-f", filepath.Join(dir, "rsyslog.conf"), "-i", filepath.Join(dir, "pid"))
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	var log strings.Builder
 	cmd.Stderr = &log
@@ -235,7 +219,7 @@ func writeFile(t *testing.T, path, text string) {
 }
 
 // waitFor polls until ok or fails the test after limit.
-func waitFor(t *testing.T, limit time.Duration, what string, ok func() bool) {
+func waitFor(t testing.TB, limit time.Duration, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(limit)
 	for !ok() {
@@ -361,7 +345,7 @@ func (g *gateway) ask(t *testing.T, args ...string) string {
 // flushRuleset takes the gateway's whole ruleset away, as a reboot does.
 func (g *gateway) flushRuleset(t *testing.T) {
 	t.Helper()
-	if out, err := g.gw.command(t, "nft", "flush", "ruleset").CombinedOutput(); err != nil {
+	if out, err := g.gw.CommandContext(t.Context(), "nft", "flush", "ruleset").CombinedOutput(); err != nil {
 		t.Fatalf("nft flush ruleset: %v: %s", err, out)
 	}
 }

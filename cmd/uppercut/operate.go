@@ -19,6 +19,12 @@ const manualBlock = time.Hour
 // leaveAlone is how long an unblocked source is left alone.
 const leaveAlone = 10 * time.Minute
 
+// What the audit log calls the orders that the enforcer has no part in.
+const (
+	auditCloseBreaker = "close_breaker"
+	auditReload       = "reload"
+)
+
 // Block implements console.Operator.
 func (a *appliance) Block(ctx context.Context, o console.Order) (console.BlockResult, error) {
 	lasts := o.For
@@ -43,7 +49,6 @@ func (a *appliance) Block(ctx context.Context, o console.Order) (console.BlockRe
 		result.Blocked = append(result.Blocked, console.Block{
 			Prefix: p, At: now, Until: now.Add(lasts), Rule: enforcer.Manual, Author: o.Author, Note: o.Note,
 		})
-		a.console.Publish(console.Event{Time: now, Kind: console.EventBlock, Prefix: p, Rule: enforcer.Manual})
 	}
 	return result, nil
 }
@@ -69,7 +74,6 @@ func (a *appliance) Unblock(ctx context.Context, o console.Order) (console.Unblo
 	lifted := make(map[netip.Prefix]bool)
 	for _, p := range result.Unblocked {
 		lifted[p] = true
-		a.console.Publish(console.Event{Time: now, Kind: console.EventUnblock, Prefix: p})
 	}
 	for i, p := range prefixes {
 		if !lifted[p] {
@@ -113,9 +117,6 @@ func (a *appliance) Allow(ctx context.Context, o console.Order) ([]console.Allow
 		}
 		if err := a.forget(ctx, lifted); err != nil {
 			return list, err
-		}
-		for _, l := range lifted {
-			a.console.Publish(console.Event{Time: now, Kind: console.EventUnblock, Prefix: l, Text: "allowed"})
 		}
 		list = append(list, allowance(entry))
 	}
@@ -166,8 +167,7 @@ func (a *appliance) CloseBreaker(ctx context.Context, by console.By, host string
 	if closed == 0 {
 		return fmt.Errorf("%w: no breaker is open for host %q", console.ErrNotFound, host)
 	}
-	a.logger.Info("breaker closed", "host", host, "author", by.Author, "note", by.Note)
-	return nil
+	return a.enforcer.Record(ctx, enforcer.Audit{Action: auditCloseBreaker, Author: by.Author, Note: by.Note, Host: host})
 }
 
 // Flush implements console.Operator.
@@ -195,9 +195,9 @@ func (a *appliance) RepairFirewall(ctx context.Context, by console.By) (console.
 }
 
 // Reload implements console.Operator.
-func (a *appliance) Reload(ctx context.Context, _ console.By) error {
+func (a *appliance) Reload(ctx context.Context, by console.By) error {
 	if err := a.reload(ctx); err != nil {
 		return fmt.Errorf("%w: %w", console.ErrRefused, err)
 	}
-	return nil
+	return a.enforcer.Record(ctx, enforcer.Audit{Action: auditReload, Author: by.Author, Note: by.Note})
 }

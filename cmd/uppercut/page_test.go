@@ -49,7 +49,7 @@ func TestOperatorUndoesABlockOnThePage(t *testing.T) {
 		t.Errorf("after the unblock: %s", got)
 	}
 
-	set, err := g.gw.command(t, "nft", "list", "set", "inet", "uppercut", "block4").CombinedOutput()
+	set, err := g.gw.CommandContext(t.Context(), "nft", "list", "set", "inet", "uppercut", "block4").CombinedOutput()
 	if err != nil || strings.Contains(string(set), client) {
 		t.Errorf("still in the kernel: %v\n%s", err, set)
 	}
@@ -111,7 +111,7 @@ func (g *gateway) openBrowser(t *testing.T) *browser {
 		chromedp.ExecPath("/usr/bin/chromium"), chromedp.UserDataDir(t.TempDir()), chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
 		chromedp.ModifyCmdFunc(func(cmd *exec.Cmd) {
-			cmd.Args = append([]string{"ip", "netns", "exec", string(g.gw), cmd.Path}, cmd.Args[1:]...)
+			cmd.Args = append([]string{"ip", "netns", "exec", g.gw.Name(), cmd.Path}, cmd.Args[1:]...)
 			cmd.Path, cmd.Err = exec.LookPath("ip")
 		}))
 	alloc, stopAlloc := chromedp.NewExecAllocator(context.Background(), opts...)

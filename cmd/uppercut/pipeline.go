@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,9 +65,11 @@ func (pl *pipeline) handle(messages []receiver.Message, judged func()) {
 	b := pl.free.Get().(*batch)
 	b.judged = judged
 	b.lines = b.lines[:0]
+	var names lineNames
 	for i := range messages {
 		b.lines = append(b.lines, detector.Line{})
 		fillLine(&b.lines[i], &messages[i], parser)
+		names.share(&b.lines[i])
 	}
 	pl.queue <- b
 }
@@ -82,6 +85,7 @@ func fillLine(l *detector.Line, m *receiver.Message, parser *sendmail.Parser) {
 	l.Tag = m.Tag
 	l.PID = m.PID
 	parser.Parse(m.Text, &l.Record)
+	l.Digest()
 }
 
 // run judges until the queue is closed and empty.
@@ -106,10 +110,13 @@ func (pl *pipeline) run() {
 }
 
 func (pl *pipeline) judge(b *batch) {
-	for i := range b.lines {
-		pl.lines++
-		b.lines[i].Number = pl.lines // by which the detector tells held lines apart
-		pl.carryOut(pl.detector.Observe(&b.lines[i]))
+	for lines := range slices.Chunk(b.lines, detector.MaxAhead) {
+		pl.detector.Ahead(lines)
+		for i := range lines {
+			pl.lines++
+			lines[i].Number = pl.lines // by which the detector tells held lines apart
+			pl.carryOut(pl.detector.Observe(&lines[i]))
+		}
 	}
 	if b.judged != nil {
 		pl.durable(b.judged)

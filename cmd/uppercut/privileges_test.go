@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"uppercut/enforcer"
+	"uppercut/netns"
 )
 
 // privilegesChild is set in the environment of a child of this test binary that
@@ -232,9 +233,9 @@ func TestDropPrivileges(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			ns := newNamespace(t, "powers")
+			ns := netns.New(t, "powers")
 			args := append(test.user, "env", privilegesChild+"="+test.order, binary, test.stateDir)
-			out, err := ns.command(t, "setpriv", args...).Output()
+			out, err := ns.CommandContext(t.Context(), "setpriv", args...).Output()
 			if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 				t.Fatalf("child: %v\n%s", err, exit.Stderr)
 			}
@@ -299,8 +300,8 @@ func TestServeKeepsWhatItsModeNeeds(t *testing.T) {
 		modeObserve: "CapInh= CapPrm= CapEff= CapBnd= CapAmb= NoNewPrivs=1",
 	} {
 		t.Run(mode, func(t *testing.T) {
-			ns := newNamespace(t, "less")
-			serve := ns.command(t, binary, "serve", "--state-dir", t.TempDir())
+			ns := netns.New(t, "less")
+			serve := ns.CommandContext(t.Context(), binary, "serve", "--state-dir", t.TempDir())
 			// Of the privileged port, which must be bound before.
 			serve.Env = append(os.Environ(), "UPPERCUT_MODE="+mode, "UPPERCUT_RECEIVER_TCP=127.0.0.1:514")
 			stderr, err := serve.StderrPipe()
@@ -358,7 +359,7 @@ func TestServeRefusesWhatItCouldNotDo(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := append(test.user, binary, "serve", "--state-dir", foreign)
-			out, err := newNamespace(t, "less").command(t, "setpriv", args...).CombinedOutput()
+			out, err := netns.New(t, "less").CommandContext(t.Context(), "setpriv", args...).CombinedOutput()
 			if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != exitError {
 				t.Errorf("serve: %v", err)
 			}

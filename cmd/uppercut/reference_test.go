@@ -122,7 +122,7 @@ func structDocs(t *testing.T) map[string]string {
 func packageDirs(t *testing.T) map[string]string {
 	t.Helper()
 	dirs := map[string]string{".": "uppercut/cmd/uppercut"}
-	for _, top := range []string{"receiver", "detector", "enforcer", "metrics", "cmd/uppercut/console"} {
+	for _, top := range []string{"receiver", "detector", "enforcer", "metrics", "cmd/uppercut/console", "cmd/uppercut/outbox"} {
 		err := filepath.WalkDir(filepath.Join("../..", top), func(path string, d fs.DirEntry, err error) error {
 			if err == nil && d.IsDir() {
 				dirs[path] = "uppercut/" + strings.TrimPrefix(filepath.ToSlash(path), "../../")

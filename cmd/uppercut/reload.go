@@ -12,7 +12,8 @@ import (
 )
 
 // reload reads the configuration again and puts in force what can change while
-// running: rules, weights, texts, allow list, guard, senders and certificates.
+// running: rules, weights, texts, allow list, guard, senders, certificates
+// and receivers of events.
 // A bad file changes nothing. No message and no score is lost.
 func (a *appliance) reload(ctx context.Context) error {
 	err := a.tryReload(ctx)
@@ -39,6 +40,10 @@ func (a *appliance) tryReload(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("detector.texts: %w", err)
 	}
+	useEvents, err := a.events.Prepare(c.Events)
+	if err != nil {
+		return fmt.Errorf("events.%w", err)
+	}
 	if err := a.guard.Reload(c.guardConfig()); err != nil {
 		return fmt.Errorf("enforcer.guard: %w", err)
 	}
@@ -52,6 +57,7 @@ func (a *appliance) tryReload(ctx context.Context) error {
 	if refused != nil {
 		return errors.Join(fmt.Errorf("detector.%w", refused), a.guard.Reload(old.guardConfig()), a.receiver.Reconfigure(old.Receiver))
 	}
+	useEvents()
 	a.pipeline.parser.Store(parser)
 	a.config.Store(&c)
 	return nil

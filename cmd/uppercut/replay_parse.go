@@ -158,6 +158,7 @@ func (p *parsers) parse() {
 
 func (p *parsers) parseChunk(header *logfile.HeaderParser, c *chunk) {
 	var h logfile.Header
+	var names lineNames
 	for line := range lines(asString(c.text)) {
 		c.count++
 		if !header.Parse(line, &h) {
@@ -177,7 +178,10 @@ func (p *parsers) parseChunk(header *logfile.HeaderParser, c *chunk) {
 			Tag:       h.Tag,
 			PID:       h.PID,
 		})
-		p.parser.Parse(h.Text, &c.lines[len(c.lines)-1].Record)
+		l := &c.lines[len(c.lines)-1]
+		p.parser.Parse(h.Text, &l.Record)
+		l.Digest()
+		names.share(l)
 	}
 }
 

@@ -96,7 +96,7 @@ Exit codes: 0 done, 1 it could not be done, 2 the command line is wrong,
 	})
 	root.AddCommand(
 		newServeCommand(env), newReplayCommand(env), newCheckCommand(env),
-		newStatusCommand(env), newBlocksCommand(env), newWhyCommand(env), newTopCommand(env), newSendersCommand(env),
+		newStatusCommand(env), newBlocksCommand(env), newWhyCommand(env), newTopCommand(env), newSendersCommand(env), newAuditCommand(env),
 		newBlockCommand(env), newUnblockCommand(env), newAllowCommand(env), newBreakersCommand(env),
 		newFlushCommand(env), newResumeCommand(env), newFirewallCommand(env),
 		newHealthCommand(env), newSenderConfigCommand(env), newVersionCommand(env), newManualCommand(),
@@ -110,6 +110,16 @@ func noArgs(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	return exitCode{exitUsage, fmt.Errorf("%s takes no argument %q; see uppercut --help", cmd.Name(), args[0])}
+}
+
+// wellCounted makes a usage error of what args has against the arguments.
+func wellCounted(args cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, given []string) error {
+		if err := args(cmd, given); err != nil {
+			return exitCode{exitUsage, err}
+		}
+		return nil
+	}
 }
 
 // atLeastOne asks for one argument or more.

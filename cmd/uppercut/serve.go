@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"uppercut/cmd/uppercut/console"
+	"uppercut/cmd/uppercut/outbox"
 	"uppercut/detector"
 	"uppercut/detector/sendmail"
 	"uppercut/enforcer"
@@ -141,6 +142,9 @@ func (a *appliance) buildJudge(ctx context.Context, c *Config) error {
 	if err != nil {
 		return fmt.Errorf("detector.texts: %w", err)
 	}
+	if err := a.buildEvents(c); err != nil {
+		return err
+	}
 	a.guard, err = guard.New(ctx, c.guardConfig(), guard.Options{
 		Logger: a.logger, Registerer: a.registry, OnChange: a.exempted,
 		NamesFile: filepath.Join(c.StateDir, "names.json"),
@@ -162,6 +166,7 @@ func (a *appliance) buildJudge(ctx context.Context, c *Config) error {
 	a.enforcer, err = enforcer.New(ctx, c.enforcerConfig(), enforcer.Options{
 		Logger: a.logger, Registerer: a.registry, StateDir: c.StateDir, Rules: c.ruleNames(),
 		Observe: c.Mode == modeObserve, Exempt: a.guard.Exempt, Holes: a.guard.Holes,
+		OnBlock: a.blocked, OnUnblock: a.unblocked,
 	})
 	if err != nil {
 		return err
@@ -170,6 +175,17 @@ func (a *appliance) buildJudge(ctx context.Context, c *Config) error {
 		a.guard.Allow(e.Prefix, e.Until)
 	}
 	a.pipeline = newPipeline(parser, d, a.block, a.enforcer.Flushed)
+	a.registry.MustRegister(gauges{a})
+	return nil
+}
+
+func (a *appliance) buildEvents(c *Config) (err error) {
+	a.events, err = outbox.New(c.Events, outbox.Options{
+		Logger: a.logger, Registerer: a.registry, Version: metrics.ReadBuild(version).Version,
+	})
+	if err != nil {
+		return fmt.Errorf("events.%w", err)
+	}
 	return nil
 }
 
@@ -187,7 +203,7 @@ func (s stage) end() {
 
 // run starts the parts and, when ctx ends or one of them fails, ends them one
 // after the other, each when nothing can reach it any more: receiver, judge,
-// scores, kernel and ledger, page.
+// scores, kernel and ledger, events, page.
 func (a *appliance) run(ctx context.Context) error {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
@@ -203,6 +219,7 @@ func (a *appliance) run(ctx context.Context) error {
 		return s
 	}
 	page := start(a.console.Run)
+	out := start(a.events.Run)
 	kernel := start(a.enforcer.Run)
 	guards := start(a.guard.Run)
 	watch := start(a.watch)
@@ -220,6 +237,7 @@ func (a *appliance) run(ctx context.Context) error {
 	a.scoresSaved(a.saveScores(a.pipeline.own))
 	guards.end()
 	kernel.end()
+	out.end()
 	page.end()
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
 		return err

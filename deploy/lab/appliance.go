@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"uppercut/deploy/certs"
 )
 
 // webAddress is where uppercut serves page and metrics, inside the gateway.
@@ -40,13 +42,13 @@ const users = `basic_auth_users:
 `
 
 // startUppercut runs the binary on the gateway and returns when it is ready.
-func (l *Lab) startUppercut(binary string, authority *authority) error {
+func (l *Lab) startUppercut(binary string, authority *certs.Authority) error {
 	file := filepath.Join(l.Dir, "uppercut.yaml")
 	state, tls, web := filepath.Join(l.Dir, "state"), filepath.Join(l.Dir, "tls"), filepath.Join(l.Dir, "web.yml")
 	if err := errors.Join(
 		os.WriteFile(file, fmt.Appendf(nil, settings, state, tls, web), 0o644),
 		os.WriteFile(web, []byte(users), 0o600),
-		os.Mkdir(state, 0o750), os.Mkdir(tls, 0o700), authority.issue(tls, gatewayName),
+		os.Mkdir(state, 0o750), os.Mkdir(tls, 0o700), issue(authority, tls, gatewayName),
 	); err != nil {
 		return err
 	}

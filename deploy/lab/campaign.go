@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"uppercut/netns"
 )
 
 // crowding is how many clients are at work at once.
@@ -46,7 +48,7 @@ type Account struct {
 }
 
 // attack lets the crowd loose and returns everybody's account.
-func attack(ctx context.Context, internet Namespace, crowd []*Client) []*Account {
+func attack(ctx context.Context, internet *netns.Namespace, crowd []*Client) []*Account {
 	rand.Shuffle(len(crowd), func(i, j int) { crowd[i], crowd[j] = crowd[j], crowd[i] })
 	accounts := make([]*Account, len(crowd))
 	queue := make(chan int)
@@ -67,7 +69,7 @@ func attack(ctx context.Context, internet Namespace, crowd []*Client) []*Account
 }
 
 // work holds the client's sessions, and again if it is persistent.
-func (c *Client) work(ctx context.Context, internet Namespace) *Account {
+func (c *Client) work(ctx context.Context, internet *netns.Namespace) *Account {
 	account := &Account{Client: c, Accepted: map[string]int{}}
 	for {
 		for _, session := range c.sessions {
@@ -100,7 +102,7 @@ func (a *Account) goesOn(ctx context.Context) bool {
 }
 
 // hold runs one session and enters what came of it.
-func (a *Account) hold(ctx context.Context, internet Namespace, s session) {
+func (a *Account) hold(ctx context.Context, internet *netns.Namespace, s session) {
 	wait := patience
 	if !a.Deserved.IsZero() {
 		wait = suspicion

@@ -36,7 +36,7 @@ func documentedCommands(t *testing.T, l *Lab, report *Report, binary string) {
 		for _, command := range commands {
 			t.Run(filepath.Base(page)+": "+command, func(t *testing.T) {
 				line := examples.Replace(command)
-				cmd := l.net.gateway.Command("sh", "-c", line)
+				cmd := l.net.gateway.CommandContext(t.Context(), "sh", "-c", line)
 				cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "UPPERCUT_STATE_DIR="+filepath.Join(l.Dir, "state"))
 				cmd.Stdin = strings.NewReader("")
 				out, err := cmd.CombinedOutput()

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"uppercut/netns"
 )
 
 // How long a client waits for an answer: a busy mail host may take its time,
@@ -49,11 +51,11 @@ var errSilence = errors.New("no answer")
 
 // call connects to a mail host from addr and waits for each answer that long.
 // The connection closes when ctx ends.
-func call(ctx context.Context, internet Namespace, addr netip.Addr, host string, wait time.Duration) *dialogue {
+func call(ctx context.Context, internet *netns.Namespace, addr netip.Addr, host string, wait time.Duration) *dialogue {
 	connecting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	to := net.JoinHostPort(hostNamed(host).addressFor(addr).String(), "25")
-	conn, err := internet.Dial(connecting, "tcp", addr, to)
+	conn, err := internet.Dial(connecting, from(addr), "tcp", to)
 	if err != nil {
 		return &dialogue{host: host, err: silence(err), end: func() {}}
 	}
@@ -62,6 +64,11 @@ func call(ctx context.Context, internet Namespace, addr netip.Addr, host string,
 		host: host, wait: wait, conn: conn, lines: bufio.NewReader(conn),
 		end: func() { closeLater(); conn.Close() },
 	}
+}
+
+// from is a dialer that binds a client's address.
+func from(addr netip.Addr) *net.Dialer {
+	return &net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(addr, 0))}
 }
 
 // silence tells a host that does not answer from other errors.

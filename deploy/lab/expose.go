@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"net"
-	"net/netip"
 	"time"
 )
 
@@ -42,7 +41,7 @@ func (l *Lab) relay(outside net.Conn, service string) {
 	defer outside.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	inside, err := l.net.gateway.Dial(ctx, "tcp", netip.Addr{}, service)
+	inside, err := l.net.gateway.Dial(ctx, new(net.Dialer), "tcp", service)
 	if err != nil {
 		return
 	}

@@ -10,6 +10,9 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"uppercut/deploy/certs"
+	"uppercut/netns"
 )
 
 // Options say what to bring up.
@@ -57,7 +60,7 @@ func (l *Lab) up(o Options) (err error) {
 	if l.net, err = buildNetwork(); err != nil {
 		return err
 	}
-	authority, err := newAuthority()
+	authority, err := certs.NewAuthority("uppercut lab CA")
 	if err != nil {
 		return err
 	}
@@ -103,7 +106,7 @@ func (l *Lab) serveGateway() error {
 func (l *Lab) milterSocket() string { return filepath.Join(l.Dir, "milter.sock") }
 
 // startFleet brings the mail hosts up, all at once.
-func (l *Lab) startFleet(authority *authority) error {
+func (l *Lab) startFleet(authority *certs.Authority) error {
 	started := make([]*process, len(hosts))
 	errs := make([]error, len(hosts))
 	var all sync.WaitGroup
@@ -123,7 +126,7 @@ func (l *Lab) startFleet(authority *authority) error {
 }
 
 // Gateway is the namespace in which uppercut, nftables and Prometheus are.
-func (l *Lab) Gateway() Namespace { return l.net.gateway }
+func (l *Lab) Gateway() *netns.Namespace { return l.net.gateway }
 
 // Attack lets a new crowd loose on the fleet, and reports when all are done.
 func (l *Lab) Attack(ctx context.Context, size Size) (*Report, error) {

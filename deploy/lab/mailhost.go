@@ -2,12 +2,16 @@ package lab
 
 import (
 	"embed"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"uppercut/deploy/certs"
+	"uppercut/netns"
 )
 
 //go:embed conf
@@ -63,7 +67,7 @@ func (h mailHost) addressFor(client netip.Addr) netip.Addr {
 
 // startMailHost brings up sendmail and rsyslogd of a host in dir, and returns
 // when sendmail listens.
-func startMailHost(host mailHost, ns Namespace, dir, milterSocket string, authority *authority) (*process, error) {
+func startMailHost(host mailHost, ns *netns.Namespace, dir, milterSocket string, authority *certs.Authority) (*process, error) {
 	if err := host.configure(dir, milterSocket, authority); err != nil {
 		return nil, err
 	}
@@ -86,13 +90,13 @@ func startMailHost(host mailHost, ns Namespace, dir, milterSocket string, author
 }
 
 // configure writes the host's directory.
-func (h mailHost) configure(dir, milterSocket string, authority *authority) error {
+func (h mailHost) configure(dir, milterSocket string, authority *certs.Authority) error {
 	for _, sub := range []string{"etc", "sasl", "tls"} {
 		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
 			return err
 		}
 	}
-	if err := authority.issue(filepath.Join(dir, "tls"), h.name+".lab.example"); err != nil {
+	if err := issue(authority, filepath.Join(dir, "tls"), h.name+".lab.example"); err != nil {
 		return err
 	}
 	forward := strings.ReplaceAll(h.forward, "@DIR@", dir)
@@ -113,6 +117,13 @@ func (h mailHost) configure(dir, milterSocket string, authority *authority) erro
 		}
 	}
 	return nil
+}
+
+// issue writes cert.pem and key.pem for the name, and ca.pem, into dir.
+func issue(authority *certs.Authority, dir, name string) error {
+	return errors.Join(
+		authority.WriteCertificate(filepath.Join(dir, "ca.pem")),
+		authority.Issue(filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), time.Now().Add(48*time.Hour), name))
 }
 
 // place says where in a host's directory a configuration file belongs.

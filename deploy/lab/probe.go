@@ -23,7 +23,7 @@ func (l *Lab) Connects(addr netip.Addr) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), probePatience)
 	defer cancel()
 	to := net.JoinHostPort(hostNamed("mx3").addressFor(addr).String(), "25")
-	conn, err := l.net.internet.Dial(ctx, "tcp", addr, to)
+	conn, err := l.net.internet.Dial(ctx, from(addr), "tcp", to)
 	if err != nil {
 		return false
 	}

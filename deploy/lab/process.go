@@ -11,7 +11,7 @@ import (
 )
 
 // launcher is one thread that starts all programs. The kernel kills a program
-// when the thread that started it ends, and the threads of Namespace.do do end.
+// when the thread that started it ends, and the threads of netns.Namespace.Do do.
 var launcher = sync.OnceValue(func() chan<- func() {
 	launches := make(chan func())
 	go func() {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -52,7 +51,7 @@ func (l *Lab) startPrometheus() error {
 // client speaks HTTP inside the gateway.
 func (l *Lab) client() *http.Client {
 	dial := func(ctx context.Context, network, to string) (net.Conn, error) {
-		return l.net.gateway.Dial(ctx, network, netip.Addr{}, to)
+		return l.net.gateway.Dial(ctx, new(net.Dialer), network, to)
 	}
 	return &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}, Timeout: 10 * time.Second}
 }

@@ -74,16 +74,3 @@ func TestReport(t *testing.T) {
 		t.Errorf("score %v, want 12", guilty.Score())
 	}
 }
-
-func TestLeftOvers(t *testing.T) {
-	dir := t.TempDir()
-	dead := strconv.Itoa(1 << 30) // above any pid_max
-	for _, name := range []string{"uplab" + dead + "-gw", "uplab" + strconv.Itoa(os.Getpid()) + "-gw", "uplabel", "other-1"} {
-		if err := os.Mkdir(dir+"/"+name, 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if left := leftIn(dir); len(left) != 1 || left[0] != "uplab"+dead+"-gw" {
-		t.Errorf("left over: %v", left)
-	}
-}

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -23,14 +25,16 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
+	"uppercut/deploy/certs"
 	"uppercut/metrics"
+	"uppercut/netns"
 )
 
 // plant is an uppercut and a Prometheus that scrapes it, in a network namespace
 // of their own.
 type plant struct {
 	t         *testing.T
-	namespace string
+	namespace *netns.Namespace
 	dir       string
 	program   string
 	uppercut  *exec.Cmd
@@ -44,11 +48,9 @@ const patience = 90 * time.Second
 // before they fire: how long they wait is for promtool's tests.
 func newPlant(t *testing.T) *plant {
 	t.Helper()
-	p := &plant{t: t, namespace: fmt.Sprintf("ucp%d", os.Getpid()), dir: t.TempDir()}
+	p := &plant{t: t, namespace: netns.New(t, "prometheus"), dir: t.TempDir()}
 	p.program = buildUppercut(t)
-	run(t, "ip", "netns", "add", p.namespace)
-	t.Cleanup(func() { run(t, "ip", "netns", "del", p.namespace) })
-	run(t, "ip", "-n", p.namespace, "link", "set", "lo", "up")
+	p.makeCertificates()
 	p.uppercut = p.start("uppercut", p.program, "--config", p.write("uppercut.yaml", configuration), "serve")
 	p.until("uppercut answers", func() bool { return p.run(p.program, "--config", p.dir+"/uppercut.yaml", "health") == nil })
 
@@ -65,6 +67,7 @@ func newPlant(t *testing.T) *plant {
 const configuration = `
 state_dir: STATE
 receiver:
+  tls: {listen: ["127.0.0.1:6514"], cert_file: DIR/mx1.pem, key_file: DIR/mx1.key, client_ca_file: DIR/ca.pem}
   hosts: [{name: mx1, addresses: [127.0.0.1], silence: 1m}, {name: mx9, addresses: [192.0.2.9]}]
 enforcer:
   allow: [192.0.2.0/24]
@@ -96,7 +99,7 @@ func run(t *testing.T, name string, args ...string) {
 func (p *plant) write(name, text string) string {
 	p.t.Helper()
 	path := filepath.Join(p.dir, name)
-	if err := os.WriteFile(path, []byte(strings.ReplaceAll(text, "STATE", filepath.Join(p.dir, "state"))), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(strings.NewReplacer("STATE", filepath.Join(p.dir, "state"), "DIR", p.dir).Replace(text)), 0o600); err != nil {
 		p.t.Fatal(err)
 	}
 	return path
@@ -106,7 +109,7 @@ func (p *plant) write(name, text string) string {
 func (p *plant) start(name string, args ...string) *exec.Cmd {
 	p.t.Helper()
 	var out bytes.Buffer
-	cmd := exec.CommandContext(context.Background(), "ip", append([]string{"netns", "exec", p.namespace}, args...)...)
+	cmd := p.namespace.Command(args[0], args[1:]...)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)
@@ -130,7 +133,7 @@ func (p *plant) run(args ...string) error {
 func (p *plant) output(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", p.namespace}, args...)...).CombinedOutput()
+	out, err := p.namespace.CommandContext(ctx, args[0], args[1:]...).CombinedOutput()
 	return string(out), err
 }
 
@@ -179,10 +182,35 @@ func (p *plant) log(host string, first int) {
 	fmt.Fprintf(&lines, "<22>%s %s sendmail[%d]: AUTH failure (LOGIN): user not found (-20) SASL(-13): user not found, relay=[198.51.100.200]\n",
 		now, host, 1000+p.lines)
 	fmt.Fprintf(&lines, "<22>%s %s crond[%d]: nothing of ours\n<-5 no header\n", now, host, p.lines)
-	send := exec.CommandContext(p.t.Context(), "ip", "netns", "exec", p.namespace, "bash", "-c", "cat >/dev/tcp/127.0.0.1/5514")
+	send := p.namespace.CommandContext(p.t.Context(), "bash", "-c", "cat >/dev/tcp/127.0.0.1/5514")
 	send.Stdin = strings.NewReader(lines.String())
 	if out, err := send.CombinedOutput(); err != nil {
 		p.t.Fatalf("send log lines: %v: %s", err, out)
+	}
+}
+
+// makeCertificates makes a CA and a certificate of mx1, which serves both ends.
+func (p *plant) makeCertificates() {
+	p.t.Helper()
+	authority, err := certs.NewAuthority("test CA")
+	if err == nil {
+		err = errors.Join(
+			authority.WriteCertificate(filepath.Join(p.dir, "ca.pem")),
+			authority.IssueIn(p.dir, time.Now().Add(30*24*time.Hour), "mx1"))
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// logOverTLS sends a line as mx1, by its certificate.
+func (p *plant) logOverTLS() {
+	p.t.Helper()
+	send := p.namespace.CommandContext(p.t.Context(), "openssl", "s_client", "-connect", "127.0.0.1:6514",
+		"-cert", p.dir+"/mx1.pem", "-key", p.dir+"/mx1.key", "-CAfile", p.dir+"/ca.pem", "-verify_return_error", "-quiet", "-no_ign_eof")
+	send.Stdin = strings.NewReader("<22>" + time.Now().Format(time.RFC3339Nano) + " mx1 sendmail[1]: over TLS\n")
+	if out, err := send.CombinedOutput(); err != nil {
+		p.t.Fatalf("send over TLS: %v\n%s", err, out)
 	}
 }
 
@@ -193,6 +221,8 @@ func TestWithARealPrometheus(t *testing.T) {
 	p.log("mx1", 10)
 	p.log("mx2", 20)
 	p.until("the first blocks are counted", func() bool { return p.gives(`uppercut_blocks_total{rule="burst"} > 0`) })
+	p.logOverTLS()
+	p.until("the certificate of a mail host is known", func() bool { return p.gives(`uppercut_host_client_certificate_expiry_timestamp_seconds`) })
 	p.log("mx1", 30) // and now they grow while Prometheus looks
 	p.log("mx2", 40)
 	p.until("more blocks are counted", func() bool {
@@ -305,10 +335,36 @@ func (p *plant) testAlerts(t *testing.T) {
 	if err := p.run(p.program, "--config", p.dir+"/uppercut.yaml", "resume"); err != nil {
 		t.Error(err)
 	}
+	p.testSeizedTable(t)
 	p.write("uppercut.yaml", configuration+"detector: {rules: nonsense}\n")
 	_ = p.uppercut.Process.Signal(syscall.SIGHUP)
 	p.until("a bad configuration is noticed", func() bool { return p.fires("UppercutConfigReloadFailed") })
 	p.until("a silent host is missed", func() bool { return p.fires("UppercutHostSilent") })
 	_ = p.uppercut.Process.Signal(os.Interrupt)
 	p.until("its end is noticed", func() bool { return p.fires("UppercutDown") })
+}
+
+// testSeizedTable lets another program flush the table and keep it, so that no
+// repair can put it back, and lets go of it again.
+func (p *plant) testSeizedTable(t *testing.T) {
+	t.Helper()
+	nft := p.namespace.CommandContext(t.Context(), "nft", "-i")
+	session, err := nft.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	nft.Stdout, nft.Stderr = t.Output(), t.Output()
+	if err := nft.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(session, "delete table inet uppercut; add table inet uppercut { flags owner; }\n"); err != nil {
+		t.Error(err)
+	}
+	p.until("a table that cannot be repaired is noticed", func() bool { return p.fires("UppercutNotEnforcing") })
+	_ = session.Close() // and with it goes the table
+	_ = nft.Wait()
+	p.until("uppercut has put the table back", func() bool { return p.gives(`min(uppercut_firewall_enforcing) == 1`) })
+	if err := p.run(p.program, "--config", p.dir+"/uppercut.yaml", "firewall", "verify"); err != nil {
+		t.Errorf("the kernel does not agree with the list: %v", err)
+	}
 }

@@ -51,6 +51,12 @@ type Event struct {
 	NullSender bool
 	// ViaSession: the address came from another line of the session.
 	ViaSession bool
-	// Text is the line's text with secrets masked (see Mask).
-	Text string
+	// Raw is the line's text as it came, for Text only; for a line that was
+	// held for its session secrets are masked already. It may share the
+	// memory of the line.
+	Raw string
 }
+
+// Text returns the line's text with secrets masked (see Mask). It is a method
+// because few events' texts are ever read: masking costs as much as parsing.
+func (e *Event) Text() string { return Mask(e.Raw) }

@@ -60,14 +60,10 @@ func TestQueuesAreAsManyAsHosts(t *testing.T) {
 	start := time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
 	m := NewMemory(MemoryOptions{MaxSessions: 3})
 	connects(m, 20, start, 2*time.Second, 1000)
-	if len(m.sessions) != 3 || len(m.queues) > 3 {
-		t.Errorf("%d sessions in %d queues, want 3 in 3 at most", len(m.sessions), len(m.queues))
+	if m.sessions.count != 3 || len(m.sessions.byHost) > 3 {
+		t.Errorf("%d sessions in %d queues, want 3 in 3 at most", m.sessions.count, len(m.sessions.byHost))
 	}
-	for key, s := range m.sessions {
-		if s.key != key || m.queues[s.queue.host] != s.queue {
-			t.Errorf("session %x is in no queue", key)
-		}
-	}
+	checkSessions(t, &m.sessions)
 }
 
 // TestLineMemoryMayBeUsedAgain: a caller may read the next line into the memory

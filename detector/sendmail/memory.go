@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"math/bits"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -99,8 +98,7 @@ type Stats struct {
 type Memory struct {
 	o        MemoryOptions
 	seed     maphash.Seed
-	sessions map[uint64]*session
-	queues   map[uint64]*queue // by host
+	sessions sessions
 	number   uint64
 	lastHost struct {
 		sender, host []byte // copies: the line's memory may be used again
@@ -111,25 +109,7 @@ type Memory struct {
 	stats      Stats
 	unknown    sample
 	joined     Record
-}
-
-// session is what is known of one process of one mail host.
-type session struct {
-	key   uint64
-	queue *queue
-	// began is the process's time in its queue ids, 0 until one is seen.
-	began      uint64
-	addr       netip.Addr
-	likely     netip.Addr // named by a line that carries no queue id
-	number     uint64
-	first      int64 // time of the first line, seconds
-	last       int64 // time of the last line
-	held       []held
-	conflict   bool
-	begun      bool // its first line was seen
-	ended      bool
-	accepted   []accepted
-	prev, next *session
+	fetched    uint64 // what Fetch has read, so that the compiler lets it
 }
 
 // held is an offence that waits for its address.
@@ -151,7 +131,7 @@ const maxAccepted = 8
 
 // NewMemory returns an empty Memory.
 func NewMemory(o MemoryOptions) *Memory {
-	return &Memory{o: o.withDefaults(), seed: maphash.MakeSeed(), sessions: make(map[uint64]*session), queues: make(map[uint64]*queue)}
+	return &Memory{o: o.withDefaults(), seed: maphash.MakeSeed(), sessions: newSessions()}
 }
 
 // UseParser replaces the Parser of split lines.
@@ -159,13 +139,32 @@ func (m *Memory) UseParser(p *Parser) { m.o.Parser = p }
 
 // Stats returns the counters.
 func (m *Memory) Stats() Stats {
-	m.stats.Sessions = len(m.sessions)
+	m.stats.Sessions = m.sessions.count
 	return m.stats
 }
 
 // Unknown returns up to 20 lines that were not understood, masked, each of
 // another shape, oldest first.
 func (m *Memory) Unknown() []string { return m.unknown.texts() }
+
+// Key stands for the session that a line belongs to, for Fetch.
+func (m *Memory) Key(sender, host string, pid uint32, rec *Record) uint64 {
+	return m.key(sender, host, process(pid, rec))
+}
+
+// Fetch reads the sessions of the lines that come next, by their keys, and
+// changes nothing. Many are far from the processor, which waits for all of them
+// at once here and for one after the other in Observe.
+func (m *Memory) Fetch(keys []uint64) { m.fetched += m.sessions.fetch(keys) }
+
+// process is the number of the process whose session a line is of, 0 if it is
+// unknown.
+func process(pid uint32, rec *Record) uint32 {
+	if rec.PID != 0 {
+		return rec.PID
+	}
+	return pid
+}
 
 // Observe takes a line and appends to dst what is proven now: at most one
 // event of the line itself and those that were held for its session.
@@ -196,10 +195,7 @@ func (m *Memory) whole(in Input, dst []Event) []Event {
 
 func (m *Memory) observe(in Input, dst []Event) []Event {
 	rec := in.Record
-	pid := rec.PID
-	if pid == 0 {
-		pid = in.PID
-	}
+	pid := process(in.PID, rec)
 	if pid == 0 {
 		return m.withoutPID(in, dst)
 	}
@@ -212,14 +208,14 @@ func (m *Memory) observe(in Input, dst []Event) []Event {
 	s := m.session(in, pid)
 	if rec.Local {
 		m.giveUp(s)
-		s.addr = noAddr
+		s.setAddr(noAddr)
 		return dst
 	}
 	dst = m.client(s, in, dst)
 	dst = m.line(s, in, dst)
 	if rec.Ends {
 		m.giveUp(s)
-		s.ended = true
+		s.flags |= hasEnded
 	}
 	return dst
 }
@@ -227,42 +223,57 @@ func (m *Memory) observe(in Input, dst []Event) []Event {
 // client binds the session to the address that the line proves.
 func (m *Memory) client(s *session, in Input, dst []Event) []Event {
 	rec := in.Record
-	if s.likely.IsValid() && rec.QID != "" && in.processID() == rec.PID {
-		s.addr, s.likely = s.likely, noAddr
-		dst = m.flush(s, rec, dst)
+	if s.extras != 0 && rec.QID != "" && in.processID() == rec.PID {
+		dst = m.believe(s, rec, dst)
 	}
 	if !rec.Addr.IsValid() {
 		return dst
 	}
-	if s.addr.IsValid() && s.addr != rec.Addr {
-		s.conflict = true
+	if s.is(hasClient) && s.addr() != rec.Addr {
+		s.flags |= inConflict
 		m.giveUp(s)
 	}
-	if s.conflict {
+	if s.is(inConflict) {
 		return dst
 	}
-	if rec.QID == "" && s.began != 0 && !s.addr.IsValid() {
-		s.likely = rec.Addr // until a line with a queue id shows that it is the same process
+	if rec.QID == "" && s.began != 0 && !s.is(hasClient) {
+		m.sessions.extrasOf(s).likely = rec.Addr // until a line with a queue id shows that it is the same process
 		return dst
 	}
-	s.addr = rec.Addr
+	s.setAddr(rec.Addr)
+	return m.flush(s, rec, dst)
+}
+
+// believe binds the session to the client that a line without queue id named.
+func (m *Memory) believe(s *session, rec *Record, dst []Event) []Event {
+	x := m.sessions.extrasOf(s)
+	if !x.likely.IsValid() {
+		return dst
+	}
+	s.setAddr(x.likely)
+	x.likely = noAddr
 	return m.flush(s, rec, dst)
 }
 
 // flush gives out what was held for the session.
 func (m *Memory) flush(s *session, rec *Record, dst []Event) []Event {
-	for i := range s.held {
-		h := &s.held[i]
+	if s.extras == 0 {
+		return dst
+	}
+	x := m.sessions.extrasOf(s)
+	for i := range x.held {
+		h := &x.held[i]
 		e := h.event
-		e.Addr, e.Session = s.addr, s.number
-		if rec.Kind == LineFrom && h.hasID && h.qid == idTail(rec.QID) {
+		e.Addr, e.Session = s.addr(), s.number
+		if rec.Kind == LineFrom && h.hasID && h.qid == rec.transaction {
 			e.NullSender = rec.NullSender
 		}
 		m.stats.Held--
-		m.stats.HeldBytes -= len(e.Text)
+		m.stats.HeldBytes -= len(e.Raw)
 		dst = append(dst, e)
 	}
-	s.held = nil
+	x.release()
+	m.sessions.settle(s)
 	return dst
 }
 
@@ -276,7 +287,7 @@ func (m *Memory) line(s *session, in Input, dst []Event) []Event {
 	if !ok {
 		return dst
 	}
-	if s.conflict {
+	if s.is(inConflict) {
 		m.stats.Conflicts++
 		return dst
 	}
@@ -284,15 +295,15 @@ func (m *Memory) line(s *session, in Input, dst []Event) []Event {
 	switch {
 	case rec.Kind == LineFrom:
 		e.Count, e.Addr = rec.Recipients, rec.Addr
-		s.accept(accepted{qid: idTail(rec.QID), event: e})
+		m.sessions.extrasOf(s).accept(accepted{qid: rec.transaction, event: e})
 		return dst
 	case rec.Addr.IsValid():
 		e.Addr = rec.Addr
 		return append(dst, e)
 	case e.Kind != Offence:
 		return dst
-	case s.addr.IsValid() && rec.QID != "" && s.began != 0:
-		e.Addr, e.ViaSession = s.addr, true
+	case s.is(hasClient) && rec.QID != "" && s.began != 0:
+		e.Addr, e.ViaSession = s.addr(), true
 		return append(dst, e)
 	}
 	m.hold(s, e, rec)
@@ -316,27 +327,32 @@ func (m *Memory) event(in Input) (Event, bool) {
 	default:
 		return Event{}, false
 	}
-	e.Text = Mask(rec.Text)
+	e.Raw = rec.Text
 	return e, true
 }
 
 // accept remembers a message until it is seen to be taken.
-func (s *session) accept(a accepted) {
-	a.event.Text = strings.Clone(a.event.Text)
-	if len(s.accepted) == maxAccepted {
-		s.accepted = slices.Delete(s.accepted, 0, 1)
+func (x *extras) accept(a accepted) {
+	a.event.Raw = "" // nobody reads it
+	if len(x.accepted) == maxAccepted {
+		x.accepted = slices.Delete(x.accepted, 0, 1)
 	}
-	s.accepted = append(s.accepted, a)
+	x.accepted = append(x.accepted, a)
 }
 
 // taken gives the event of a message that was accepted for good: what a milter
 // or a header check refuses has an envelope record as well, but no mailer ever
 // takes it.
-func (s *session) taken(qid [2]byte, dst []Event) []Event {
-	for i := range s.accepted {
-		if s.accepted[i].qid == qid {
-			dst = append(dst, s.accepted[i].event)
-			s.accepted = slices.Delete(s.accepted, i, i+1)
+func (m *Memory) taken(s *session, qid [2]byte, dst []Event) []Event {
+	if s.extras == 0 {
+		return dst
+	}
+	x := m.sessions.extrasOf(s)
+	for i := range x.accepted {
+		if x.accepted[i].qid == qid {
+			dst = append(dst, x.accepted[i].event)
+			x.accepted = slices.Delete(x.accepted, i, i+1)
+			m.sessions.settle(s)
 			break
 		}
 	}
@@ -344,26 +360,55 @@ func (s *session) taken(qid [2]byte, dst []Event) []Event {
 }
 
 func (m *Memory) hold(s *session, e Event, rec *Record) {
-	if len(s.held) >= m.o.MaxHeldPerSession || m.stats.Held >= m.o.MaxHeld || m.stats.HeldBytes+len(e.Text) > m.o.MaxHeldBytes {
+	x := m.sessions.extrasOf(s)
+	if len(x.held) >= m.o.MaxHeldPerSession || m.stats.Held >= m.o.MaxHeld || m.stats.HeldBytes+len(e.Raw) > m.o.MaxHeldBytes {
 		m.stats.Overflow++
 		m.stats.Orphans++
+		m.sessions.settle(s)
 		return
 	}
-	e.Text = strings.Clone(e.Text)
+	e.Raw = strings.Clone(e.Text())
 	e.ViaSession = true
 	m.stats.Held++
-	m.stats.HeldBytes += len(e.Text)
-	s.held = append(s.held, held{event: e, qid: idTail(rec.QID), hasID: rec.QID != ""})
+	m.stats.HeldBytes += len(e.Raw)
+	x.held = append(x.held, held{event: e, qid: rec.transaction, hasID: rec.QID != ""})
 }
 
 // giveUp drops what is held for the session.
 func (m *Memory) giveUp(s *session) {
-	for i := range s.held {
-		m.stats.HeldBytes -= len(s.held[i].event.Text)
+	if s.extras == 0 {
+		return
 	}
-	m.stats.Held -= len(s.held)
-	m.stats.Orphans += uint64(len(s.held))
-	s.held = nil
+	x := m.sessions.extrasOf(s)
+	for i := range x.held {
+		m.stats.HeldBytes -= len(x.held[i].event.Raw)
+	}
+	m.stats.Held -= len(x.held)
+	m.stats.Orphans += uint64(len(x.held))
+	x.release()
+	m.sessions.settle(s)
+}
+
+// release empties what is held. The memory of a few lines is kept for the next
+// session that needs it.
+func (x *extras) release() {
+	if cap(x.held) > keptHeld {
+		x.held = nil
+	}
+	clear(x.held)
+	x.held = x.held[:0]
+}
+
+const keptHeld = 8
+
+// clear gives up what is held for the session and all else that waits in it.
+func (m *Memory) clear(s *session) {
+	m.giveUp(s)
+	if s.extras != 0 {
+		x := m.sessions.extrasOf(s)
+		x.likely, x.accepted = noAddr, x.accepted[:0]
+		m.sessions.settle(s)
+	}
 }
 
 func (m *Memory) withoutPID(in Input, dst []Event) []Event {
@@ -392,50 +437,39 @@ func (m *Memory) delivery(in Input, pid uint32, dst []Event) []Event {
 		return dst
 	}
 	if rec.Taken {
-		if s := m.sessions[m.key(in, pid)]; s != nil && s.began == idTime(rec.QID) {
-			dst = s.taken(idTail(rec.QID), dst)
+		if s := m.sessions.find(m.key(in.Sender, in.Host, pid)); s != nil && s.began == rec.began {
+			dst = m.taken(s, rec.transaction, dst)
 		}
 	}
 	if rec.Delivered {
 		m.number++
-		dst = append(dst, Event{Line: in.Line, Time: in.Time, Addr: rec.Addr, Session: m.number, Count: 1, Kind: Delivered, Text: Mask(rec.Text)})
+		dst = append(dst, Event{Line: in.Line, Time: in.Time, Addr: rec.Addr, Session: m.number, Count: 1, Kind: Delivered, Raw: rec.Text})
 	}
 	return dst
 }
 
 // key hashes who and what process speaks. A keyed hash of 64 bits stands for
 // the names: nobody can aim for a collision.
-func (m *Memory) key(in Input, pid uint32) uint64 {
-	return m.hostKey(in) ^ (uint64(pid)+1)*0x9e3779b97f4a7c15
+func (m *Memory) key(sender, host string, pid uint32) uint64 {
+	return mix(m.hostKey(sender, host), pid)
+}
+
+// mix hashes a host and a process: the upper half of the result has to be as
+// good as a hash, for the index of sessions goes by it.
+func mix(host uint64, pid uint32) uint64 {
+	high, low := bits.Mul64(host^(uint64(pid)+1), 0x9e3779b97f4a7c15)
+	return high ^ low
 }
 
 // hostKey hashes the two names. Lines of one host come in runs, so the last
 // answer is kept.
-func (m *Memory) hostKey(in Input) uint64 {
-	if l := &m.lastHost; l.key == 0 || string(l.host) != in.Host || string(l.sender) != in.Sender {
-		h := maphash.String(m.seed, in.Host)
-		l.host, l.sender = append(l.host[:0], in.Host...), append(l.sender[:0], in.Sender...)
-		l.key = maphash.String(m.seed, in.Sender) + bits.RotateLeft64(h, 17)
+func (m *Memory) hostKey(sender, host string) uint64 {
+	if l := &m.lastHost; l.key == 0 || string(l.host) != host || string(l.sender) != sender {
+		h := maphash.String(m.seed, host)
+		l.host, l.sender = append(l.host[:0], host...), append(l.sender[:0], sender...)
+		l.key = maphash.String(m.seed, sender) + bits.RotateLeft64(h, 17)
 	}
 	return m.lastHost.key
-}
-
-// idTime packs the time of a queue id; 0 if there is no id.
-func idTime(qid string) uint64 {
-	if len(qid) < idChars {
-		return 0
-	}
-	var b [8]byte
-	copy(b[:], qid[:idTimeLen])
-	return binary.LittleEndian.Uint64(b[:])
-}
-
-// idTail returns the characters that tell the transactions of a process apart.
-func idTail(qid string) [2]byte {
-	if len(qid) < idChars {
-		return [2]byte{}
-	}
-	return [2]byte{qid[6], qid[7]}
 }
 
 // userHash is a keyed hash of an AUTH user name, 0 for none.

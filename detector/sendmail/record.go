@@ -1,6 +1,7 @@
 package sendmail
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -103,6 +104,12 @@ type Record struct {
 	// InSession: the offence counts only if the process that logged it is the
 	// one of the queue id, and not one that delivers.
 	InSession bool
+
+	// began is the time in QID, transaction what tells the transactions of a
+	// process apart. A Memory goes by these and leaves the text alone: its
+	// goroutine would be the second to fetch it from memory.
+	began       uint64
+	transaction [2]byte
 }
 
 // Parser reads lines. It is immutable after New and safe for concurrent use.
@@ -144,6 +151,7 @@ func (p *Parser) Parse(text string, rec *Record) {
 	*rec = Record{Text: text, Count: 1}
 	body := unwrapRepeated(cutMessageID(strings.TrimLeft(text, " ")), &rec.Count)
 	body = cutID(body, rec)
+	rec.began, rec.transaction = idTime(rec.QID), idTransaction(rec.QID)
 	rec.Body = body
 	if rec.Part != 0 {
 		rec.Kind = LinePart
@@ -240,6 +248,25 @@ func idLength(s string) (length int, pid uint32) {
 		return 0, 0
 	}
 	return n, pid
+}
+
+// idTime packs the time of a queue id; 0 if there is no id.
+func idTime(qid string) uint64 {
+	if len(qid) < idChars {
+		return 0
+	}
+	var b [8]byte
+	copy(b[:], qid[:idTimeLen])
+	return binary.LittleEndian.Uint64(b[:])
+}
+
+// idTransaction returns the characters that tell the transactions of a process
+// apart.
+func idTransaction(qid string) [2]byte {
+	if len(qid) < idChars {
+		return [2]byte{}
+	}
+	return [2]byte{qid[6], qid[7]}
 }
 
 // idEnd returns where the queue id at the start of s ends if there is one.

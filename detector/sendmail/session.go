@@ -22,8 +22,8 @@ const (
 // process of an old one has been replaced.
 func (m *Memory) session(in Input, pid uint32) *session {
 	rec := in.Record
-	key, now := m.key(in, pid), in.Time.Unix()
-	s := m.sessions[key]
+	key, now := m.key(in.Sender, in.Host, pid), in.Time.Unix()
+	s := m.sessions.find(key)
 	if s != nil && m.tooOld(s, now) {
 		m.stats.Expired++
 		m.remove(s)
@@ -36,12 +36,14 @@ func (m *Memory) session(in Input, pid uint32) *session {
 		m.reset(s)
 		s.first = now
 	}
-	if t := idTime(rec.QID); t != 0 {
-		s.began = t
+	if rec.began != 0 {
+		s.began = rec.began
 	}
-	s.begun = s.begun || rec.Begins
+	if rec.Begins {
+		s.flags |= hasBegun
+	}
 	s.last = now
-	s.queue.touch(s)
+	m.sessions.touch(s)
 	return s
 }
 
@@ -49,25 +51,25 @@ func (m *Memory) session(in Input, pid uint32) *session {
 // process beyond doubt. Lines without one do only while nothing speaks against
 // it, for PIDs come again.
 func (m *Memory) continues(s *session, rec *Record, now int64) bool {
-	t := idTime(rec.QID)
+	t := rec.began
 	silent := now - s.last
 	switch {
 	case t != 0 && s.began != 0:
 		return t == s.began
 	case t != 0:
 		return claims(t, s, now)
-	case s.ended, silent > int64(m.o.MaxAge/time.Second), silent < -maxAnonymous:
+	case s.is(hasEnded), silent > int64(m.o.MaxAge/time.Second), silent < -maxAnonymous:
 		return false
 	case rec.Begins && s.began == 0:
-		return rec.Addr.IsValid() && s.addr == rec.Addr && now-s.first <= beginSlack
+		return rec.Addr.IsValid() && s.addr() == rec.Addr && now-s.first <= beginSlack
 	case rec.Begins:
 		// lines of two connections of one sender may overtake one another
-		return (!s.addr.IsValid() || s.addr == rec.Addr) && lateness(s.began, now) <= beginSlack
-	case rec.Addr.IsValid() && s.addr.IsValid():
-		return rec.Addr == s.addr
+		return (!s.is(hasClient) || s.addr() == rec.Addr) && lateness(s.began, now) <= beginSlack
+	case rec.Addr.IsValid() && s.is(hasClient):
+		return rec.Addr == s.addr()
 	}
 	// what waits in a session of another process is dropped when that shows
-	return silent <= soon || s.began != 0 || s.addr.IsValid()
+	return silent <= soon || s.began != 0 || s.is(hasClient)
 }
 
 // claims says whether a process that began at t, as its queue ids say, can have
@@ -76,14 +78,14 @@ func claims(t uint64, s *session, now int64) bool {
 	switch age := now - s.first; {
 	case age >= 0 && age <= soon:
 		return true // whatever the host's clock is
-	case age > maxAnonymous && !s.addr.IsValid(), age < -maxAnonymous:
+	case age > maxAnonymous && !s.is(hasClient), age < -maxAnonymous:
 		return false
 	}
 	late := lateness(t, s.first)
 	if late >= quarter-clockSlack || late <= beginSlack {
 		return true
 	}
-	return !s.begun && late <= quarter-maxAnonymous
+	return !s.is(hasBegun) && late <= quarter-maxAnonymous
 }
 
 // lateness is how many seconds after the second that the queue ids of its
@@ -108,57 +110,44 @@ func idDigit(c byte) int {
 }
 
 func (m *Memory) add(key uint64, in Input) *session {
-	q := m.queueOf(m.hostKey(in))
-	m.expire(q, in.Time.Unix())
-	if len(m.sessions) >= m.o.MaxSessions {
+	host, now := m.hostKey(in.Sender, in.Host), in.Time.Unix()
+	m.expire(host, now)
+	if m.sessions.count >= m.o.MaxSessions {
 		m.stats.Evicted++
-		m.evict(q)
+		m.evict(host)
 	}
 	m.number++
-	s := &session{key: key, queue: q, number: m.number, first: in.Time.Unix()}
-	m.sessions[key] = s
-	m.queues[q.host] = q
-	q.append(s)
+	s := m.sessions.add(key, m.sessions.queueOf(host))
+	s.number, s.first = m.number, now
 	return s
 }
 
-// evict gives up the oldest session of q, or of any host if q has none: who
+// evict gives up the oldest session of a host, or of any if it has none: who
 // speaks most makes room first.
-func (m *Memory) evict(q *queue) {
-	if q.oldest == nil {
-		for _, q = range m.queues {
+func (m *Memory) evict(host uint64) {
+	q := m.sessions.byHost[host]
+	if q == 0 {
+		for _, q = range m.sessions.byHost {
 			break
 		}
 	}
-	m.remove(q.oldest)
+	m.remove(m.sessions.oldest(q))
 }
 
 // reset makes the session one of a new process.
 func (m *Memory) reset(s *session) {
-	m.giveUp(s)
+	m.clear(s)
 	m.number++
 	*s = session{key: s.key, queue: s.queue, number: m.number, prev: s.prev, next: s.next}
 }
 
-// queue is the sessions of one host by their last line, the oldest first. Each
-// host has its own because each has its own clock: a backlog must not age the
-// sessions of others.
-type queue struct {
-	host           uint64
-	oldest, newest *session
-}
-
-// queueOf returns the queue of a host; one without sessions is not kept.
-func (m *Memory) queueOf(host uint64) *queue {
-	if q := m.queues[host]; q != nil {
-		return q
-	}
-	return &queue{host: host}
-}
-
-// expire removes the sessions of q that are too old by the host's own clock.
-func (m *Memory) expire(q *queue, now int64) {
-	for s := q.oldest; s != nil && m.tooOld(s, now); s = q.oldest {
+// expire removes the sessions of a host that are too old by its own clock.
+func (m *Memory) expire(host uint64, now int64) {
+	for q := m.sessions.byHost[host]; q != 0; q = m.sessions.byHost[host] {
+		s := m.sessions.oldest(q)
+		if !m.tooOld(s, now) {
+			return
+		}
 		m.stats.Expired++
 		m.remove(s)
 	}
@@ -169,41 +158,6 @@ func (m *Memory) tooOld(s *session, now int64) bool {
 }
 
 func (m *Memory) remove(s *session) {
-	m.giveUp(s)
-	s.queue.unlink(s)
-	if s.queue.oldest == nil {
-		delete(m.queues, s.queue.host)
-	}
-	delete(m.sessions, s.key)
-}
-
-func (q *queue) touch(s *session) {
-	if q.newest != s {
-		q.unlink(s)
-		q.append(s)
-	}
-}
-
-func (q *queue) append(s *session) {
-	s.prev, s.next = q.newest, nil
-	if q.newest == nil {
-		q.oldest = s
-	} else {
-		q.newest.next = s
-	}
-	q.newest = s
-}
-
-func (q *queue) unlink(s *session) {
-	if s.prev == nil {
-		q.oldest = s.next
-	} else {
-		s.prev.next = s.next
-	}
-	if s.next == nil {
-		q.newest = s.prev
-	} else {
-		s.next.prev = s.prev
-	}
-	s.prev, s.next = nil, nil
+	m.clear(s)
+	m.sessions.remove(s)
 }

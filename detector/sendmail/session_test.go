@@ -151,7 +151,7 @@ func TestAuthenticated(t *testing.T) {
 	d.expect(100, "AUTH=server, relay="+client+", authid=joe, mech=PLAIN, bits=0", "1 authenticated 198.51.100.7")
 	fail := func(m *dialogue, user string) Event {
 		events := m.events(100, m.id(100)+"AUTH failure (PLAIN): x (-13) y, user="+user+", relay="+client)
-		if len(events) != 1 || strings.Contains(events[0].Text, user) {
+		if len(events) != 1 || strings.Contains(events[0].Text(), user) {
 			t.Fatalf("%+v", events)
 		}
 		return events[0]
@@ -494,7 +494,7 @@ func TestMemoryClones(t *testing.T) {
 	d.m.Observe(Input{Time: d.now, Sender: "10.0.0.1", Host: "mx1", PID: 100, Record: &rec}, nil)
 	clear(buffer)
 	events := d.events(100, d.id(100)+envelope("<a@b>", 0, client))
-	if len(events) != 1 || events[0].Text != want {
+	if len(events) != 1 || events[0].Text() != want {
 		t.Errorf("%+v", events)
 	}
 }

@@ -23,7 +23,7 @@ type split struct {
 // the second part can be a perfect record of anything.
 func (m *Memory) join(in *Input, dst []Event) (_ []Event, ok bool) {
 	rec := in.Record
-	key := m.key(*in, in.processID())
+	key := m.key(in.Sender, in.Host, in.processID())
 	sp := m.splits[key]
 	if rec.Kind == LinePart && sp != nil && sp.continues(rec) {
 		m.sinceSplit = 0

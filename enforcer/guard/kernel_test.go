@@ -6,82 +6,25 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
-	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"golang.org/x/sys/unix"
+
+	"uppercut/netns"
 )
-
-// namespace is a network namespace of the test's own.
-type namespace struct {
-	name string
-	fd   int
-}
-
-var namespaces atomic.Int64
-
-func newNamespace(t *testing.T) namespace {
-	t.Helper()
-	name := fmt.Sprintf("uc-guard-%d-%d", os.Getpid(), namespaces.Add(1))
-	command(t, "ip", "netns", "add", name)
-	t.Cleanup(func() { command(t, "ip", "netns", "del", name) })
-	f, err := os.Open(filepath.Join("/var/run/netns", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
-	ns := namespace{name, int(f.Fd())}
-	ns.ip(t, "link set lo up")
-	return ns
-}
-
-// ip runs "ip" with these arguments in the namespace.
-func (ns namespace) ip(t *testing.T, arguments string) {
-	t.Helper()
-	command(t, "ip", append([]string{"-n", ns.name}, strings.Fields(arguments)...)...)
-}
-
-// do runs f on a thread in the namespace, which then ends.
-func (ns namespace) do(t *testing.T, f func()) {
-	t.Helper()
-	ended := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread goes with the goroutine
-		err := unix.Setns(ns.fd, unix.CLONE_NEWNET)
-		if err == nil {
-			f()
-		}
-		ended <- err
-	}()
-	if err := <-ended; err != nil {
-		t.Fatalf("enter namespace: %v", err)
-	}
-}
-
-func command(t *testing.T, name string, arguments ...string) {
-	t.Helper()
-	if out, err := exec.Command(name, arguments...).CombinedOutput(); err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(arguments, " "), err, out)
-	}
-}
 
 // newGateway returns a namespace with a wire to another: 203.0.113.1/24 and
 // 2001:db8:1::1/64 here, 203.0.113.9 and 2001:db8:1::9 there.
-func newGateway(t *testing.T) (gateway, peer namespace) {
-	gateway, peer = newNamespace(t), newNamespace(t)
-	gateway.ip(t, "link add wan type veth peer name wan netns "+peer.name)
-	for ns, host := range map[namespace]string{gateway: "1", peer: "9"} {
-		ns.ip(t, "addr add 203.0.113."+host+"/24 dev wan")
-		ns.ip(t, "addr add 2001:db8:1::"+host+"/64 dev wan nodad")
-		ns.ip(t, "link set wan up")
-	}
+func newGateway(t *testing.T) (gateway, peer *netns.Namespace) {
+	t.Helper()
+	gateway, peer = netns.New(t, "guard-gw"), netns.New(t, "guard-peer")
+	netns.Must(t, netns.Cable(
+		netns.End{In: gateway, Device: "wan", Addresses: []string{"203.0.113.1/24", "2001:db8:1::1/64"}},
+		netns.End{In: peer, Device: "wan", Addresses: []string{"203.0.113.9/24", "2001:db8:1::9/64"}}))
 	return gateway, peer
 }
 
@@ -112,10 +55,10 @@ func TestAddressesAndRoutes(t *testing.T) {
 		"route add local 32.0.0.0/3 dev lo table 200",
 		"-6 route add local 2000::/3 dev lo table 200",
 	} {
-		gateway.ip(t, arguments)
+		netns.Must(t, gateway.IP(arguments))
 	}
 	c := quiet(t)
-	g := newGuard(t, c, Options{NetNS: gateway.fd})
+	g := newGuard(t, c, Options{NetNS: gateway.FD()})
 	for a, want := range map[string]string{
 		"203.0.113.1":          CauseOwnAddress,
 		"203.0.113.0/24":       CauseOwnAddress, // holds us
@@ -158,7 +101,7 @@ func TestEventsAddAtOnceAndReadingsRemove(t *testing.T) {
 	var seen changes
 	c := quiet(t)
 	c.Refresh = time.Second
-	g := newGuard(t, c, Options{NetNS: gateway.fd, OnChange: seen.onChange})
+	g := newGuard(t, c, Options{NetNS: gateway.FD(), OnChange: seen.onChange})
 	run(t, g)
 	for _, step := range []struct{ add, del, exempt, cause string }{
 		{"addr add 198.51.100.1/24 dev wan", "addr del 198.51.100.1/24 dev wan", "198.51.100.1", CauseOwnAddress},
@@ -173,10 +116,10 @@ func TestEventsAddAtOnceAndReadingsRemove(t *testing.T) {
 		if got := g.Exempt(p); got != "" {
 			t.Fatalf("before: Exempt(%v) = %q", p, got)
 		}
-		gateway.ip(t, step.add)
+		netns.Must(t, gateway.IP(step.add))
 		eventually(t, step.add, func() bool { return g.Exempt(p) == step.cause })
 		eventually(t, "a report of "+step.add, func() bool { return seen.has(step.cause + " " + p.String()) })
-		gateway.ip(t, step.del)
+		netns.Must(t, gateway.IP(step.del))
 		eventually(t, step.del, func() bool { return g.Exempt(p) == "" })
 	}
 }
@@ -186,13 +129,13 @@ func TestEventsComeWithoutReadings(t *testing.T) {
 	gateway, _ := newGateway(t)
 	c := quiet(t)
 	c.Refresh = time.Hour
-	g := newGuard(t, c, Options{NetNS: gateway.fd})
+	g := newGuard(t, c, Options{NetNS: gateway.FD()})
 	run(t, g)
-	gateway.ip(t, "addr add 198.51.100.1/24 dev wan")
+	netns.Must(t, gateway.IP("addr add 198.51.100.1/24 dev wan"))
 	eventually(t, "the first address", func() bool { return g.Exempt(prefix("198.51.100.1")) != "" })
 	// By now the only full reading is over.
-	gateway.ip(t, "addr add 198.51.100.2/24 dev wan")
-	gateway.ip(t, "route add 45.0.0.0/16 via 203.0.113.77")
+	netns.Must(t, gateway.IP("addr add 198.51.100.2/24 dev wan"))
+	netns.Must(t, gateway.IP("route add 45.0.0.0/16 via 203.0.113.77"))
 	eventually(t, "the second address", func() bool { return g.Exempt(prefix("198.51.100.2")) == CauseOwnAddress })
 	eventually(t, "the next hop", func() bool { return g.Exempt(prefix("203.0.113.77")) == CauseNextHop })
 }
@@ -201,8 +144,8 @@ func TestEventsComeWithoutReadings(t *testing.T) {
 // nobody reads.
 func TestLostEventsAreMadeUpFor(t *testing.T) {
 	gateway, _ := newGateway(t)
-	g := newGuard(t, quiet(t), Options{NetNS: gateway.fd})
-	conn, err := openNetlink(unix.NETLINK_ROUTE, gateway.fd)
+	g := newGuard(t, quiet(t), Options{NetNS: gateway.FD()})
+	conn, err := openNetlink(unix.NETLINK_ROUTE, gateway.FD())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +157,7 @@ func TestLostEventsAreMadeUpFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 50 {
-		gateway.ip(t, fmt.Sprintf("addr add 198.51.100.%d/24 dev wan", i+1))
+		netns.Must(t, gateway.IP(fmt.Sprintf("addr add 198.51.100.%d/24 dev wan", i+1)))
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
@@ -225,7 +168,7 @@ func TestLostEventsAreMadeUpFor(t *testing.T) {
 
 func TestRoutesThatCannotBeRead(t *testing.T) {
 	gateway, _ := newGateway(t)
-	g := newGuard(t, quiet(t), Options{NetNS: gateway.fd})
+	g := newGuard(t, quiet(t), Options{NetNS: gateway.FD()})
 	file, err := os.Open(os.DevNull)
 	if err != nil {
 		t.Fatal(err)
@@ -248,42 +191,26 @@ func TestRoutesThatCannotBeRead(t *testing.T) {
 
 func TestSSHPeers(t *testing.T) {
 	gateway, peer := newGateway(t)
-	var listeners []net.Listener
-	gateway.do(t, func() {
-		for _, address := range []string{"203.0.113.1:22", "[::]:2222", "203.0.113.1:25"} {
-			l, err := net.Listen("tcp", address)
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			listeners = append(listeners, l)
-		}
-	})
-	for _, l := range listeners {
+	for _, address := range []string{"203.0.113.1:22", "[::]:2222", "203.0.113.1:25"} {
+		l, err := gateway.Listen("tcp", address)
+		netns.Must(t, err)
 		defer l.Close()
 	}
 	var seen changes
 	c := quiet(t)
 	c.SSHPorts = []int{22, 2222}
 	c.Poll = time.Minute
-	g := newGuard(t, c, Options{NetNS: gateway.fd, OnChange: seen.onChange})
+	g := newGuard(t, c, Options{NetNS: gateway.FD(), OnChange: seen.onChange})
 	// connect connects from the peer's address and returns the client's end.
-	connect := func(from, to string) (conn net.Conn) {
+	connect := func(from, to string) net.Conn {
 		t.Helper()
-		peer.do(t, func() {
-			var err error
-			d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 5 * time.Second}
-			if conn, err = d.Dial("tcp", to); err != nil {
-				t.Error(err)
-			}
-		})
-		if conn == nil {
-			t.FailNow()
-		}
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 5 * time.Second}
+		conn, err := peer.Dial(t.Context(), &d, "tcp", to)
+		netns.Must(t, err)
 		return conn
 	}
-	peer.ip(t, "addr add 203.0.113.10/24 dev wan")
-	peer.ip(t, "addr add 203.0.113.11/24 dev wan")
+	netns.Must(t, peer.IP("addr add 203.0.113.10/24 dev wan"))
+	netns.Must(t, peer.IP("addr add 203.0.113.11/24 dev wan"))
 	admin := connect("203.0.113.9", "203.0.113.1:22")
 	defer admin.Close()
 	mapped := connect("203.0.113.10", "203.0.113.1:2222") // the socket there is an IPv6 one
@@ -350,7 +277,7 @@ func TestResolvers(t *testing.T) {
 		}
 	}
 	write(stub, "nameserver 198.51.100.53\n")
-	g := newGuard(t, c, Options{NetNS: gateway.fd})
+	g := newGuard(t, c, Options{NetNS: gateway.FD()})
 	run(t, g)
 	if got := g.Exempt(prefix("198.51.100.53")); got != CauseResolver {
 		t.Errorf("at first: %q", got)

@@ -16,6 +16,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"golang.org/x/net/dns/dnsmessage"
+
+	"uppercut/netns"
 )
 
 // zone is a small authoritative DNS server on loopback, UDP and TCP.
@@ -184,7 +186,7 @@ func newNameGuard(t *testing.T, z *zone, names ...string) *Guard {
 	t.Helper()
 	c := quiet(t)
 	c.Allow = names
-	return newGuard(t, c, Options{NetNS: newNamespace(t).fd, Dial: z.dial})
+	return newGuard(t, c, Options{NetNS: netns.New(t, "names").FD(), Dial: z.dial})
 }
 
 // lookAgain makes every name due and looks it up.
@@ -312,7 +314,7 @@ func TestRunRefreshesNames(t *testing.T) {
 	c.Allow = []string{"mx.example.com"}
 	c.DNSMinRefresh = time.Second
 	var seen changes
-	g := newGuard(t, c, Options{NetNS: newNamespace(t).fd, Dial: z.dial, OnChange: seen.onChange})
+	g := newGuard(t, c, Options{NetNS: netns.New(t, "names").FD(), Dial: z.dial, OnChange: seen.onChange})
 	run(t, g)
 	z.set("mx.example.com", "192.0.2.2")
 	eventually(t, "the new address", func() bool { return seen.has("allowlist 192.0.2.2/32") })
@@ -337,7 +339,7 @@ func TestNamesThatDoNotAnswer(t *testing.T) {
 	c.Allow = []string{"a.example.com", "b.example.com", "c.example.com", "192.0.2.1"}
 	c.DNSTimeout = 200 * time.Millisecond
 	began := time.Now()
-	g := newGuard(t, c, Options{NetNS: newNamespace(t).fd, Dial: (&zone{addr: silent.LocalAddr().String()}).dial})
+	g := newGuard(t, c, Options{NetNS: netns.New(t, "names").FD(), Dial: (&zone{addr: silent.LocalAddr().String()}).dial})
 	if took := time.Since(began); took > 3*time.Second {
 		t.Errorf("New took %v", took)
 	}
@@ -352,7 +354,7 @@ func TestNamesSurviveARestartWithoutDNS(t *testing.T) {
 	z.set("old.example.com", "192.0.2.2")
 	c := quiet(t)
 	c.Allow = []string{"mx.example.com", "old.example.com"}
-	o := Options{NetNS: newNamespace(t).fd, Dial: z.dial, NamesFile: filepath.Join(t.TempDir(), "names.json")}
+	o := Options{NetNS: netns.New(t, "names").FD(), Dial: z.dial, NamesFile: filepath.Join(t.TempDir(), "names.json")}
 	newGuard(t, c, o)
 	z.fail(dnsmessage.TypeA, dnsmessage.RCodeServerFailure)
 	z.fail(dnsmessage.TypeAAAA, dnsmessage.RCodeServerFailure)

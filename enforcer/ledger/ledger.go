@@ -67,6 +67,8 @@ type Audit struct {
 	// Prefixes holds the first few, Count says how many there were.
 	Prefixes []netip.Prefix `json:"prefixes,omitempty"`
 	Count    int            `json:"count"`
+	// Host is the mail host that it was about, "" if it was about none.
+	Host string `json:"host,omitempty"`
 }
 
 // Batch is what one Commit writes: the deletions first.
@@ -176,6 +178,32 @@ func (l *Ledger) History(each func(Block) bool) error {
 		}
 		return each(b), nil
 	})
+}
+
+// HistoryOf is History of the blocks that overlap p. It decodes no others.
+func (l *Ledger) HistoryOf(p netip.Prefix, each func(Block) bool) error {
+	return l.newestFirst(bucketHistory, func(v []byte) (bool, error) {
+		if of, ok := prefixOfHistory(v); ok && !of.Overlaps(p) {
+			return true, nil
+		}
+		var b Block
+		if err := json.Unmarshal(v, &b); err != nil {
+			return false, fmt.Errorf("%w: history: %w", ErrDamaged, err)
+		}
+		return !b.Prefix.Overlaps(p) || each(b), nil
+	})
+}
+
+// prefixOfHistory finds the prefix in a Block's JSON, where a number is all
+// that stands before it; false if it does not look like that.
+func prefixOfHistory(v []byte) (netip.Prefix, bool) {
+	_, rest, found := bytes.Cut(v[:min(len(v), 128)], []byte(`"Prefix":"`))
+	text, _, closed := bytes.Cut(rest, []byte(`"`))
+	if !found || !closed {
+		return netip.Prefix{}, false
+	}
+	p, err := netip.ParsePrefix(string(text))
+	return p, err == nil
 }
 
 // Audit calls each with the audit entries, newest first, until it returns

@@ -5,55 +5,35 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
-	"os/exec"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"uppercut/netns"
 )
 
-var namespaces atomic.Int32
+// kernel is a network namespace to enforce in.
+type kernel struct{ *netns.Namespace }
 
-type netns struct {
-	name string
-	fd   int
-}
-
-func newNetNS(t testing.TB) netns {
+func newKernel(t testing.TB) kernel {
 	t.Helper()
-	name := fmt.Sprintf("uc-nft-%d-%d", os.Getpid(), namespaces.Add(1))
-	run(t, "ip", "netns", "add", name)
-	t.Cleanup(func() { run(t, "ip", "netns", "del", name) })
-	f, err := os.Open("/run/netns/" + name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
-	return netns{name, int(f.Fd())}
-}
-
-func run(t testing.TB, args ...string) string {
-	t.Helper()
-	out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
-	}
-	return string(out)
+	return kernel{netns.New(t, "nft")}
 }
 
 // nft runs Debian's nft, the judge from outside, in the namespace.
-func (n netns) nft(t testing.TB, args ...string) string {
+func (k kernel) nft(t testing.TB, args ...string) string {
 	t.Helper()
-	return run(t, append([]string{"ip", "netns", "exec", n.name, "nft"}, args...)...)
+	out, err := k.Run("nft", args...)
+	netns.Must(t, err)
+	return out
 }
 
-func (n netns) config() Config {
-	return Config{NetNS: n.fd, IPv6Bits: 64, HashSize: 1 << 16, NetSize: 1 << 12}
+func (k kernel) config() Config {
+	return Config{NetNS: k.FD(), IPv6Bits: 64, HashSize: 1 << 16, NetSize: 1 << 12}
 }
 
 func open(t testing.TB, c Config) *Firewall {
@@ -85,7 +65,7 @@ func apply(t testing.TB, f *Firewall, elems ...Element) {
 }
 
 // expires is what nft says is left of an element's time, in seconds.
-func (n netns) expires(t testing.TB, set string) map[string]int {
+func (k kernel) expires(t testing.TB, set string) map[string]int {
 	t.Helper()
 	var doc struct {
 		Nftables []struct {
@@ -99,7 +79,7 @@ func (n netns) expires(t testing.TB, set string) map[string]int {
 			}
 		}
 	}
-	out := n.nft(t, "-j", "list", "set", "inet", Table, set)
+	out := k.nft(t, "-j", "list", "set", "inet", Table, set)
 	if err := json.Unmarshal([]byte(out), &doc); err != nil {
 		t.Fatalf("%v in %s", err, out)
 	}
@@ -143,7 +123,7 @@ func TestLayoutAsNftSeesIt(t *testing.T) {
 		{"/56", func(c *Config) { c.IPv6Bits = 56 }, []string{"ip6 saddr & ffff:ffff:ffff:ff00:: == @block6"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			ns := newNetNS(t)
+			ns := newKernel(t)
 			c := ns.config()
 			tt.alter(&c)
 			f := built(t, c, element("192.0.2.1/32", time.Hour))
@@ -161,7 +141,7 @@ func TestLayoutAsNftSeesIt(t *testing.T) {
 }
 
 func TestApplyMovesTimes(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	f := built(t, ns.config())
 	for set, p := range map[string]string{Set4: "192.0.2.1/32", Set6: "2001:db8::/64", SetNet4: "198.51.100.0/24", SetNet6: "2001:db8:1::/48"} {
 		near := func(want int) {
@@ -189,7 +169,7 @@ func TestApplyMovesTimes(t *testing.T) {
 }
 
 func TestApplyWhileElementsRunOut(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	f := built(t, ns.config())
 	deadline := time.Now().Add(2 * time.Second)
 	for i := 0; time.Now().Before(deadline); i++ {
@@ -204,7 +184,7 @@ func TestApplyWhileElementsRunOut(t *testing.T) {
 }
 
 func TestWhoIsLiftedIsNotLeftAmongThoseThatKnock(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	c := ns.config()
 	c.Extend = time.Minute
 	f := built(t, c, element("192.0.2.1/32", time.Hour), element("2001:db8::/64", time.Hour))
@@ -225,7 +205,7 @@ func TestWhoIsLiftedIsNotLeftAmongThoseThatKnock(t *testing.T) {
 }
 
 func TestReopenGoesOn(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	f := built(t, ns.config())
 	w, err := f.Watch()
 	if err != nil {
@@ -257,7 +237,7 @@ func TestReopenGoesOn(t *testing.T) {
 }
 
 func TestIntervalsGiveWay(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	f := built(t, ns.config())
 	apply(t, f, element("10.0.0.0/24", time.Hour), element("10.0.1.0/24", time.Hour), element("0.0.0.0/8", time.Hour), element("255.255.255.0/24", time.Hour))
 	// The whole goes and two parts of it come, beside neighbours that stay.
@@ -286,7 +266,7 @@ func TestIntervalsGiveWay(t *testing.T) {
 }
 
 func TestOneBadElementDoesNotStopTheRest(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	f := built(t, ns.config(), element("10.0.0.0/8", time.Hour))
 	elems := []Element{element("10.1.0.0/16", time.Hour)} // lies in one that is there
 	for i := range 999 {
@@ -302,7 +282,7 @@ func TestOneBadElementDoesNotStopTheRest(t *testing.T) {
 }
 
 func TestFullSetTakesWhatFits(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	c := ns.config()
 	c.HashSize = 100
 	f := built(t, c)
@@ -339,7 +319,7 @@ func TestDriftIsSeen(t *testing.T) {
 		{"a set in our table", "add set inet uppercut more { type ipv4_addr; }", []string{"table"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			ns := newNetNS(t)
+			ns := newKernel(t)
 			f := built(t, ns.config())
 			if changed, err := f.Changed(); err != nil || changed {
 				t.Errorf("changed before anybody did: %v, %v", changed, err)
@@ -367,7 +347,7 @@ func TestDriftIsSeen(t *testing.T) {
 }
 
 func TestWatchNamesOthersAndNotUs(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	f := built(t, ns.config())
 	w, err := f.Watch()
 	if err != nil {
@@ -425,7 +405,7 @@ func TestWatchNamesOthersAndNotUs(t *testing.T) {
 }
 
 func TestCountersGoOn(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	f := built(t, ns.config())
 	f.write.mu.Lock()
 	err := f.replaceWith([2]Drops{{Packets: 7, Bytes: 700}, {Packets: 8, Bytes: 800}}, nil)
@@ -445,7 +425,7 @@ func TestCountersGoOn(t *testing.T) {
 }
 
 func TestReplaceInPieces(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	f := open(t, ns.config())
 	elems := []Element{element("10.0.0.0/8", time.Hour), element("2001:db8::/32", time.Hour)}
 	for i := range 3 * maxInterval {
@@ -463,7 +443,7 @@ func TestReplaceInPieces(t *testing.T) {
 }
 
 func TestReplaceIsWholeOrNothing(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	f := built(t, ns.config(), element("192.0.2.1/32", time.Hour))
 	// Overlapping intervals: the caller's mistake.
 	err := f.Replace(slices.Values([]Element{element("10.0.0.0/8", time.Hour), element("10.0.0.0/9", time.Hour)}))
@@ -476,7 +456,7 @@ func TestReplaceIsWholeOrNothing(t *testing.T) {
 }
 
 func TestRemoveTakesOurTableOnly(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	ns.nft(t, "add table inet other")
 	f := built(t, ns.config(), element("192.0.2.1/32", time.Hour))
 	for range 2 {
@@ -496,7 +476,7 @@ func TestRemoveTakesOurTableOnly(t *testing.T) {
 }
 
 func TestClosedSocketIsAnError(t *testing.T) {
-	ns := newNetNS(t)
+	ns := newKernel(t)
 	f := built(t, ns.config())
 	if err := f.Close(); err != nil {
 		t.Fatal(err)

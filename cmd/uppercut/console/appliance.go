@@ -28,9 +28,9 @@ type Appliance interface {
 type Reader interface {
 	// Status is asked often and must be cheap, also at a million blocks.
 	Status(context.Context) (Status, error)
-	// Blocks yields every block in force, in no order. A Block is valid until
-	// the next: at a million of them, one variable serves for all.
-	Blocks(context.Context) iter.Seq[*Block]
+	// FindBlocks returns the blocks in force that match and how many there
+	// are in all. It must be quick, also at a million.
+	FindBlocks(context.Context, Query) (found []Block, matching int, err error)
 	// Why tells all that is known of an address.
 	Why(context.Context, netip.Addr) (Why, error)
 	// Allowed lists the allow list, that of the file included.
@@ -41,6 +41,8 @@ type Reader interface {
 	TopSources(ctx context.Context, limit int) ([]TopItem, error)
 	// Samples lists the last lines that were not understood.
 	Samples(context.Context) ([]Sample, error)
+	// Audit yields what was ordered, newest first.
+	Audit(context.Context) iter.Seq2[AuditEntry, error]
 	// Firewall says what is known without walking the sets.
 	Firewall(context.Context) (Firewall, error)
 	// Configuration is what is in force, as YAML, secrets masked.

@@ -168,9 +168,10 @@ type look struct {
 
 // looks are the screens that every page must fit.
 var looks = []look{
-	{"desktop-light", 1280, 900, "light"},
-	{"desktop-dark", 1280, 900, "dark"},
-	{"phone-light", 390, 844, "light"},
+	{"desktop-light", 1440, 900, "light"},
+	{"desktop-dark", 1440, 900, "dark"},
+	{"phone-light", 375, 812, "light"},
+	{"phone-dark", 375, 812, "dark"},
 }
 
 func TestPagesInABrowser(t *testing.T) {
@@ -184,6 +185,7 @@ func TestPagesInABrowser(t *testing.T) {
 		{"senders", "/senders", "Mail hosts"},
 		{"guards", "/guards", "Guards"},
 		{"samples", "/samples", "Not understood"},
+		{"audit", "/audit", "Audit log"},
 		{"config", "/config", "Configuration"},
 		{"confirm", "/confirm?do=unblock&prefix=203.0.113.9", "Unblock"},
 	} {
@@ -328,6 +330,7 @@ func hostileFleet() *fake {
 	f.open = append(f.open, Breaker{Host: hostile, Open: true, Reason: hostile})
 	f.allowed[own] = Allowance{Prefix: own, Note: hostile, Author: hostile}
 	f.status.Version, f.status.Reload.Error = hostile[:200], hostile
+	f.audit = append(f.audit, AuditEntry{f.now, hostile, hostile, hostile, []netip.Prefix{own}, 1, hostile})
 	f.config = hostile
 	return f
 }
@@ -337,10 +340,10 @@ func TestHostileTextDoesNothingInABrowser(t *testing.T) {
 	r.history.blocked(Event{Time: time.Now(), Rule: hostile, Reason: hostile, Host: hostile})
 	r.Publish(Event{Time: time.Now(), Kind: EventBlock, Prefix: netip.PrefixFrom(attacked, 32), Rule: hostile, Reason: hostile, Host: hostile, Text: hostile})
 	b := openBrowser(t)
-	for _, look := range looks[1:] {
+	for _, look := range looks[1:3] {
 		b.lookFrom(look)
 		for _, path := range []string{
-			"/", "/blocks?search=203.0.113.9", "/address?addr=" + attacked.String(), "/senders", "/samples", "/guards", "/config",
+			"/", "/blocks?search=203.0.113.9", "/address?addr=" + attacked.String(), "/senders", "/samples", "/guards", "/audit", "/config",
 			"/confirm?do=close_breaker&host=" + url.QueryEscape(hostile[:1000]),
 		} {
 			b.open(r, path)

@@ -139,36 +139,57 @@ type scoreChart struct {
 	Width, Height int
 	Line, Area    string  // SVG paths
 	LimitY        float64 // where the rule fires
+	LimitPercent  float64 // likewise, from the top, in percent
+	BlockX        float64 // where the block began, 0 if it did not within the window
 	From, To      time.Time
+	Steps         []scoreStep
+}
+
+// scoreStep is what the picture says when it is pointed at.
+type scoreStep struct {
+	X, Width float64
+	Text     string
 }
 
 const scoreWidth = 600
 
-// newScoreChart adds up the points within the window that ends now.
-func newScoreChart(r RuleScore, points []Point, now time.Time) scoreChart {
+// newScoreChart draws the course of a score in the window that ends now.
+// blocked is when the source was blocked, zero if it was not.
+func newScoreChart(r RuleScore, blocked, now time.Time) scoreChart {
 	const height = chartHeight
 	from := now.Add(-time.Duration(r.Window))
 	c := scoreChart{RuleScore: r, Width: scoreWidth, Height: height, From: from, To: now}
-	top := max(r.Limit, r.Score) * 1.15
-	if top <= 0 {
+	top := max(r.Limit, r.Score)
+	for _, p := range r.Course {
+		top = max(top, p.Score)
+	}
+	if top *= 1.15; top <= 0 {
 		return c
 	}
-	y := func(score float64) float64 { return height * (1 - min(score/top, 1)) }
+	x := func(t time.Time) float64 {
+		return scoreWidth * min(1, max(0, float64(t.Sub(from))/float64(r.Window)))
+	}
+	y := func(score float64) float64 { return height * (1 - score/top) }
 	var line strings.Builder
 	fmt.Fprintf(&line, "M0 %d", height)
-	sum := 0.0
-	for _, p := range points {
-		if !p.Time.After(from) || p.Time.After(now) {
-			continue
+	for i, p := range r.Course {
+		fmt.Fprintf(&line, "H%.5gV%.5g", x(p.Time), y(p.Score))
+		end := now
+		if i+1 < len(r.Course) {
+			end = r.Course[i+1].Time
 		}
-		sum += p.Weight
-		x := scoreWidth * float64(p.Time.Sub(from)) / float64(r.Window)
-		fmt.Fprintf(&line, "H%.5gV%.5g", x, y(sum))
+		c.Steps = append(c.Steps, scoreStep{
+			X: x(p.Time), Width: x(end) - x(p.Time), Text: fmt.Sprintf("%s: %.4g", clock(now, p.Time), p.Score),
+		})
 	}
 	fmt.Fprintf(&line, "H%d", scoreWidth)
 	c.Line = line.String()
 	c.Area = fmt.Sprintf("%sV%dH0z", c.Line, height)
 	c.LimitY = y(r.Limit)
+	c.LimitPercent = 100 * c.LimitY / height
+	if blocked.After(from) {
+		c.BlockX = x(blocked)
+	}
 	return c
 }
 

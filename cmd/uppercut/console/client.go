@@ -71,17 +71,9 @@ func (c *Client) Health(ctx context.Context) (h Health, err error) {
 
 // Blocks asks for a page of the list.
 func (c *Client) Blocks(ctx context.Context, s Search) (p BlockPage, err error) {
-	q := url.Values{}
-	for key, v := range map[string]string{
+	q := values(map[string]string{
 		"search": s.Text, "reason": s.Reason, "host": s.Host, "rule": s.Rule, "after": s.After,
-	} {
-		if v != "" {
-			q.Set(key, v)
-		}
-	}
-	if s.Limit != 0 {
-		q.Set("limit", strconv.Itoa(s.Limit))
-	}
+	}, s.Limit)
 	err = c.get(ctx, "/blocks", q, &p)
 	return p, err
 }
@@ -147,6 +139,13 @@ func (c *Client) Senders(ctx context.Context) ([]Sender, error) {
 	return items[Sender](ctx, c, "/senders", nil)
 }
 
+// Audit asks for a page of the audit log.
+func (c *Client) Audit(ctx context.Context, s AuditSearch) (p AuditPage, err error) {
+	q := values(map[string]string{"search": s.Text, "action": s.Action, "author": s.Author, "after": s.After}, s.Limit)
+	err = c.get(ctx, "/audit", q, &p)
+	return p, err
+}
+
 // Top asks for the most; by is source, reason or host.
 func (c *Client) Top(ctx context.Context, by string, limit int) (t Top, err error) {
 	err = c.get(ctx, "/top", url.Values{"by": {by}, "limit": {strconv.Itoa(limit)}}, &t)
@@ -197,6 +196,20 @@ func (c *Client) Configuration(ctx context.Context) (string, error) {
 	var a configAnswer
 	err := c.get(ctx, "/config", nil, &a)
 	return a.YAML, err
+}
+
+// values are the parameters of a search; what is empty is left out.
+func values(words map[string]string, limit int) url.Values {
+	q := url.Values{}
+	for key, v := range words {
+		if v != "" {
+			q.Set(key, v)
+		}
+	}
+	if limit != 0 {
+		q.Set("limit", strconv.Itoa(limit))
+	}
+	return q
 }
 
 func items[T any](ctx context.Context, c *Client, path string, q url.Values) ([]T, error) {

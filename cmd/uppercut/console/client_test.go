@@ -173,8 +173,7 @@ func TestQuestionsOverTheSocket(t *testing.T) {
 	f.open = []Breaker{{Host: "mx1", Open: true, Since: noon, Reason: "everybody is refused", SetAside: 7}}
 	a := netip.MustParseAddr("203.0.113.9")
 	f.why[a] = Why{
-		Addr: a, Source: netip.MustParsePrefix("203.0.113.9/32"), Rules: []RuleScore{{"burst", Duration(time.Minute), 5, 10, Duration(time.Hour)}},
-		Points:   []Point{{noon, 5}},
+		Addr: a, Source: netip.MustParsePrefix("203.0.113.9/32"), Rules: []RuleScore{{"burst", Duration(time.Minute), 5, 10, Duration(time.Hour), []ScorePoint{{noon, 5}}}},
 		Evidence: []Evidence{{noon, "192.0.2.1", "mx1", "tcp", "dnsbl", "reject=550"}},
 		History:  []PastBlock{{Block: Block{Prefix: netip.MustParsePrefix("203.0.113.9/32"), At: noon, Until: noon, Rule: "burst"}, Cause: "expired"}},
 		Accepted: Accepted{Messages: 3, Last: noon},

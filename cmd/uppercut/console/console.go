@@ -96,6 +96,9 @@ func newConsole(c Config, o Options) *Console {
 	if o.Health == nil {
 		o.Health = new(metrics.Health)
 	}
+	if c.ConfigFile != "" && o.Registerer != nil {
+		o.Registerer.MustRegister(webCertificate{c.ConfigFile})
+	}
 	return &Console{
 		config: c, logger: o.Logger, audits: o.Audit,
 		appliance: o.Appliance, gatherer: o.Gatherer, ready: o.Health,

@@ -24,7 +24,8 @@ type fake struct {
 	open    []Breaker
 	config  string
 	did     []string // orders carried out, in words
-	fail    error    // what every method but Status answers, if not nil
+	audit   []AuditEntry
+	fail    error // what every method but Status answers, if not nil
 	status  Status
 	nextID  uint64
 }
@@ -89,10 +90,25 @@ func (f *fake) Status(context.Context) (Status, error) {
 	return s, nil
 }
 
-func (f *fake) Blocks(context.Context) iter.Seq[*Block] {
+func (f *fake) FindBlocks(_ context.Context, q Query) (found []Block, matching int, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return pointers(slices.Collect(maps.Values(f.blocks)))
+	for _, b := range f.blocks {
+		if q.Within.IsValid() && !q.Within.Overlaps(b.Prefix) || q.Rule != "" && q.Rule != b.Rule ||
+			q.Reason != "" && q.Reason != b.Reason || q.Host != "" && !slices.Contains(b.Hosts, q.Host) {
+			continue
+		}
+		matching++
+		if !q.After.Prefix.IsValid() || byPlace(Place{b.At, b.Prefix}, q.After) > 0 {
+			found = append(found, b)
+		}
+	}
+	slices.SortFunc(found, func(a, b Block) int { return byPlace(Place{a.At, a.Prefix}, Place{b.At, b.Prefix}) })
+	return found[:min(len(found), q.Limit)], matching, f.fail
+}
+
+func byPlace(a, b Place) int {
+	return cmp.Or(b.At.Compare(a.At), a.Prefix.Compare(b.Prefix))
 }
 
 func (f *fake) Why(_ context.Context, a netip.Addr) (Why, error) {
@@ -116,6 +132,19 @@ func (f *fake) Allowed(context.Context) ([]Allowance, error) {
 	return slices.SortedFunc(maps.Values(f.allowed), func(a, b Allowance) int {
 		return a.Prefix.Compare(b.Prefix)
 	}), f.fail
+}
+
+func (f *fake) Audit(context.Context) iter.Seq2[AuditEntry, error] {
+	return func(yield func(AuditEntry, error) bool) {
+		for _, e := range f.audit {
+			if !yield(e, nil) {
+				return
+			}
+		}
+		if f.fail != nil {
+			yield(AuditEntry{}, f.fail)
+		}
+	}
 }
 
 func (f *fake) Breakers(context.Context) ([]Breaker, error) { return f.open, f.fail }

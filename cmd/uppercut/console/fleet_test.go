@@ -50,6 +50,12 @@ func fleet() *fake {
 		{f.now.Add(-time.Minute), "sendmail", "192.0.2.12", "mx3", 42, "NOQUEUE: something that no sendmail has written before"},
 		{f.now.Add(-time.Hour), "framing", "192.0.2.15", "", 3, "\x16\x03\x01\x02"},
 	}
+	f.audit = []AuditEntry{
+		{f.now.Add(-5 * time.Minute), "block", "anna", "Ticket 4711: scans our submission port", []netip.Prefix{netip.MustParsePrefix("2001:db8:77::/64")}, 1, ""},
+		{f.now.Add(-2 * time.Hour), "close_breaker", "boris", "the map is right again", nil, 0, "mx6"},
+		{f.now.Add(-26 * time.Hour), "unblock", "root", "customer called", []netip.Prefix{netip.PrefixFrom(attacked, 32), netip.MustParsePrefix("198.51.100.0/24")}, 31, ""},
+		{f.now.Add(-27 * time.Hour), "reload", "root", "", nil, 0, ""},
+	}
 	f.open = []Breaker{
 		{Host: "mx1"},
 		{Host: "mx6", Open: true, Since: f.now.Add(-12 * time.Minute), SetAside: 1893, Reason: "7 of 11 sources with accepted mail are refused by this host alone"},
@@ -74,8 +80,8 @@ func (f *fake) addAttacked() {
 	w := Why{
 		Addr: attacked, Source: own,
 		Rules: []RuleScore{
-			{"burst", Duration(30 * time.Minute), 12.5, 10, Duration(time.Hour)},
-			{"steady", Duration(24 * time.Hour), 21, 40, Duration(24 * time.Hour)},
+			{Rule: "burst", Window: Duration(30 * time.Minute), Score: 12, Limit: 10, Block: Duration(time.Hour)},
+			{Rule: "steady", Window: Duration(24 * time.Hour), Score: 18, Limit: 40, Block: Duration(24 * time.Hour)},
 		},
 		Accepted: Accepted{Messages: 2, Delivered: 1, Last: f.now.Add(-40 * time.Hour)},
 		History: []PastBlock{{
@@ -88,7 +94,10 @@ func (f *fake) addAttacked() {
 		if i < 4 {
 			t = f.now.Add(-time.Duration(20-3*i) * time.Hour)
 		}
-		w.Points = append(w.Points, Point{t, 1.5})
+		if i >= 4 {
+			w.Rules[0].Course = append(w.Rules[0].Course, ScorePoint{t, 1.5 * float64(i-3)})
+		}
+		w.Rules[1].Course = append(w.Rules[1].Course, ScorePoint{t, 1.5 * float64(i+1)})
 		w.Evidence = append(w.Evidence, Evidence{
 			Time: t, Sender: "192.0.2.10", Host: "mx1", Transport: "tls", Reason: "unknown_user",
 			Text: fmt.Sprintf("7ANAB%03d: <user%d@example.org>... User unknown, relay=[203.0.113.9]", i, i),

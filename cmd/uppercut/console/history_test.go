@@ -121,16 +121,24 @@ func TestNiceTop(t *testing.T) {
 }
 
 func TestScoreChart(t *testing.T) {
-	rule := RuleScore{Rule: "burst", Window: Duration(10 * time.Minute), Score: 8, Limit: 10}
-	points := []Point{{noon.Add(-10 * time.Minute), 100}, {noon.Add(-5 * time.Minute), 3}, {noon, 5}, {noon.Add(time.Second), 100}}
-	c := newScoreChart(rule, points, noon)
-	if want := "M0 120H300V88.696H600V36.522H600"; c.Line != want {
-		t.Errorf("line: %s, want %s: what is out of the window does not count", c.Line, want)
+	rule := RuleScore{Rule: "burst", Window: Duration(10 * time.Minute), Score: 8, Limit: 10, Course: []ScorePoint{
+		{noon.Add(-10 * time.Minute), 0}, {noon.Add(-5 * time.Minute), 3}, {noon.Add(-150 * time.Second), 8}, {noon, 8},
+	}}
+	c := newScoreChart(rule, noon.Add(-5*time.Minute), noon)
+	if want := "M0 120H0V120H300V88.696H450V36.522H600V36.522H600"; c.Line != want {
+		t.Errorf("line: %s, want %s", c.Line, want)
 	}
-	if !strings.HasSuffix(c.Area, "V120H0z") || c.Percent() != 80 {
-		t.Errorf("area %s, %d %%", c.Area, c.Percent())
+	if !strings.HasSuffix(c.Area, "V120H0z") || c.Percent() != 80 || c.BlockX != 300 {
+		t.Errorf("area %s, %d %%, blocked at %v", c.Area, c.Percent(), c.BlockX)
 	}
-	if none := newScoreChart(RuleScore{}, nil, noon); none.Line != "" || none.Percent() != 0 {
+	at := noon.Add(-5 * time.Minute).Local().Format("15:04:05")
+	if want := (scoreStep{300, 150, at + ": 3"}); len(c.Steps) != 4 || c.Steps[1] != want {
+		t.Errorf("steps %+v, want %+v second", c.Steps, want)
+	}
+	if old := newScoreChart(rule, noon.Add(-time.Hour), noon); old.BlockX != 0 {
+		t.Errorf("a block before the window is drawn at %v", old.BlockX)
+	}
+	if none := newScoreChart(RuleScore{}, time.Time{}, noon); none.Line != "" || none.Percent() != 0 {
 		t.Errorf("a rule without limit: %+v", none)
 	}
 }

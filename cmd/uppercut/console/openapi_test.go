@@ -173,7 +173,7 @@ func TestSchemasHaveTheFieldsOfTheTypes(t *testing.T) {
 	types := map[string]any{
 		"Status": Status{}, "Families": Families{}, "ActiveBlocks": ActiveBlocks{}, "Totals": Totals{}, "Reload": Reload{}, "Check": Check{},
 		"Health": Health{}, "Block": Block{}, "PastBlock": PastBlock{}, "BlockPage": BlockPage{}, "Evidence": Evidence{}, "Why": Why{},
-		"KernelState": KernelState{}, "RuleScore": RuleScore{}, "Point": Point{}, "Accepted": Accepted{}, "Allowance": Allowance{},
+		"KernelState": KernelState{}, "RuleScore": RuleScore{}, "ScorePoint": ScorePoint{}, "AuditPage": AuditPage{}, "AuditEntry": AuditEntry{}, "Accepted": Accepted{}, "Allowance": Allowance{},
 		"Breaker": Breaker{}, "Sender": Sender{}, "Sample": Sample{}, "Top": Top{}, "TopItem": TopItem{}, "Firewall": Firewall{},
 		"FirewallSet": FirewallSet{}, "BlockResult": BlockResult{}, "Refusal": Refusal{}, "UnblockResult": UnblockResult{},
 		"AllowanceList": listAnswer[Allowance]{}, "BreakerList": listAnswer[Breaker]{}, "SenderList": listAnswer[Sender]{},

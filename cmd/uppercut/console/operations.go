@@ -38,6 +38,7 @@ func operations() []operation {
 		{"GET", "/blocks", evidence, (*Console).blocks},
 		{"POST", "/blocks", action, ordered("block", blockAll)},
 		{"POST", "/unblock", action, ordered("unblock", unblockAll)},
+		{"GET", "/audit", evidence, (*Console).auditLog},
 		{"GET", "/why", evidence, (*Console).why},
 		{"GET", "/allow", evidence, listed(Reader.Allowed)},
 		{"POST", "/allow", action, ordered("allow", listing(Operator.Allow))},
@@ -124,7 +125,7 @@ func (c *Console) blocks(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return find(c.appliance.Blocks(r.Context()), s)
+	return find(r.Context(), c.appliance, s)
 }
 
 func searchOf(r *http.Request) (Search, error) {

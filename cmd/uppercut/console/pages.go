@@ -31,6 +31,7 @@ func pages() []page {
 		{"GET /senders", evidence, (*Console).drawSenders},
 		{"GET /samples", evidence, (*Console).drawSamples},
 		{"GET /guards", evidence, (*Console).drawGuards},
+		{"GET /audit", evidence, (*Console).drawAudit},
 		{"GET /config", evidence, (*Console).drawConfig},
 		{"GET /confirm", action, (*Console).drawConfirm},
 		{"POST /act", action, (*Console).act},
@@ -84,7 +85,7 @@ func (c *Console) drawBlocks(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	found, err := find(c.appliance.Blocks(r.Context()), s)
+	found, err := find(r.Context(), c.appliance, s)
 	if err != nil {
 		return err
 	}
@@ -93,9 +94,7 @@ func (c *Console) drawBlocks(w http.ResponseWriter, r *http.Request) error {
 	v.Reasons = namesOf(c.history.trends(blocksByReason, now))
 	v.Hosts = namesOf(c.history.trends(blocksByHost, now))
 	if found.Next != "" {
-		q := r.URL.Query()
-		q.Set("after", found.Next)
-		v.NextURL = "/blocks?" + q.Encode()
+		v.NextURL = nextURL(r, found.Next)
 	}
 	c.show(w, r, http.StatusOK, "blocks", "Blocks", v)
 	return nil
@@ -133,8 +132,12 @@ func (c *Console) drawAddress(w http.ResponseWriter, r *http.Request) error {
 	if why.Block != nil {
 		v.Target = why.Block.Prefix
 	}
+	var blocked time.Time
+	if why.Block != nil {
+		blocked = why.Block.At
+	}
 	for _, rule := range why.Rules {
-		v.Charts = append(v.Charts, newScoreChart(rule, why.Points, now))
+		v.Charts = append(v.Charts, newScoreChart(rule, blocked, now))
 	}
 	c.show(w, r, http.StatusOK, "address", a.String(), v)
 	return nil

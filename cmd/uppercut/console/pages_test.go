@@ -116,7 +116,7 @@ func TestActionsLeadToWhatHasBecomeOfIt(t *testing.T) {
 
 func TestBlocksPageKeepsTheSearchAcrossPages(t *testing.T) {
 	f := newFake()
-	for b := range many(250) {
+	for _, b := range many(250) {
 		f.add(b)
 	}
 	c := newConsole(DefaultConfig(), Options{Appliance: f})

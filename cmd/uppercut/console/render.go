@@ -16,7 +16,7 @@ import (
 var pageFiles embed.FS
 
 // templates hold one set for each page: the layout, the parts and the page.
-var templates = parseTemplates("overview", "blocks", "address", "senders", "samples", "guards", "config", "confirm", "message")
+var templates = parseTemplates("overview", "blocks", "address", "senders", "samples", "guards", "audit", "config", "confirm", "message")
 
 func parseTemplates(names ...string) map[string]*template.Template {
 	base := template.Must(template.New("").Funcs(words).ParseFS(pageFiles, "pages/layout.html", "pages/parts.html"))
@@ -95,6 +95,7 @@ var words = template.FuncMap{
 	"address":    addressURL,
 	"state":      func(s Status) string { word, _ := s.state(); return word },
 	"stateclass": func(s Status) string { _, class := s.state(); return class },
+	"words":      func(s string) string { return clip(strings.ReplaceAll(s, "_", " ")) },
 	"did":        didText,
 	"fors":       func() any { return forChoices },
 	"isset":      func(t time.Time) bool { return !t.IsZero() },

@@ -1,13 +1,7 @@
 package console
 
 import (
-	"context"
 	"errors"
-	"fmt"
-	"iter"
-	"math/rand/v2"
-	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"testing"
@@ -47,41 +41,24 @@ func TestParseSearch(t *testing.T) {
 	}
 }
 
-// pointers yields pointers to a variable that holds each block in turn, as an
-// Appliance may.
-func pointers(blocks []Block) iter.Seq[*Block] {
-	return func(yield func(*Block) bool) {
-		var b Block
-		for _, b = range blocks {
-			if !yield(&b) {
-				return
-			}
-		}
+// holding is a fake that holds these blocks.
+func holding(blocks ...Block) *fake {
+	f := newFake()
+	for _, b := range blocks {
+		f.blocks[b.Prefix] = b
 	}
+	return f
 }
 
 // many are n blocks of distinct sources; every ten begin in the same second.
-func many(n int) iter.Seq[Block] {
-	return func(yield func(Block) bool) {
-		for i := range n {
-			a := netip.AddrFrom4([4]byte{byte(10 + i>>24), byte(i >> 16), byte(i >> 8), byte(i)})
-			at := noon.Add(time.Duration(i/10) * time.Second)
-			if !yield(Block{
-				ID: uint64(i), Prefix: netip.PrefixFrom(a, 32), At: at, Until: at.Add(time.Hour),
-				Rule: []string{"burst", "steady"}[i%2], Reason: "dnsbl", Hosts: oneHost[i%200],
-			}) {
-				return
-			}
-		}
+func many(n int) (blocks []Block) {
+	for i := range n {
+		a := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
+		at := noon.Add(time.Duration(i/10) * time.Second)
+		blocks = append(blocks, Block{ID: uint64(i), Prefix: netip.PrefixFrom(a, 32), At: at, Until: at.Add(time.Hour), Rule: []string{"burst", "steady"}[i%2]})
 	}
+	return blocks
 }
-
-var oneHost = func() (hosts [200][]string) {
-	for i := range hosts {
-		hosts[i] = []string{fmt.Sprintf("mx%d", i)}
-	}
-	return hosts
-}()
 
 func TestFindFilters(t *testing.T) {
 	blocks := []Block{
@@ -103,7 +80,7 @@ func TestFindFilters(t *testing.T) {
 		{Search{Reason: "dnsbl", Host: "mx2"}, []int{0}},
 		{Search{Host: "mx3"}, nil},
 	} {
-		page, err := find(pointers(blocks), tc.search)
+		page, err := find(t.Context(), holding(blocks...), tc.search)
 		var want []netip.Prefix
 		for _, i := range tc.want {
 			want = append(want, blocks[i].Prefix)
@@ -119,12 +96,12 @@ func TestFindFilters(t *testing.T) {
 }
 
 func TestFindPagesGiveEveryBlockOnceInOrder(t *testing.T) {
-	all := slices.Collect(many(1234))
-	rand.New(rand.NewPCG(1, 1)).Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	all := many(1234)
+	f := holding(all...)
 	var got []Block
 	s := Search{Limit: 100}
 	for pages := 0; ; pages++ {
-		page, err := find(pointers(all), s)
+		page, err := find(t.Context(), f, s)
 		if err != nil || page.Matching != len(all) || pages > 13 {
 			t.Fatalf("page %d: %d matching, %v", pages, page.Matching, err)
 		}
@@ -136,7 +113,7 @@ func TestFindPagesGiveEveryBlockOnceInOrder(t *testing.T) {
 			t.Errorf("page %d has %d blocks", pages, len(page.Blocks))
 		}
 	}
-	inOrder := slices.IsSortedFunc(got, func(a, b Block) int { return byNewest(&a, &b) })
+	inOrder := slices.IsSortedFunc(got, func(a, b Block) int { return byPlace(Place{a.At, a.Prefix}, Place{b.At, b.Prefix}) })
 	if len(got) != len(all) || !inOrder {
 		t.Errorf("%d of %d blocks, in order: %t", len(got), len(all), inOrder)
 	}
@@ -151,46 +128,17 @@ func TestFindPagesGiveEveryBlockOnceInOrder(t *testing.T) {
 
 func TestFindRefuses(t *testing.T) {
 	for _, s := range []Search{{Text: "?"}, {Limit: -1}, {Limit: maxPage + 1}, {After: "x"}, {After: "1_"}, {After: "_203.0.113.9/32"}} {
-		if _, err := find(pointers(nil), s); !errors.Is(err, ErrInvalid) {
+		if _, err := find(t.Context(), holding(), s); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%+v: %v, want ErrInvalid", s, err)
 		}
 	}
 }
 
-// million is a fake that holds a million blocks and 200 hosts.
-type million struct {
-	*fake
-	blocks []Block
-}
-
-func newMillion() *million {
-	m := &million{newFake(), slices.Collect(many(1_000_000))}
-	rand.New(rand.NewPCG(1, 1)).Shuffle(len(m.blocks), func(i, j int) { m.blocks[i], m.blocks[j] = m.blocks[j], m.blocks[i] })
-	for i := range 200 {
-		m.senders = append(m.senders, Sender{Host: fmt.Sprintf("mx%d", i), Sender: "192.0.2.1", Transport: "tcp", Last: noon})
-	}
-	return m
-}
-
-func (m *million) Blocks(context.Context) iter.Seq[*Block] { return pointers(m.blocks) }
-
-// BenchmarkPages measures how long a page takes at a million blocks, 200 hosts
-// and a full history.
-func BenchmarkPages(b *testing.B) {
-	c := newConsole(DefaultConfig(), Options{Appliance: newMillion()})
-	fill(c, time.Now())
-	mux := http.NewServeMux()
-	c.addPages(mux)
-	for _, path := range []string{"/", "/blocks", "/blocks?search=10.3.&rule=burst", "/senders"} {
-		b.Run(path, func(b *testing.B) {
-			for b.Loop() {
-				r := withCaller(httptest.NewRequest("GET", path, nil), caller{name: "anna", trusted: true})
-				w := httptest.NewRecorder()
-				mux.ServeHTTP(w, r)
-				if w.Code != 200 {
-					b.Fatalf("%d: %s", w.Code, w.Body)
-				}
-			}
-		})
+// An appliance that cannot answer is not taken for one without blocks.
+func TestFindFails(t *testing.T) {
+	f := holding(many(3)...)
+	f.fail = errors.New("not now")
+	if _, err := find(t.Context(), f, Search{}); !errors.Is(err, f.fail) {
+		t.Errorf("%v, want what the appliance says", err)
 	}
 }

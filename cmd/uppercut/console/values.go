@@ -160,8 +160,6 @@ type Why struct {
 	LeftAloneUntil time.Time `json:"left_alone_until,omitzero"`
 	// Rules are the scores by rule, in the order of the configuration.
 	Rules []RuleScore `json:"rules,omitempty"`
-	// Points are the offences that still count in some window, oldest first.
-	Points []Point `json:"points,omitempty"`
 	// Evidence is what led to the block, or counts now, oldest first.
 	Evidence []Evidence `json:"evidence,omitempty"`
 	// History are earlier blocks, newest first.
@@ -190,12 +188,15 @@ type RuleScore struct {
 	Score float64  `json:"score"`
 	Limit float64  `json:"limit"`
 	Block Duration `json:"block"`
+	// Course is how the score came about within the window that ends now, in
+	// order of time.
+	Course []ScorePoint `json:"course,omitempty"`
 }
 
-// Point is weight that a source got in one second.
-type Point struct {
-	Time   time.Time `json:"time"`
-	Weight float64   `json:"weight"`
+// ScorePoint is a score that a source had from a time on, until the next point.
+type ScorePoint struct {
+	Time  time.Time `json:"time"`
+	Score float64   `json:"score"`
 }
 
 // Accepted says what speaks for a source.
@@ -259,6 +260,19 @@ type Sample struct {
 	Host   string `json:"host,omitempty"`
 	Count  uint64 `json:"count"`
 	Text   string `json:"text"`
+}
+
+// AuditEntry is something that somebody ordered.
+type AuditEntry struct {
+	Time   time.Time `json:"time"`
+	Action string    `json:"action"`
+	Author string    `json:"author"`
+	Note   string    `json:"note,omitempty"`
+	// Prefixes are the first few that it was about, Count how many there were.
+	Prefixes []netip.Prefix `json:"prefixes,omitempty"`
+	Count    int            `json:"count"`
+	// Host is the mail host that it was about, "" if it was about none.
+	Host string `json:"host,omitempty"`
 }
 
 // TopItem is one of the most, see Top.

@@ -65,7 +65,7 @@ func guide(l *lab.Lab, binary string) error {
 	if err != nil {
 		return err
 	}
-	gateway := "ip netns exec " + string(l.Gateway())
+	gateway := "ip netns exec " + l.Gateway().Name()
 	fmt.Printf(`
 the page            %s (user lab, password lab)
 Prometheus          %sgraph?g0.expr=sum+by+(host,reason)+(rate(uppercut_rejections_total[1m]))&g0.tab=0

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"io"
+	"slices"
+	"strings"
+)
+
+// style is how a line looks on a terminal: the number of an SGR sequence
+// (ECMA-48, section 8.3.117), 0 for plain.
+type style string
+
+const (
+	plain   style = ""
+	heading style = "1"  // bold
+	good    style = "32" // green
+	warning style = "33" // yellow
+	bad     style = "31" // red
+)
+
+func (s style) paint(text string) string {
+	if s == plain {
+		return text
+	}
+	return "\x1b[" + string(s) + "m" + text + "\x1b[0m"
+}
+
+// wantsColour says whether what is written to w is read on a terminal by
+// somebody who has not asked for plain text (https://no-color.org).
+func wantsColour(w io.Writer, environ []string) bool {
+	refused := slices.ContainsFunc(environ, func(assignment string) bool {
+		name, value, _ := strings.Cut(assignment, "=")
+		return name == "NO_COLOR" && value != "" || name == "TERM" && value == "dumb"
+	})
+	return !refused && isTerminal(w)
+}

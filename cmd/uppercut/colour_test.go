@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"uppercut/cmd/uppercut/console"
+)
+
+// newTerminal returns both ends of a pseudo terminal.
+func newTerminal(t *testing.T) (screen, program *os.File) {
+	t.Helper()
+	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { screen.Close() })
+	if err := unix.IoctlSetPointerInt(int(screen.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(int(screen.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { program.Close() })
+	return screen, program
+}
+
+// Colour is for terminals, unless somebody asks for none.
+func TestColourOnATerminalOnly(t *testing.T) {
+	screen, terminal := newTerminal(t)
+	for _, tc := range []struct {
+		environ []string
+		want    string
+	}{
+		{nil, "\x1b[31mcheck\x1b[0m\r\n"},
+		{[]string{"NO_COLOR="}, "\x1b[31mcheck\x1b[0m\r\n"},
+		{[]string{"NO_COLOR=1"}, "check\r\n"},
+		{[]string{"TERM=dumb"}, "check\r\n"},
+	} {
+		p := newPrinter(&environment{stdout: terminal, environ: tc.environ})
+		p.styled(bad, "check")
+		if err := p.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		got := make([]byte, len(tc.want))
+		if _, err := io.ReadFull(screen, got); err != nil || string(got) != tc.want {
+			t.Errorf("%v: %q, %v; want %q", tc.environ, got, err, tc.want)
+		}
+	}
+	var file bytes.Buffer
+	p := newPrinter(&environment{stdout: &file})
+	p.styled(bad, "check")
+	if err := p.Flush(); err != nil || file.String() != "check\n" {
+		t.Errorf("%q, %v: colour in a file", file.String(), err)
+	}
+}
+
+// Colours move no column, and the text of others brings none.
+func TestColoursKeepColumnsAligned(t *testing.T) {
+	show := func(colour bool) string {
+		var out bytes.Buffer
+		p := newPrinter(&environment{stdout: &out})
+		p.colour = colour
+		page := console.BlockPage{Blocks: []console.Block{
+			{Prefix: netip.MustParsePrefix("203.0.113.9/32"), Rule: "burst", Note: "\x1b[31mred\x1b[0m\n\u202e", Seen: true},
+			{Prefix: netip.MustParsePrefix("2001:db8:77::/64"), Rule: "a long name of a rule", Until: p.now.Add(time.Hour)},
+		}}
+		if err := printBlocks(p, page); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		return out.String()
+	}
+	coloured, plain := show(true), show(false)
+	if !strings.HasPrefix(coloured, "\x1b[1mPREFIX") || !strings.Contains(coloured, "\x1b[33m203.0.113.9/32") {
+		t.Errorf("colours: %q", coloured)
+	}
+	bare := coloured
+	for _, s := range []style{heading, warning} {
+		bare = strings.ReplaceAll(bare, "\x1b["+string(s)+"m", "")
+	}
+	if bare = strings.ReplaceAll(bare, "\x1b[0m", ""); bare != plain {
+		t.Errorf("with colour\n%s, without\n%s", bare, plain)
+	}
+	if strings.Contains(plain, "\x1b") || !strings.Contains(plain, `\x1b[31mred\x1b[0m\x0a\u202e`) {
+		t.Errorf("the note reaches the terminal as it is: %q", plain)
+	}
+	at := strings.Index(plain, "RULE")
+	for line := range strings.Lines(plain) {
+		if line[at-1] != ' ' || line[at] == ' ' {
+			t.Errorf("the columns are not aligned:\n%s", plain)
+		}
+	}
+}
+
+// Exit codes: what is wrong with the command line is 2.
+func TestUsageExitCodes(t *testing.T) {
+	for _, args := range [][]string{
+		{"why"}, {"why", "192.0.2.1", "192.0.2.2"}, {"blocks", "a", "b"}, {"top", "everything"}, {"audit", "a", "b"},
+		{"firewall", "mend"}, {"unblock"}, {"status", "now"}, {"blocks", "--nothing"}, {"serve", "--log.format", "xml"}, {"block", "--for", "600", "192.0.2.1"},
+	} {
+		var out bytes.Buffer
+		if code := run(context.Background(), args, nil, strings.NewReader(""), &out, &out); code != exitUsage {
+			t.Errorf("%v: exit code %d, want %d: %s", args, code, exitUsage, out.String())
+		}
+	}
+}

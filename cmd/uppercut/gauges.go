@@ -1,0 +1,34 @@
+package main
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// gauges reads at scrape what is known where the packages meet.
+type gauges struct{ a *appliance }
+
+var (
+	ruleBlockDesc = prometheus.NewDesc("uppercut_rule_block_duration_seconds",
+		"Configured block duration of the rule.", []string{"rule"}, nil)
+	queueLengthDesc = prometheus.NewDesc("uppercut_queue_length",
+		"Items waiting; queue is ingest, whose items are what one read of a socket brought.", []string{"queue"}, nil)
+	queueCapacityDesc = prometheus.NewDesc("uppercut_queue_capacity",
+		"Configured capacity of the queue; while it is full, readers and senders wait.", []string{"queue"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (g gauges) Describe(ch chan<- *prometheus.Desc) {
+	ch <- ruleBlockDesc
+	ch <- queueLengthDesc
+	ch <- queueCapacityDesc
+}
+
+// Collect implements prometheus.Collector.
+func (g gauges) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, v float64, label string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, label)
+	}
+	for _, rule := range g.a.config.Load().Detector.Rules {
+		gauge(ruleBlockDesc, rule.Block.Seconds(), rule.Name)
+	}
+	gauge(queueLengthDesc, float64(len(g.a.pipeline.queue)), "ingest")
+	gauge(queueCapacityDesc, float64(cap(g.a.pipeline.queue)), "ingest")
+}

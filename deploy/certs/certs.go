@@ -1,0 +1,97 @@
+// Package certs issues certificates for tests and for the lab.
+package certs
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Authority signs certificates. Its own is valid for two days.
+type Authority struct {
+	// Certificate is the authority's own.
+	Certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+}
+
+// NewAuthority makes an authority of that name.
+func NewAuthority(name string) (*Authority, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make a key: %w", err)
+	}
+	template, err := newTemplate(name, time.Now().Add(48*time.Hour))
+	if err != nil {
+		return nil, err
+	}
+	template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		return nil, fmt.Errorf("sign the certificate of %s: %w", name, err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	return &Authority{Certificate: cert, key: key}, err
+}
+
+// newTemplate is a certificate that began two hours ago.
+func newTemplate(name string, until time.Time) (*x509.Certificate, error) {
+	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
+	if err != nil {
+		return nil, fmt.Errorf("choose a serial number: %w", err)
+	}
+	return &x509.Certificate{
+		SerialNumber: serial,
+		Subject:      pkix.Name{CommonName: name},
+		NotBefore:    time.Now().Add(-2 * time.Hour),
+		NotAfter:     until,
+	}, nil
+}
+
+// WriteCertificate writes the authority's certificate to a file, in PEM.
+func (a *Authority) WriteCertificate(file string) error {
+	return writePEM(file, "CERTIFICATE", a.Certificate.Raw)
+}
+
+// Issue writes a certificate for clients and servers, and its key, in PEM. The
+// first name is the common name; all of them are DNS names.
+func (a *Authority) Issue(certFile, keyFile string, until time.Time, names ...string) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return fmt.Errorf("make a key: %w", err)
+	}
+	template, err := newTemplate(names[0], until)
+	if err != nil {
+		return err
+	}
+	template.DNSNames = names
+	template.KeyUsage = x509.KeyUsageDigitalSignature
+	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.Certificate, &key.PublicKey, a.key)
+	if err != nil {
+		return fmt.Errorf("sign the certificate of %s: %w", names[0], err)
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return fmt.Errorf("encode the key of %s: %w", names[0], err)
+	}
+	return errors.Join(writePEM(certFile, "CERTIFICATE", der), writePEM(keyFile, "PRIVATE KEY", keyDER))
+}
+
+// IssueIn is Issue to NAME.pem and NAME.key in a directory, NAME being the
+// first name.
+func (a *Authority) IssueIn(dir string, until time.Time, names ...string) error {
+	return a.Issue(filepath.Join(dir, names[0]+".pem"), filepath.Join(dir, names[0]+".key"), until, names...)
+}
+
+func writePEM(file, kind string, der []byte) error {
+	return os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600)
+}

@@ -1,0 +1,78 @@
+package detector
+
+// MaxAhead is how many lines Ahead looks at: few enough that what it has
+// fetched for the last of them is still there when it is observed.
+const MaxAhead = 64
+
+// fewSources stay in the processor's cache by themselves.
+const fewSources = 1 << 16
+
+// Ahead fetches what the next lines, at most MaxAhead, will need from memory,
+// and changes nothing: Observe gives the same without it.
+//
+// Among millions of sources each is far from the processor, and Observe has to
+// wait three times: for its slot in the index, for the source, for its
+// offences; and for its session before that. Ahead asks for those of all lines
+// at once, which takes hardly longer than for one. Its loops are short, so that
+// a processor which executes out of order has many of their reads under way.
+func (d *Detector) Ahead(lines []Line) {
+	var hashes, sessions [MaxAhead]uint64
+	sources, known := hashes[:0], sessions[:0]
+	for i := range lines[:min(len(lines), MaxAhead)] {
+		l := &lines[i]
+		if !matters(&l.Record) {
+			continue
+		}
+		known = append(known, d.memory.Key(l.Sender, l.Host, l.PID, &l.Record))
+		if addr := l.Record.Addr; addr.IsValid() && d.sources.count > fewSources {
+			sources = append(sources, d.sources.keyFor(addr, d.judgement.ipv6Prefix).hash)
+		}
+	}
+	d.memory.Fetch(known)
+	d.fetched += d.sources.fetch(sources)
+}
+
+// fetch reads the slots of some hashes, their sources, the first of their
+// offences, and their neighbours, for a source that becomes guiltier moves to
+// another list. The sum is of no use but to make the reads needed.
+func (t *table) fetch(hashes []uint64) (sum uint32) {
+	for _, h := range hashes {
+		if s := &t.shards[h>>56]; s.count > 0 {
+			sum += s.slots[uint32(h)&uint32(len(s.slots)-1)]
+		}
+	}
+	var further [MaxAhead]struct{ offences, prev, next uint32 }
+	for i, h := range hashes {
+		if number := t.likely(h); number != 0 {
+			s := t.at(number)
+			further[i].offences, further[i].prev, further[i].next = s.offences, s.prev, s.next
+		}
+	}
+	for i := range hashes {
+		f := &further[i]
+		if f.offences != 0 {
+			sum += t.slab.pages[f.offences>>slabPageBits][f.offences&(slabPageSize-1)].second
+		}
+		if f.prev != 0 && f.next != 0 {
+			sum += t.at(f.prev).next + t.at(f.next).prev
+		}
+	}
+	return sum
+}
+
+// likely returns the number of the first source that the index has for a hash.
+// It need not be the one that is looked for, but nearly always is.
+func (t *table) likely(h uint64) uint32 {
+	s := &t.shards[h>>56]
+	if s.count == 0 {
+		return 0
+	}
+	mask := uint32(len(s.slots) - 1)
+	fragment := uint32(h>>48) << numberBits
+	for i := uint32(h) & mask; s.slots[i] != 0; i = (i + 1) & mask {
+		if s.slots[i]&^numberMask == fragment {
+			return s.slots[i] & numberMask
+		}
+	}
+	return 0
+}

@@ -1,0 +1,313 @@
+package sendmail
+
+import "net/netip"
+
+// session is what is known of one process of one mail host. It has no pointer,
+// so that the garbage collector passes over a hundred thousand of them.
+type session struct {
+	key uint64
+	// client is the address of the client, IPv4 mapped into IPv6, while flags
+	// has hasClient.
+	client [16]byte
+	// began is the process's time in its queue ids, 0 until one is seen.
+	began  uint64
+	number uint64
+	first  int64 // time of the first line, seconds
+	last   int64 // time of the last line
+	queue  place // of its host
+	prev   place // neighbours in that queue
+	next   place // also the next free session
+	extras place // what waits in it, 0 for nothing
+	flags  sessionFlags
+}
+
+// place is where something lies in its list; 0 is nowhere.
+type place uint32
+
+type sessionFlags uint8
+
+const (
+	hasClient  sessionFlags = 1 << iota
+	inConflict              // two of its lines named different clients
+	hasBegun                // its first line was seen
+	hasEnded
+)
+
+func (s *session) is(f sessionFlags) bool { return s.flags&f != 0 }
+
+// addr returns the client, invalid if none is known.
+func (s *session) addr() netip.Addr {
+	if !s.is(hasClient) {
+		return noAddr
+	}
+	return netip.AddrFrom16(s.client).Unmap()
+}
+
+// setAddr binds the session to a client; an invalid address unbinds it.
+func (s *session) setAddr(addr netip.Addr) {
+	if !addr.IsValid() {
+		s.flags &^= hasClient
+		return
+	}
+	s.client, s.flags = addr.As16(), s.flags|hasClient
+}
+
+// queue is the sessions of one host by their last line, the oldest first. Each
+// host has its own because each has its own clock: a backlog must not age the
+// sessions of others.
+type queue struct {
+	host           uint64
+	oldest, newest place
+	free           place // the next free queue
+}
+
+// extras are what only few sessions have.
+type extras struct {
+	likely   netip.Addr // named by a line that carries no queue id
+	held     []held
+	accepted []accepted
+	free     place // the next free extras
+}
+
+// sessions holds the sessions of a Memory in pages, with an index by key, and
+// the queues of their hosts.
+type sessions struct {
+	pages [][]session
+	bound place // places from here on were never used
+	free  place
+	count int
+	// index is open-addressing and at most half full.
+	index []slot
+
+	queues    []queue
+	freeQueue place
+	byHost    map[uint64]place
+
+	waiting     []extras
+	freeWaiting place
+}
+
+// slot is the upper half of a key above the place of its session; 0 is empty.
+// The half key tells nearly always without a look at the session whether it is
+// the one, and where the slot would like to be.
+type slot uint64
+
+func newSlot(key uint64, p place) slot { return slot(key>>32<<32 | uint64(p)) }
+
+func (s slot) place() place { return place(s) }
+
+func (s slot) alike(key uint64) bool { return uint64(s)>>32 == key>>32 }
+
+const (
+	sessionPageBits = 10
+	sessionPageSize = 1 << sessionPageBits
+)
+
+func newSessions() sessions {
+	return sessions{
+		bound: 1, index: make([]slot, 16), byHost: map[uint64]place{},
+		queues: make([]queue, 1), waiting: make([]extras, 1),
+	}
+}
+
+func (t *sessions) at(p place) *session {
+	return &t.pages[p>>sessionPageBits][p&(sessionPageSize-1)]
+}
+
+// find returns the session with a key, or nil.
+func (t *sessions) find(key uint64) *session {
+	mask := len(t.index) - 1
+	for i := t.home(key); t.index[i] != 0; i = (i + 1) & mask {
+		if !t.index[i].alike(key) {
+			continue
+		}
+		if s := t.at(t.index[i].place()); s.key == key {
+			return s
+		}
+	}
+	return nil
+}
+
+// fetch reads the slots of some keys and their sessions. The sum is of no use
+// but to make the reads needed.
+func (t *sessions) fetch(keys []uint64) (sum uint64) {
+	for _, key := range keys {
+		sum += uint64(t.index[t.home(key)])
+	}
+	for _, key := range keys {
+		if s := t.find(key); s != nil {
+			sum += s.number
+		}
+	}
+	return sum
+}
+
+// home is where the slot of a key would like to be; the upper half tells.
+func (t *sessions) home(key uint64) int { return int(key>>32) & (len(t.index) - 1) }
+
+// add makes a session with a key that has none, the newest of its queue.
+func (t *sessions) add(key uint64, q place) *session {
+	p := t.free
+	if p != 0 {
+		t.free = t.at(p).next
+	} else {
+		p = t.bound
+		t.bound++
+		if int(p>>sessionPageBits) == len(t.pages) {
+			t.pages = append(t.pages, make([]session, sessionPageSize))
+		}
+	}
+	if t.count++; 2*t.count > len(t.index) {
+		t.grow()
+	}
+	s := t.at(p)
+	*s = session{key: key, queue: q}
+	t.enter(newSlot(key, p))
+	t.append(s, p)
+	return s
+}
+
+func (t *sessions) enter(s slot) {
+	mask := len(t.index) - 1
+	i := t.home(uint64(s))
+	for t.index[i] != 0 {
+		i = (i + 1) & mask
+	}
+	t.index[i] = s
+}
+
+func (t *sessions) grow() {
+	old := t.index
+	t.index = make([]slot, 2*len(old))
+	for _, s := range old {
+		if s != 0 {
+			t.enter(s)
+		}
+	}
+}
+
+// slotOf returns the slot of a session that is in the index.
+func (t *sessions) slotOf(s *session) int {
+	mask := len(t.index) - 1
+	i := t.home(s.key)
+	for !t.index[i].alike(s.key) || t.at(t.index[i].place()) != s {
+		i = (i + 1) & mask
+	}
+	return i
+}
+
+// remove forgets a session in which nothing waits. The gap that it leaves in
+// the index is closed, so that every other is still reached from its home.
+func (t *sessions) remove(s *session) {
+	mask := len(t.index) - 1
+	gap := t.slotOf(s)
+	p := t.index[gap].place()
+	for i := (gap + 1) & mask; t.index[i] != 0; i = (i + 1) & mask {
+		if home := t.home(uint64(t.index[i])); (i-home)&mask >= (i-gap)&mask {
+			t.index[gap] = t.index[i]
+			gap = i
+		}
+	}
+	t.index[gap] = 0
+	t.count--
+	t.unlink(s)
+	if q := &t.queues[s.queue]; q.oldest == 0 {
+		t.dropQueue(s.queue)
+	}
+	*s = session{next: t.free}
+	t.free = p
+}
+
+// touch makes a session the newest of its queue.
+func (t *sessions) touch(s *session) {
+	if q := &t.queues[s.queue]; t.at(q.newest) != s {
+		p := t.unlink(s)
+		t.append(s, p)
+	}
+}
+
+func (t *sessions) append(s *session, p place) {
+	q := &t.queues[s.queue]
+	s.prev, s.next = q.newest, 0
+	if q.newest == 0 {
+		q.oldest = p
+	} else {
+		t.at(q.newest).next = p
+	}
+	q.newest = p
+}
+
+// unlink takes a session out of its queue and returns its place.
+func (t *sessions) unlink(s *session) (p place) {
+	q := &t.queues[s.queue]
+	if s.prev == 0 {
+		p, q.oldest = q.oldest, s.next
+	} else {
+		before := t.at(s.prev)
+		p, before.next = before.next, s.next
+	}
+	if s.next == 0 {
+		q.newest = s.prev
+	} else {
+		t.at(s.next).prev = s.prev
+	}
+	return p
+}
+
+// queueOf returns the queue of a host, a new one if it has none. One without
+// sessions is not kept.
+func (t *sessions) queueOf(host uint64) place {
+	if q := t.byHost[host]; q != 0 {
+		return q
+	}
+	q := t.freeQueue
+	if q != 0 {
+		t.freeQueue = t.queues[q].free
+	} else {
+		q = place(len(t.queues))
+		t.queues = append(t.queues, queue{})
+	}
+	t.queues[q] = queue{host: host}
+	t.byHost[host] = q
+	return q
+}
+
+func (t *sessions) dropQueue(q place) {
+	delete(t.byHost, t.queues[q].host)
+	t.queues[q] = queue{free: t.freeQueue}
+	t.freeQueue = q
+}
+
+// oldest returns the session of a queue that has been silent for longest, nil
+// if the queue is empty.
+func (t *sessions) oldest(q place) *session {
+	if p := t.queues[q].oldest; p != 0 {
+		return t.at(p)
+	}
+	return nil
+}
+
+// extrasOf returns a session's extras, new ones if it has none. They are valid
+// until the next call.
+func (t *sessions) extrasOf(s *session) *extras {
+	if s.extras == 0 {
+		if s.extras = t.freeWaiting; s.extras != 0 {
+			t.freeWaiting = t.waiting[s.extras].free
+		} else {
+			s.extras = place(len(t.waiting))
+			t.waiting = append(t.waiting, extras{})
+		}
+	}
+	return &t.waiting[s.extras]
+}
+
+// settle gives a session's extras back if there is nothing in them.
+func (t *sessions) settle(s *session) {
+	if s.extras == 0 {
+		return
+	}
+	if x := &t.waiting[s.extras]; !x.likely.IsValid() && len(x.held) == 0 && len(x.accepted) == 0 {
+		x.free = t.freeWaiting
+		t.freeWaiting, s.extras = s.extras, 0
+	}
+}

@@ -1,0 +1,118 @@
+package sendmail
+
+import (
+	"maps"
+	"math/rand/v2"
+	"testing"
+	"unsafe"
+)
+
+// TestSessionsModel: the table is the same as a map, and its queues are lists,
+// whatever comes and goes.
+func TestSessionsModel(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	table := newSessions()
+	keys := map[uint64]uint64{} // number by key
+	order := map[uint64][]uint64{}
+	leave := func(key uint64) uint64 {
+		for host, list := range order {
+			for i := range list {
+				if list[i] == key {
+					order[host] = append(append([]uint64{}, list[:i]...), list[i+1:]...)
+					return host
+				}
+			}
+		}
+		return 0
+	}
+	for n := range uint64(30_000) {
+		key, host := uint64(random.IntN(700))*0x9e3779b97f4a7c15, uint64(1+random.IntN(5))
+		s := table.find(key)
+		if number, known := keys[key]; known != (s != nil) || known && s.number != number {
+			t.Fatalf("step %d: key %d is %+v, want number %d", n, key, s, number)
+		}
+		switch {
+		case s == nil:
+			s = table.add(key, table.queueOf(host))
+			s.number, keys[key] = n, n
+			order[host] = append(order[host], key)
+		case random.IntN(3) == 0:
+			table.remove(s)
+			delete(keys, key)
+			leave(key)
+		default:
+			table.touch(s)
+			host = leave(key)
+			order[host] = append(order[host], key)
+		}
+		if n%1000 == 0 {
+			checkSessions(t, &table)
+			checkOrder(t, &table, order)
+		}
+	}
+	if got := table.count; got != len(keys) {
+		t.Errorf("%d sessions, want %d", got, len(keys))
+	}
+}
+
+func checkOrder(t *testing.T, table *sessions, order map[uint64][]uint64) {
+	t.Helper()
+	for host, list := range order {
+		p := table.queues[table.byHost[host]].oldest
+		for _, key := range list {
+			if p == 0 || table.at(p).key != key {
+				t.Fatalf("host %d: place %d is not key %d", host, p, key)
+			}
+			p = table.at(p).next
+		}
+		if p != 0 {
+			t.Fatalf("host %d: more sessions than %d", host, len(list))
+		}
+	}
+}
+
+// checkSessions sees that every session of a queue is found by its key, and
+// that there are no others; that no queue is empty; and that extras belong to
+// one session, with something in them, or are free.
+func checkSessions(t *testing.T, table *sessions) {
+	t.Helper()
+	found := 0
+	owner := map[place]place{}
+	for q := range maps.Values(table.byHost) {
+		before := place(0)
+		for p := table.queues[q].oldest; p != 0; p = table.at(p).next {
+			s := table.at(p)
+			if s.queue != q || s.prev != before || table.find(s.key) != s {
+				t.Fatalf("place %d of queue %d: %+v", p, q, s)
+			}
+			if s.extras != 0 {
+				x := &table.waiting[s.extras]
+				if owner[s.extras] != 0 || !x.likely.IsValid() && len(x.held)+len(x.accepted) == 0 {
+					t.Fatalf("extras %d of places %d and %d: %+v", s.extras, owner[s.extras], p, x)
+				}
+				owner[s.extras] = p
+			}
+			before = p
+			found++
+		}
+		if before == 0 || table.queues[q].newest != before {
+			t.Fatalf("queue %d ends with %d, want %d", q, table.queues[q].newest, before)
+		}
+	}
+	if found != table.count {
+		t.Fatalf("%d sessions in queues, counted as %d", found, table.count)
+	}
+	free := 0
+	for x := table.freeWaiting; x != 0; x = table.waiting[x].free {
+		free++
+	}
+	if free+len(owner)+1 != len(table.waiting) {
+		t.Fatalf("%d extras are free and %d in use, of %d", free, len(owner), len(table.waiting)-1)
+	}
+}
+
+func TestSessionSize(t *testing.T) {
+	if n := unsafe.Sizeof(session{}); n > 88 {
+		t.Errorf("a session takes %d bytes", n)
+	}
+}

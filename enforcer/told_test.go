@@ -1,0 +1,157 @@
+package enforcer
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// ear is who hears of blocks and their ends, in words.
+type ear struct {
+	mu    sync.Mutex
+	heard []string
+	log   bytes.Buffer
+}
+
+func (e *ear) hear(format string, args ...any) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.heard = append(e.heard, fmt.Sprintf(format, args...))
+}
+
+// Write takes log lines.
+func (e *ear) Write(line []byte) (int, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.log.Write(line)
+}
+
+func (e *ear) said() (heard []string, log string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.heard), e.log.String()
+}
+
+// Each block and each end of one is told once, with who ordered it, and is a
+// line in the log.
+func TestBlocksAndTheirEndsAreTold(t *testing.T) {
+	ns := newKernel(t)
+	var e ear
+	o := options(t, ns)
+	o.Logger = slog.New(slog.NewTextHandler(&e, nil))
+	o.OnBlock = func(b Block) { e.hear("block %v %s %s %d", b.Prefix, b.Rule, b.Author, len(b.Evidence)) }
+	o.OnUnblock = func(u Unblock) { e.hear("unblock %v %s by %s: %s", u.Prefix, u.Cause, u.By, u.Why) }
+	c := DefaultConfig()
+	c.MaxAddresses = 4
+	a := start(t, c, o)
+	ctx, now := t.Context(), time.Now()
+
+	guilty := verdict("192.0.2.1/32", time.Hour)
+	guilty.Reason, guilty.Host, guilty.Evidence = "dnsbl", "mx1", []Evidence{{Time: now, Text: "reject=550"}}
+	a.Block(guilty)
+	a.Block(Block{Prefix: prefix("192.0.2.2/32"), At: now, Until: now.Add(1500 * time.Millisecond), Rule: "burst", Score: 99})
+	a.flush()
+	if _, err := a.BlockNow(ctx, "anna", "ticket 7", now.Add(time.Hour), prefix("192.0.2.3/32")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Unblock(ctx, "boris", "customer called", prefix("192.0.2.1/32"), prefix("192.0.2.99/32")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Allow(ctx, AllowEntry{Prefix: prefix("192.0.2.3/32"), Author: "anna", Note: "ours"}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 10*time.Second, "the short one has ended", func() bool {
+		heard, _ := e.said()
+		return slices.Contains(heard, "unblock 192.0.2.2/32 expired by : ")
+	})
+	for i := range 5 { // one too many for the set: the least guilty goes
+		a.Block(Block{
+			Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}), 32),
+			At:     now, Until: now.Add(time.Hour), Rule: "steady", Score: float64(10 + i),
+		})
+		a.flush()
+	}
+	if err := a.Flush(ctx, "anna", "enough", true); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"block 192.0.2.1/32 burst  1", "block 192.0.2.2/32 burst  0", "block 192.0.2.3/32 manual anna 0",
+		"unblock 192.0.2.1/32 manual by boris: customer called", "unblock 192.0.2.3/32 allowlisted by anna: ours",
+		"unblock 192.0.2.2/32 expired by : ",
+		"block 198.51.100.0/32 steady  0", "block 198.51.100.1/32 steady  0", "block 198.51.100.2/32 steady  0",
+		"block 198.51.100.3/32 steady  0", "unblock 198.51.100.0/32 capacity by : ", "block 198.51.100.4/32 steady  0",
+	}
+	for i := 1; i < 5; i++ {
+		want = append(want, fmt.Sprintf("unblock 198.51.100.%d/32 flushed by anna: enough", i))
+	}
+	heard, log := e.said()
+	slices.Sort(heard[max(0, len(heard)-4):]) // a flush lifts in no order
+	if !slices.Equal(heard, want) {
+		t.Errorf("heard\n%s\nwant\n%s", strings.Join(heard, "\n"), strings.Join(want, "\n"))
+	}
+	if n := strings.Count(log, "msg=block ") + strings.Count(log, "msg=unblock "); n != len(want) {
+		t.Errorf("%d lines in the log, want %d:\n%s", n, len(want), log)
+	}
+	for _, line := range []string{
+		`msg=block prefix=192.0.2.1/32 rule=burst`, `reason=dnsbl host=mx1 id=1 observed=false`,
+		`msg=unblock prefix=192.0.2.1/32 cause=manual id=1 by.author=boris by.note="customer called"`,
+	} {
+		if !strings.Contains(log, line) {
+			t.Errorf("no %q in the log:\n%s", line, log)
+		}
+	}
+}
+
+// What others did can be put into the audit log, and stays.
+func TestRecord(t *testing.T) {
+	o := options(t, nil)
+	o.Observe = true
+	a := start(t, DefaultConfig(), o)
+	if err := a.Record(t.Context(), Audit{Action: "close_breaker", Author: "anna", Note: "mended", Host: "mx6"}); err != nil {
+		t.Fatal(err)
+	}
+	a.stop()
+	b := start(t, DefaultConfig(), o)
+	for entry, err := range b.AuditLog() {
+		if err != nil || entry.Action != "close_breaker" || entry.Host != "mx6" || entry.Author != "anna" || time.Since(entry.Time) > time.Minute {
+			t.Errorf("%+v, %v", entry, err)
+		}
+		return
+	}
+	t.Error("the audit log is empty")
+}
+
+// HistoryOf finds what History has of a prefix, and nothing else.
+func TestHistoryOf(t *testing.T) {
+	o := options(t, nil)
+	o.Observe = true
+	a := start(t, DefaultConfig(), o)
+	for _, p := range []string{"192.0.2.1/32", "192.0.2.2/32", "192.0.2.0/24", "2001:db8:1::/64"} {
+		b := verdict(p, time.Hour)
+		b.Note = `"Prefix":"203.0.113.9/32"` // what a note says is not what it is about
+		b.Evidence = []Evidence{{Text: `{"Prefix":"203.0.113.9/32"}`}}
+		a.Block(b)
+		a.flush()
+	}
+	for of, want := range map[string][]string{
+		"192.0.2.1/32": {"192.0.2.0/24", "192.0.2.1/32"}, "2001:db8:1::5/128": {"2001:db8:1::/64"}, "203.0.113.9/32": nil,
+		"192.0.2.2/31": {"192.0.2.0/24", "192.0.2.2/32"},
+	} {
+		var got []string
+		for b, err := range a.HistoryOf(prefix(of)) {
+			if err != nil || len(b.Evidence) != 1 {
+				t.Errorf("%+v, %v", b, err)
+			}
+			got = append(got, b.Prefix.String())
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("history of %s: %v, want %v", of, got, want)
+		}
+	}
+}
