@@ -201,6 +201,9 @@ func namesAPackage(t *testing.T, command string) {
 func unitExists(t *testing.T, command string) {
 	words := strings.Fields(command)
 	unit := words[len(words)-1]
+	if i := slices.Index(words, "-u"); i > 0 {
+		unit = words[i+1]
+	}
 	for _, path := range []string{"../deploy/systemd/" + unit + ".service", "/lib/systemd/system/" + unit + ".service", "/etc/init.d/" + unit} {
 		if _, err := os.Stat(path); err == nil {
 			return
