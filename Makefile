@@ -2,7 +2,7 @@
 TOOL = go tool -modfile=tools/go.mod
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: build package release run lab test needs lint fuzz bench bench-smoke soak clean
+.PHONY: build package release run lab screenshot test needs lint fuzz bench bench-smoke soak clean
 
 build: ## bin/uppercut, static
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/uppercut ./cmd/uppercut
@@ -12,6 +12,9 @@ run: build ## receive, judge and block on the embedded defaults (root)
 
 lab: build ## a real mail fleet under attack, to watch (root)
 	go run ./deploy/lab/cmd -uppercut bin/uppercut
+
+screenshot: build ## docs/page.png: the page of the lab's uppercut (root)
+	go run ./deploy/lab/cmd -uppercut bin/uppercut -screenshot docs/page.png
 
 package: ## dist/: deb and rpm for amd64, arm64 and armv7
 	deploy/package/build '$(VERSION)'

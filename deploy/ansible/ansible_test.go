@@ -165,9 +165,6 @@ const writeAll = `---
   hosts: localhost
   connection: local
   gather_facts: false
-  handlers:
-    - name: Restart the log daemon
-      ansible.builtin.meta: noop
   tasks:
     - name: Write one
       ansible.builtin.include_role: {name: uppercut_sender, tasks_from: write}
@@ -178,7 +175,11 @@ const writeAll = `---
         uppercut_sender_program: "{{ item.program }}"
         uppercut_sender_transport: "{{ item.transport }}"
         uppercut_sender_port: "{{ item.port }}"
-      loop:
+      loop: "{{ files }}"
+    - name: Leave the log daemon alone
+      ansible.builtin.meta: end_play
+  vars:
+    files:
 `
 
 // What cannot be is refused before anything is written.

@@ -12,15 +12,20 @@ import (
 	"testing"
 )
 
-// documentedCommands runs every uppercut command that the documentation shows,
-// on the gateway, with the fleet under attack behind it: 0 and 3 ("the answer
+// documentedCommands runs every command of uppercut, curl and logger that the
+// documentation and the manual pages show, on the gateway, with the fleet under attack behind it: 0 and 3 ("the answer
 // is no") are fine, "cannot" and "wrong command line" are not.
 func documentedCommands(t *testing.T, l *Lab, report *Report, binary string) {
 	pages, err := filepath.Glob("../../docs/*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	pages = append(pages, "../../README.md", "../../CONTRIBUTING.md", "README.md")
+	readmes, err := filepath.Glob("../*/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages = append(append(pages, "../../README.md", "../../CONTRIBUTING.md"), readmes...)
+	pages = append(pages, manualPages(t, binary)...)
 	bin := t.TempDir()
 	if err := os.Symlink(binary, filepath.Join(bin, "uppercut")); err != nil {
 		t.Fatal(err)
@@ -49,6 +54,21 @@ func documentedCommands(t *testing.T, l *Lab, report *Report, binary string) {
 	}
 }
 
+// manualPages writes those of the binary and returns the files.
+func manualPages(t *testing.T, binary string) []string {
+	t.Helper()
+	dir := t.TempDir()
+	if out, err := exec.CommandContext(t.Context(), binary, "manual", dir).CombinedOutput(); err != nil {
+		t.Fatalf("write the manual pages: %v\n%s", err, out)
+	}
+	pages, err := filepath.Glob(filepath.Join(dir, "*.1"))
+	if err != nil || len(pages) < 20 {
+		t.Fatalf("%d manual pages: %v", len(pages), err)
+	}
+	// Those of completion are cobra's and show how shells are set up.
+	return slices.DeleteFunc(pages, func(page string) bool { return strings.Contains(page, "uppercut-completion") })
+}
+
 // examples stand for what the documentation leaves open.
 func (l *Lab) examples(report *Report) *strings.Replacer {
 	blocked := report.Of(Guilty)[0].Addr.String()
@@ -56,12 +76,17 @@ func (l *Lab) examples(report *Report) *strings.Replacer {
 	return strings.NewReplacer(
 		"ADDRESS", blocked, "PREFIX...", blocked, "PREFIX", blocked, "ADDR", blocked, "HOST", "mx1", "FILE...", maillog, "FILE", maillog,
 		"/var/log/mail.log.1.gz", maillog, "/var/log/mail.log.1", maillog, "/var/log/mail.log", maillog,
+		"/etc/uppercut/uppercut.yaml", filepath.Join(l.Dir, "uppercut.yaml"),
+		"/var/lib/uppercut/control.sock", filepath.Join(l.Dir, "state", "control.sock"),
+		"https://gateway.example.net:9514", "http://"+webAddress, "curl ", "curl --fail --silent --show-error ", "-u anna", "-u lab:lab",
 		"new.yaml", filepath.Join(l.Dir, "uppercut.yaml"), "line.log", maillog,
 	)
 }
 
 var (
-	commandLine = regexp.MustCompile(`^ *(?:\$ |# )?(uppercut [a-z].*)$`)
+	// unfold joins lines that go on, and takes the escapes of manual pages out.
+	unfold      = strings.NewReplacer("\\\n", "", `\-`, "-", `\&`, "", `\(aq`, "'")
+	commandLine = regexp.MustCompile(`^ *(?:\$ |# )?((?:uppercut [a-z]|curl |logger |grep .* uppercut ).*)$`)
 	commandSpan = regexp.MustCompile("`(uppercut [^`]+)`")
 	mention     = regexp.MustCompile(`^uppercut [a-z-]+$`)
 )
@@ -76,8 +101,9 @@ func commandsOf(t *testing.T, page string) (commands []string) {
 		t.Fatal(err)
 	}
 	var fenced bool
-	for line := range strings.SplitSeq(string(text), "\n") {
-		if strings.HasPrefix(line, "```") {
+	for line := range strings.SplitSeq(unfold.Replace(string(text)), "\n") {
+		switch {
+		case strings.HasPrefix(line, "```"), strings.HasPrefix(line, ".EX"), strings.HasPrefix(line, ".EE"):
 			fenced = !fenced
 			continue
 		}

@@ -42,7 +42,7 @@ drwxr-x--- root uppercut /etc/uppercut
 	}
 	m.Do(t, "sh", "-c", "echo '# mine' >>/etc/uppercut/uppercut.yaml; touch /var/lib/uppercut/ledger")
 
-	newer := build(t, "0.2.0")
+	newer := second(t)
 	install(t, m, filepath.Join(newer, "uppercut_0.2.0-1_amd64.deb"))
 	if got := m.Do(t, "uppercut", "version"); !strings.HasPrefix(got, "uppercut 0.2.0 ") {
 		t.Errorf("after the upgrade: %s", got)

@@ -47,18 +47,21 @@ func buildInto(t *testing.T, dir, version string) {
 	}
 }
 
-// first builds version 0.1.0 once for all tests.
-var first = sync.OnceValue(func() (dir string) {
+// The packages of two versions are built once for all tests, here.
+var first, newer = sync.OnceValue(packagesDir), sync.OnceValue(packagesDir)
+
+func packagesDir() string {
 	dir, err := os.MkdirTemp("", "uppercut-packages-")
 	if err != nil {
 		panic(err)
 	}
 	return dir
-})
+}
 
 func TestMain(m *testing.M) {
 	code := m.Run()
 	_ = os.RemoveAll(first())
+	_ = os.RemoveAll(newer())
 	os.Exit(code)
 }
 
@@ -71,6 +74,15 @@ func packages(t *testing.T) (deb, rpm string) {
 		buildInto(t, dir, "v0.1.0")
 	}
 	return deb, filepath.Join(dir, "uppercut-0.1.0-1.x86_64.rpm")
+}
+
+// second returns the directory of the packages of version 0.2.0.
+func second(t *testing.T) string {
+	t.Helper()
+	if _, err := os.Stat(filepath.Join(newer(), "uppercut_0.2.0-1_amd64.deb")); err != nil {
+		buildInto(t, newer(), "0.2.0")
+	}
+	return newer()
 }
 
 // output runs a program and returns what it prints.

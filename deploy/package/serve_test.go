@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -22,35 +23,84 @@ func asService(t *testing.T, m machine.Machine, args ...string) *exec.Cmd {
 	}, args...)...)
 }
 
-// TestServeAsPackaged runs the installed program as its unit would, with the
-// packaged configuration and then enforcing.
+// serve runs the installed program as its unit would, and returns when it is
+// healthy. stop ends it.
+func serve(t *testing.T, m machine.Machine) (stop func()) {
+	t.Helper()
+	var log strings.Builder
+	command := asService(t, m, "serve")
+	command.Stderr = &log
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- command.Wait() }()
+	if err := healthy(t, m, ended); err != nil {
+		t.Fatalf("%v\n%s", err, log.String())
+	}
+	return func() {
+		t.Helper()
+		if err := command.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-ended; err != nil {
+			t.Errorf("serve: %v\n%s", err, log.String())
+		}
+	}
+}
+
+// mode writes it into the packaged configuration.
+func mode(t *testing.T, m machine.Machine, mode string) {
+	t.Helper()
+	m.Do(t, "sed", "-i", "s/^mode:.*/mode: "+mode+"/", "/etc/uppercut/uppercut.yaml")
+}
+
+// TestServeAsPackaged runs with the packaged configuration and then enforcing.
 func TestServeAsPackaged(t *testing.T) {
 	deb, _ := packages(t)
 	m := newMachine(t)
 	install(t, m, deb)
-	for _, mode := range []string{"observe", "enforce"} {
-		m.Do(t, "sed", "-i", "s/^mode:.*/mode: "+mode+"/", "/etc/uppercut/uppercut.yaml")
-		var log strings.Builder
-		serve := asService(t, m, "serve")
-		serve.Stderr = &log
-		if err := serve.Start(); err != nil {
-			t.Fatal(err)
-		}
-		ended := make(chan error, 1)
-		go func() { ended <- serve.Wait() }()
-		if err := healthy(t, m, ended); err != nil {
-			t.Fatalf("%s: %v\n%s", mode, err, log.String())
-		}
+	for _, word := range []string{"observe", "enforce"} {
+		mode(t, m, word)
+		stop := serve(t, m)
 		_, err := m.Try(t, "nft", "list", "table", "inet", "uppercut")
-		if enforces := err == nil; enforces != (mode == "enforce") {
-			t.Errorf("%s: there is a table: %v", mode, enforces)
+		if enforces := err == nil; enforces != (word == "enforce") {
+			t.Errorf("%s: there is a table: %v", word, enforces)
 		}
-		if err := serve.Process.Signal(os.Interrupt); err != nil {
-			t.Fatal(err)
+		stop()
+	}
+}
+
+// TestUpgradeKeepsBlocks: from before the upgrade until the new version serves
+// the kernel drops what it dropped; removal lets everybody in again.
+func TestUpgradeKeepsBlocks(t *testing.T) {
+	const client = "203.0.113.9"
+	deb, _ := packages(t)
+	m := newMachine(t)
+	install(t, m, deb)
+	mode(t, m, "enforce")
+	inForce := func(when string) {
+		t.Helper()
+		if out, err := m.Try(t, "nft", "list", "set", "inet", "uppercut", "block4"); err != nil || !strings.Contains(out, client) {
+			t.Errorf("%s the block is not in force: %v\n%s", when, err, out)
 		}
-		if err := <-ended; err != nil {
-			t.Errorf("%s: serve: %v\n%s", mode, err, log.String())
-		}
+	}
+	stop := serve(t, m)
+	m.Do(t, "uppercut", "block", "--for", "2h", client)
+	inForce("before the upgrade")
+	install(t, m, filepath.Join(second(t), "uppercut_0.2.0-1_amd64.deb"))
+	inForce("after the upgrade")
+	stop()
+	inForce("between the versions")
+	stop = serve(t, m)
+	inForce("under the new version")
+	if out := m.Do(t, "uppercut", "blocks"); !strings.Contains(out, client) {
+		t.Errorf("the new version does not know the block:\n%s", out)
+	}
+	stop()
+	m.Do(t, "dpkg", "--remove", "uppercut")
+	if out, err := m.Try(t, "nft", "list", "table", "inet", "uppercut"); err == nil {
+		t.Errorf("after the removal the table is still there:\n%s", out)
 	}
 }
 

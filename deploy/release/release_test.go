@@ -82,8 +82,10 @@ func checksums(t *testing.T, dir string) {
 func sbom(t *testing.T, binary string) {
 	t.Helper()
 	var bom struct {
-		BOMFormat  string
-		Metadata   struct{ Component struct{ Name, Version string } }
+		BOMFormat string
+		Metadata  struct {
+			Component struct{ Name, Version string }
+		}
 		Components []struct{ Name, Version string }
 	}
 	if err := json.Unmarshal([]byte(read(t, filepath.Dir(binary), filepath.Base(binary)+".cdx.json")), &bom); err != nil {

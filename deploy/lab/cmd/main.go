@@ -20,16 +20,17 @@ const rest = 15 * time.Second
 
 func main() {
 	uppercut := flag.String("uppercut", "bin/uppercut", "the binary to run on the gateway")
+	picture := flag.String("screenshot", "", "write a picture of the page after one round to this `file`, and end")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *uppercut); err != nil {
+	if err := run(ctx, *uppercut, *picture); err != nil {
 		fmt.Fprintln(os.Stderr, "lab:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, uppercut string) (err error) {
+func run(ctx context.Context, uppercut, picture string) (err error) {
 	binary, err := filepath.Abs(uppercut)
 	if err != nil {
 		return err
@@ -45,6 +46,9 @@ func run(ctx context.Context, uppercut string) (err error) {
 			err = downErr
 		}
 	}()
+	if picture != "" {
+		return screenshot(ctx, l, picture)
+	}
 	if err := guide(l, binary); err != nil {
 		return err
 	}
