@@ -67,10 +67,15 @@ detector:
   ceiling: {per_minute: 1000000, host_share: 1}
 `
 
-// buildProgram builds the real program, once.
+// buildProgram builds the real program, once, and removes those of test runs
+// that are over.
 var buildProgram = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "uppercut-program")
-	if err != nil {
+	const prefix = "uppercut-program"
+	for _, left := range netns.Left(os.TempDir(), prefix) {
+		_ = os.RemoveAll(filepath.Join(os.TempDir(), left))
+	}
+	dir := filepath.Join(os.TempDir(), netns.Name(prefix, "test"))
+	if err := os.Mkdir(dir, 0o700); err != nil {
 		return "", err
 	}
 	program := filepath.Join(dir, "uppercut")
