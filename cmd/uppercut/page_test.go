@@ -49,6 +49,13 @@ func TestOperatorUndoesABlockOnThePage(t *testing.T) {
 		t.Errorf("after the unblock: %s", got)
 	}
 
+	b.follow(`nav a[href="/audit"]`)
+	for _, want := range []string{"anna", "unblock", client, "customer called"} {
+		if got := b.text("tbody"); !strings.Contains(got, want) {
+			t.Errorf("the audit log does not say %q:\n%s", want, got)
+		}
+	}
+
 	set, err := g.gw.CommandContext(t.Context(), "nft", "list", "set", "inet", "uppercut", "block4").CombinedOutput()
 	if err != nil || strings.Contains(string(set), client) {
 		t.Errorf("still in the kernel: %v\n%s", err, set)
