@@ -150,7 +150,7 @@ func (b *browser) lookFrom(l look) {
 func (b *browser) screenshot(name string) {
 	b.t.Helper()
 	png := ask(b, chromedp.FullScreenshot(100))
-	dir := os.Getenv("UPPERCUT_SCREENSHOTS")
+	dir := os.Getenv("SCREENSHOTS_DIR")
 	if dir == "" {
 		dir = b.t.ArtifactDir()
 	}
