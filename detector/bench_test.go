@@ -115,6 +115,22 @@ func loop(b *testing.B, f func(i int)) {
 	b.ReportMetric(float64(cpu()-before)/float64(b.N), "cpu-ns/op")
 }
 
+// BenchmarkMemoryLatency measures one read from anywhere among the sources where
+// the next depends on it: what each table that is not in the processor's cache
+// costs on this machine, to compare the others with. 80 ns are usual, virtual
+// machines with busy neighbours need 400.
+func BenchmarkMemoryLatency(b *testing.B) {
+	memory := make([]source, *tracked)
+	for i := range memory {
+		memory[i].seen = uint32(i) // and so every page is in use
+	}
+	next := uint64(1)
+	for b.Loop() {
+		next = next*6364136223846793005 + 1442695040888963407
+		next += uint64(memory[next>>32%uint64(len(memory))].seen)
+	}
+}
+
 // BenchmarkJudge measures what an event costs once it is read: of a source
 // never seen, one that is known, and one that is blocked.
 func BenchmarkJudge(b *testing.B) {

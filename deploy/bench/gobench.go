@@ -121,7 +121,7 @@ func sourcesRow(b *bench) (*contest, error) {
 
 // judge measures an offence when n sources have offended once.
 func (b *bench) judge(ctx context.Context, n int) ([]measure, error) {
-	r, err := b.goBench(ctx, "uppercut/detector", "^BenchmarkJudge$", "-tracked", strconv.Itoa(n))
+	r, err := b.goBench(ctx, "uppercut/detector", "^Benchmark(Judge|MemoryLatency)$", "-tracked", strconv.Itoa(n))
 	if err != nil {
 		return nil, err
 	}
@@ -130,12 +130,15 @@ func (b *bench) judge(ctx context.Context, n int) ([]measure, error) {
 		return nil, err
 	}
 	measures := []measure{{"MB", each * float64(n) / 1e6, 0}, {"bytes a source", each, 0}}
-	for _, who := range []string{"known", "new", "blocked"} {
-		ns, err := r.value("Judge/"+who, "ns/op")
+	for _, m := range []struct{ benchmark, title string }{
+		{"Judge/known", "ns, known source"}, {"Judge/new", "ns, new source"}, {"Judge/blocked", "ns, blocked source"},
+		{"MemoryLatency", "ns, one read from memory"},
+	} {
+		ns, err := r.value(m.benchmark, "ns/op")
 		if err != nil {
 			return nil, err
 		}
-		measures = append(measures, measure{"ns, " + who + " source", ns, 0})
+		measures = append(measures, measure{m.title, ns, 0})
 	}
 	return measures, nil
 }
