@@ -4,8 +4,8 @@ package detector
 // fetched for the last of them is still there when it is observed.
 const MaxAhead = 64
 
-// fewSources stay in the processor's cache by themselves.
-const fewSources = 1 << 16
+// fewSources stay in the processor's cache by themselves. Tests have fewer.
+var fewSources = 1 << 16
 
 // Ahead fetches what the next lines, at most MaxAhead, will need from memory,
 // and changes nothing: Observe gives the same without it.
@@ -38,7 +38,7 @@ func (d *Detector) Ahead(lines []Line) {
 func (t *table) fetch(hashes []uint64) (sum uint32) {
 	for _, h := range hashes {
 		if s := &t.shards[h>>56]; s.count > 0 {
-			sum += s.slots[uint32(h)&uint32(len(s.slots)-1)]
+			sum += s.slots[uint32(h)&uint32(len(s.slots)-1)].number()
 		}
 	}
 	var further [MaxAhead]struct{ offences, prev, next uint32 }
@@ -68,10 +68,9 @@ func (t *table) likely(h uint64) uint32 {
 		return 0
 	}
 	mask := uint32(len(s.slots) - 1)
-	fragment := uint32(h>>48) << numberBits
 	for i := uint32(h) & mask; s.slots[i] != 0; i = (i + 1) & mask {
-		if s.slots[i]&^numberMask == fragment {
-			return s.slots[i] & numberMask
+		if s.slots[i].hash() == uint32(h) {
+			return s.slots[i].number()
 		}
 	}
 	return 0

@@ -144,7 +144,7 @@ func BenchmarkJudge(b *testing.B) {
 		return func(i int) {
 			if i%MaxAhead == 0 {
 				for j := range lines {
-					lines[j].Record.Addr = client(number(i + j))
+					lines[j].Record.Addr, lines[j].Record.Kind = client(number(i+j)), sendmail.LineReject
 				}
 				cr.d.Ahead(lines)
 			}

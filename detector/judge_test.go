@@ -68,7 +68,7 @@ func (b *bench) feed(e event) []Verdict {
 		e.Raw = e.Reason.String() + " by " + e.addr
 	}
 	l := &Line{Number: b.lines, Sender: "192.0.2.1", Transport: "tcp", Received: e.received, Time: e.at, Stamp: StampFull, Host: e.host}
-	l.Record.Addr = e.Addr
+	l.Record.Addr, l.Record.Kind = e.Addr, sendmail.LineReject
 	b.d.Ahead([]Line{*l})
 	b.d.begin(l.Received)
 	b.d.event(l, &e.Event, b.d.hosts.of(l.Sender, l.Host))

@@ -15,6 +15,8 @@ import (
 const (
 	snapshotMagic   = "uppercut scores\n"
 	snapshotVersion = 1
+	// maxSnapshotSources is more than detector.max_sources can be.
+	maxSnapshotSources = 1 << 24
 )
 
 // ErrSnapshot is what every error of Restore wraps that comes from the data
@@ -198,7 +200,7 @@ const (
 func (d *Detector) restoreSources(s *snapshotReader, numbers map[uint16]uint16) {
 	old := d.sources
 	d.sources = newTable(old.limit, old.seed)
-	for range s.count(numberMask) {
+	for range s.count(maxSnapshotSources) {
 		var b [sourceHeaderSize]byte
 		s.bytes(b[:])
 		src := source{bits: b[16], blocks: b[17]}

@@ -60,19 +60,30 @@ type table struct {
 	seed   [2]uint64
 }
 
-// shard is an open-addressing index. A slot holds 8 bits of the hash above a
-// source's number; 0 is empty.
+// shard is an open-addressing index.
 type shard struct {
-	slots []uint32
+	slots []sourceSlot
 	count int
 }
+
+// sourceSlot is the lower half of a hash above a source's number; 0 is empty.
+// The half tells nearly always whether the source is the one, and where the slot
+// would like to be, so that an index that grows leaves the sources alone: among
+// millions each of them costs a read from memory.
+type sourceSlot uint64
+
+func newSourceSlot(hash uint64, number uint32) sourceSlot {
+	return sourceSlot(hash<<32 | uint64(number))
+}
+
+func (s sourceSlot) number() uint32 { return uint32(s) }
+
+// hash is the lower half of the hash.
+func (s sourceSlot) hash() uint32 { return uint32(s >> 32) }
 
 const (
 	sourcePageBits = 13
 	sourcePageSize = 1 << sourcePageBits
-
-	numberBits = 24
-	numberMask = 1<<numberBits - 1
 )
 
 func newTable(limit int, seed [2]uint64) *table {
@@ -121,14 +132,13 @@ func (t *table) find(k *sourceKey) uint32 {
 		return 0
 	}
 	mask := uint32(len(s.slots) - 1)
-	fragment := uint32(k.hash>>48) << numberBits
 	for i := uint32(k.hash) & mask; s.slots[i] != 0; i = (i + 1) & mask {
 		slot := s.slots[i]
-		if slot&^numberMask != fragment {
+		if slot.hash() != uint32(k.hash) {
 			continue
 		}
-		if src := t.at(slot & numberMask); src.addr == k.addr && src.bits == k.bits {
-			return slot & numberMask
+		if src := t.at(slot.number()); src.addr == k.addr && src.bits == k.bits {
+			return slot.number()
 		}
 	}
 	return 0
@@ -160,28 +170,27 @@ func (t *table) add(k *sourceKey) uint32 {
 func (t *table) index(hash uint64, number uint32) {
 	s := &t.shards[hash>>56]
 	if 4*(s.count+1) > 3*len(s.slots) {
-		t.grow(s)
+		s.grow()
 	}
-	s.insert(hash, number)
+	s.insert(newSourceSlot(hash, number))
 	s.count++
 }
 
-func (s *shard) insert(h uint64, number uint32) {
+func (s *shard) insert(slot sourceSlot) {
 	mask := uint32(len(s.slots) - 1)
-	i := uint32(h) & mask
+	i := slot.hash() & mask
 	for s.slots[i] != 0 {
 		i = (i + 1) & mask
 	}
-	s.slots[i] = uint32(h>>48)<<numberBits | number
+	s.slots[i] = slot
 }
 
-func (t *table) grow(s *shard) {
+func (s *shard) grow() {
 	old := s.slots
-	s.slots = make([]uint32, max(8, 2*len(old)))
+	s.slots = make([]sourceSlot, max(8, 2*len(old)))
 	for _, slot := range old {
 		if slot != 0 {
-			number := slot & numberMask
-			s.insert(t.hash(&t.at(number).addr), number)
+			s.insert(slot)
 		}
 	}
 }
@@ -207,12 +216,11 @@ func (t *table) unindex(number uint32) {
 	s := &t.shards[h>>56]
 	mask := uint32(len(s.slots) - 1)
 	gap := uint32(h) & mask
-	for s.slots[gap]&numberMask != number {
+	for s.slots[gap].number() != number {
 		gap = (gap + 1) & mask
 	}
 	for i := (gap + 1) & mask; s.slots[i] != 0; i = (i + 1) & mask {
-		home := uint32(t.hash(&t.at(s.slots[i]&numberMask).addr)) & mask
-		if (i-home)&mask >= (i-gap)&mask {
+		if home := s.slots[i].hash() & mask; (i-home)&mask >= (i-gap)&mask {
 			s.slots[gap] = s.slots[i]
 			gap = i
 		}

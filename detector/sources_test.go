@@ -21,8 +21,8 @@ func TestSizes(t *testing.T) {
 	if n := unsafe.Sizeof(mark{}); n != markSize {
 		t.Errorf("a mark takes %d bytes", n)
 	}
-	// A slot of the index is 4 bytes and at least three eighths are in use.
-	if most := 64 + 12*marksPerSource + 4*8/3; most > 256 {
+	// A slot of the index is 8 bytes and at least three eighths are in use.
+	if most := 64 + 12*marksPerSource + 8*8/3; most > 256 {
 		t.Errorf("a source takes up to %d bytes", most)
 	}
 }
@@ -249,7 +249,7 @@ func TestBoundedMemory(t *testing.T) {
 		slots += len(tb.shards[i].slots)
 	}
 	// Pages are large beside so few sources: one of each may be all but empty.
-	if bytes += 4 * slots; bytes > 256*2000+64*sourcePageSize+12*slabPageSize {
+	if bytes += 8 * slots; bytes > 256*2000+64*sourcePageSize+12*slabPageSize {
 		t.Errorf("%d bytes a source", bytes/2000)
 	}
 	checkLevels(t, tb)
