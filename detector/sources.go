@@ -392,32 +392,21 @@ func (t *table) drop(ref uint32, class uint8) {
 // one of NAT64 (RFC 6052) and of Teredo (RFC 4380), where one /64 is everybody.
 func sourceAddr(addr netip.Addr, ipv6Bits int) (masked [16]byte, prefixBits uint8) {
 	masked = addr.As16()
-	if isIPv4(&masked) || isTeredo(&masked) || isNAT64(&masked) {
+	if addr.Is4() {
 		return masked, 128
 	}
-	mask := netmask(ipv6Bits)
-	for i := range masked {
-		masked[i] &= mask[i]
+	high, low := binary.BigEndian.Uint64(masked[:8]), binary.BigEndian.Uint64(masked[8:])
+	teredo, nat64 := high>>32 == 0x20010000, high == 0x0064ff9b00000000 && low>>32 == 0
+	if teredo || nat64 || isIPv4(&masked) {
+		return masked, 128
 	}
+	// A shift by 64 or more leaves nothing.
+	binary.BigEndian.PutUint64(masked[:8], high&(^uint64(0)<<max(0, 64-ipv6Bits)))
+	binary.BigEndian.PutUint64(masked[8:], low&(^uint64(0)<<min(64, 128-ipv6Bits)))
 	return masked, uint8(ipv6Bits)
 }
 
 func isIPv4(addr *[16]byte) bool { return netip.AddrFrom16(*addr).Is4In6() }
-
-func isTeredo(addr *[16]byte) bool { return binary.BigEndian.Uint32(addr[:]) == 0x20010000 }
-
-func isNAT64(addr *[16]byte) bool {
-	return binary.BigEndian.Uint64(addr[:]) == 0x0064ff9b00000000 && binary.BigEndian.Uint32(addr[8:]) == 0
-}
-
-// netmask returns the mask of a prefix of so many bits.
-func netmask(prefixBits int) (mask [16]byte) {
-	binary.BigEndian.PutUint64(mask[:], ^uint64(0)<<max(0, 64-prefixBits))
-	if prefixBits > 64 {
-		binary.BigEndian.PutUint64(mask[8:], ^uint64(0)<<(128-prefixBits))
-	}
-	return mask
-}
 
 // sourcePrefix returns the prefix by which addr is counted and blocked.
 func sourcePrefix(addr netip.Addr, ipv6Bits int) netip.Prefix {
