@@ -135,12 +135,7 @@ func (e *Enforcer) unblock(ps []netip.Prefix, as Unblock) (lifted []netip.Prefix
 	for _, b := range blocks {
 		lifted = append(lifted, b.Prefix)
 	}
-	e.journal.settle(func(error) {
-		for _, b := range blocks {
-			as.Block = b
-			e.ended(as)
-		}
-	})
+	e.journal.settle(func(error) { e.tellEnds(blocks, as) })
 	return lifted
 }
 
