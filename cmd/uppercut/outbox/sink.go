@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -130,7 +131,7 @@ func (s *sink) done(ctx context.Context, batch []Event, err error) {
 		s.failing = false
 		return
 	}
-	reason := dropExpired
+	reason, lost := dropExpired, len(batch)
 	switch {
 	case errors.Is(err, errOff):
 		reason = dropOff
@@ -139,7 +140,8 @@ func (s *sink) done(ctx context.Context, batch []Event, err error) {
 		s.metrics.failures.WithLabelValues(s.name).Inc()
 	case ctx.Err() != nil:
 		reason = dropShutdown
+		lost += len(s.queue.next(math.MaxInt)) // there is no time for these either
 	}
-	s.metrics.drop(s.name, reason, len(batch))
-	s.logger.Warn("events are lost", "sink", s.name, "reason", reason, "count", len(batch), "error", err)
+	s.metrics.drop(s.name, reason, lost)
+	s.logger.Warn("events are lost", "sink", s.name, "reason", reason, "count", lost, "error", err)
 }

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -128,8 +129,14 @@ func hookConfig(t *testing.T, url string) Config {
 
 func start(t *testing.T, c Config) *running {
 	t.Helper()
+	return startLogged(t, c, t.Output())
+}
+
+// startLogged is start with the log in w.
+func startLogged(t *testing.T, c Config, w io.Writer) *running {
+	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
-	o, err := New(c, Options{Registerer: registry, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)), Version: "v1"})
+	o, err := New(c, Options{Registerer: registry, Logger: slog.New(slog.NewTextHandler(w, nil)), Version: "v1"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -426,17 +433,59 @@ func TestEndDelivers(t *testing.T) {
 }
 
 func TestEndDoesNotWaitForEver(t *testing.T) {
-	server := newReceiver(t)
-	server.answers(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	r := start(t, hookConfig(t, server.URL))
-	r.Publish(aBlock())
-	server.await(t, 1)
-	began := time.Now()
-	r.stop()
-	if took := time.Since(began); took > drainTime+2*time.Second {
-		t.Errorf("the end took %v", took)
+	end := func(t *testing.T, r *running) {
+		t.Helper()
+		began := time.Now()
+		r.stop()
+		if took := time.Since(began); took > drainTime+2*time.Second {
+			t.Errorf("the end took %v", took)
+		}
 	}
-	r.counts(t, map[string]float64{"webhook shutdown": 1, "webhook delivered": 0})
+	t.Run("webhook", func(t *testing.T) {
+		t.Parallel()
+		server := newReceiver(t)
+		server.answers(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+		var log bytes.Buffer
+		r := startLogged(t, hookConfig(t, server.URL), &log)
+		for range 3 * webhookBatch {
+			r.Publish(aBlock())
+		}
+		server.await(t, 1)
+		end(t, r)
+		r.counts(t, map[string]float64{"webhook shutdown": 3 * webhookBatch, "webhook delivered": 0})
+		if n := strings.Count(log.String(), "events are lost"); n != 1 {
+			t.Errorf("%d warnings, want 1:\n%s", n, log.String())
+		}
+	})
+	t.Run("syslog", func(t *testing.T) {
+		t.Parallel()
+		l := listen(t, "tcp", "127.0.0.1:0")
+		r := start(t, logConfig("tcp://"+l.Addr().String()))
+		e := aBlock()
+		e.Note, e.Author = strings.Repeat("n", maxText), strings.Repeat("a", maxText)
+		e.Cause, e.State = e.Note, e.Author
+		const published = 10_000 // 24 MB: more than the two sockets hold
+		for range published {
+			r.Publish(e)
+		}
+		conn, err := l.Accept() // and reads nothing
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		taken := -1.0
+		eventually(t, "the sockets are full", func() bool {
+			before := taken
+			taken = r.delivered(sinkSyslog)
+			return taken > 0 && taken == before
+		})
+		end(t, r)
+		taken = r.delivered(sinkSyslog)
+		r.counts(t, map[string]float64{"syslog shutdown": published - taken})
+		if taken >= published {
+			t.Error("all was taken: the server is not slow")
+		}
+	})
 }
 
 // A reload sends what waits to the new place.
