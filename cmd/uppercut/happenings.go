@@ -20,7 +20,8 @@ func (a *appliance) publish(e outbox.Event, text string) {
 	})
 }
 
-// blocked hears from the enforcer of a block that is in force.
+// blocked hears from the enforcer of a block that is on the list: in force unless
+// the firewall is suspended or cannot be written.
 func (a *appliance) blocked(b enforcer.Block) {
 	e := blockEvent(outbox.Block, b)
 	for _, line := range b.Evidence {

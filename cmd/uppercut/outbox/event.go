@@ -12,7 +12,7 @@ type Kind string
 
 // The kinds of events.
 const (
-	Block   Kind = "block"   // somebody is blocked from now on
+	Block   Kind = "block"   // somebody is on the list of the blocked from now on
 	Unblock Kind = "unblock" // a block has ended
 	Guard   Kind = "guard"   // somebody was not blocked, and why
 	Breaker Kind = "breaker" // a mail host's evidence is set aside, or counts again
