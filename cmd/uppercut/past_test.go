@@ -2,9 +2,11 @@ package main
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
+	"uppercut/cmd/uppercut/console"
 	"uppercut/enforcer"
 )
 
@@ -39,5 +41,17 @@ func TestEnding(t *testing.T) {
 		if at, cause := ending(block, tc.newer, tc.lifts, tc.now); !at.Equal(tc.at) || cause != tc.cause {
 			t.Errorf("%s: %v %s, want %v %s", name, at, cause, tc.at, tc.cause)
 		}
+	}
+}
+
+// What the search of the audit log suggests is what the ledger says, so that
+// each suggestion can find something.
+func TestSuggestedActionsAreThoseOfTheLedger(t *testing.T) {
+	want := []string{
+		enforcer.ActionBlock, enforcer.ActionUnblock, enforcer.ActionAllow, enforcer.ActionDisallow, auditCloseBreaker,
+		enforcer.ActionFlush, enforcer.ActionResume, enforcer.ActionRepair, auditReload,
+	}
+	if got := console.Actions(); !slices.Equal(got, want) {
+		t.Errorf("suggested are %v, the ledger has %v", got, want)
 	}
 }

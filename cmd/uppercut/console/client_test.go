@@ -158,7 +158,7 @@ func TestOrdersOverTheSocket(t *testing.T) {
 	}
 	for _, want := range []string{
 		"action=unblock author=" + me + ` via=socket`, `note="ticket 7" prefixes="203.0.113.9/32 2001:db8::/64 127.0.0.1/32" count=3 for=2h0m0s`,
-		"action=flush", "action=resume", "action=reload", "action=repair_firewall", "action=close_breaker", "host=mx1",
+		"action=flush", "action=resume", "action=reload", "action=repair ", "action=close_breaker", "host=mx1",
 	} {
 		if !strings.Contains(r.audit.String(), want) {
 			t.Errorf("audit log lacks %q:\n%s", want, r.audit)
