@@ -187,9 +187,12 @@ func printWhy(p *printer, w console.Why) error {
 	for _, r := range w.Rules {
 		p.row("rule "+r.Rule, fmt.Sprintf("%.4g of %.4g points within %s", r.Score, r.Limit, shortDuration(time.Duration(r.Window))))
 	}
-	if w.Accepted.Messages+w.Accepted.Delivered > 0 {
-		p.row("in favour", fmt.Sprintf("%d messages accepted, %d delivered to it, last %s",
-			w.Accepted.Messages, w.Accepted.Delivered, p.ago(w.Accepted.Last)))
+	if in := w.Accepted; in.Messages+in.Delivered > 0 {
+		words := fmt.Sprintf("%d messages accepted, %d delivered to it", in.Messages, in.Delivered)
+		if !in.Last.IsZero() {
+			words += ", last accepted " + p.ago(in.Last)
+		}
+		p.row("in favour", words)
 	}
 	for _, b := range w.History {
 		p.row("before", fmt.Sprintf("blocked %s by %s, %s", p.ago(b.At), b.Rule, endWords(p, b)))

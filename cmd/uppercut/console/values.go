@@ -202,7 +202,7 @@ type ScorePoint struct {
 // Accepted says what speaks for a source.
 type Accepted struct {
 	// Messages were accepted from it within the last 7 days, Delivered
-	// handed to it.
+	// handed to it. Last is when one was last accepted.
 	Messages  uint64    `json:"messages"`
 	Delivered uint64    `json:"delivered"`
 	Last      time.Time `json:"last,omitzero"`
