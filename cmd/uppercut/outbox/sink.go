@@ -94,24 +94,32 @@ const (
 func (s *sink) deliver(ctx context.Context, batch []Event) {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = s.first, lastPause
-	giveUp := time.Hour
-	if d := s.to.Load(); d != nil {
-		giveUp = d.giveUp
-	}
-	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		d := s.to.Load()
-		s.open(d)
-		if d == nil {
-			return struct{}{}, backoff.Permanent(errOff)
-		}
-		return struct{}{}, d.send(ctx, batch)
-	}, backoff.WithBackOff(pause), backoff.WithMaxElapsedTime(giveUp), backoff.WithNotify(s.failed))
+	_, err := backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, s.attempt(ctx, batch) },
+		backoff.WithBackOff(pause), backoff.WithMaxElapsedTime(0), backoff.WithNotify(s.again))
 	s.done(ctx, batch, err)
 }
 
-// failed notes that an attempt has failed and will be repeated.
-func (s *sink) failed(err error, pause time.Duration) {
+// attempt sends a batch once. A failure is final if the time to give up is over
+// even for the batch's last event.
+func (s *sink) attempt(ctx context.Context, batch []Event) error {
+	d := s.to.Load()
+	s.open(d)
+	if d == nil {
+		return backoff.Permanent(errOff)
+	}
+	err := d.send(ctx, batch)
+	if err == nil {
+		return nil
+	}
 	s.metrics.failures.WithLabelValues(s.name).Inc()
+	if time.Since(batch[len(batch)-1].Time) >= d.giveUp {
+		return backoff.Permanent(err)
+	}
+	return err
+}
+
+// again notes that an attempt has failed and will be repeated.
+func (s *sink) again(err error, pause time.Duration) {
 	level := slog.LevelDebug
 	if !s.failing {
 		level = slog.LevelWarn // the first of a row
@@ -137,7 +145,6 @@ func (s *sink) done(ctx context.Context, batch []Event, err error) {
 		reason = dropOff
 	case errors.Is(err, errRefused):
 		reason = dropRefused
-		s.metrics.failures.WithLabelValues(s.name).Inc()
 	case ctx.Err() != nil:
 		reason = dropShutdown
 		lost += len(s.queue.next(math.MaxInt)) // there is no time for these either

@@ -95,7 +95,7 @@ func TestSyslogOverDatagrams(t *testing.T) {
 			}
 			r := start(t, logConfig(address))
 			r.Publish(aBlock())
-			r.Publish(Event{Time: noon, Kind: Breaker, Host: "mx1", State: "open", Cause: "surge"})
+			r.Publish(Event{Time: lately, Kind: Breaker, Host: "mx1", State: "open", Cause: "surge"})
 			_ = l.SetReadDeadline(time.Now().Add(20 * time.Second))
 			for _, kind := range []Kind{Block, Breaker} {
 				buf := make([]byte, 64<<10)

@@ -23,7 +23,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+// lately is when the events of the tests happened: not so long ago that they are
+// given up.
+var lately = time.Now().UTC().Truncate(time.Second)
 
 const secretText = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -187,9 +189,9 @@ func (r *running) delivered(sink string) float64 {
 
 func aBlock() Event {
 	return Event{
-		Time: noon, Kind: Block, Prefix: netip.MustParsePrefix("203.0.113.9/32"), Block: 812, Until: noon.Add(time.Hour),
+		Time: lately, Kind: Block, Prefix: netip.MustParsePrefix("203.0.113.9/32"), Block: 812, Until: lately.Add(time.Hour),
 		Rule: "burst", Score: 10.5, Reason: "dnsbl", Host: "mx1",
-		Evidence: []Evidence{{noon, "mx1", "dnsbl", "reject=550 5.7.1"}},
+		Evidence: []Evidence{{lately, "mx1", "dnsbl", "reject=550 5.7.1"}},
 	}
 }
 
@@ -397,6 +399,38 @@ func TestWhatIsLostIsCounted(t *testing.T) {
 			return testutil.ToFloat64(r.webhook.metrics.dropped.WithLabelValues(sinkWebhook, dropExpired)) == 1
 		})
 	})
+	t.Run("long ago", func(t *testing.T) {
+		server := newReceiver(t)
+		server.answers(status(http.StatusInternalServerError))
+		c := hookConfig(t, server.URL)
+		r := start(t, c)
+		e := aBlock()
+		for range 3 * webhookBatch {
+			e.Time = lately.Add(-c.Webhook.GiveUp)
+			r.Publish(e)
+		}
+		expired := func() float64 {
+			return testutil.ToFloat64(r.webhook.metrics.dropped.WithLabelValues(sinkWebhook, dropExpired))
+		}
+		eventually(t, "all are given up", func() bool { return expired() == 3*webhookBatch })
+		tried := float64(server.count())
+		if all := len(server.got(t)); all != 3*webhookBatch {
+			t.Errorf("%d events were tried, want each once", all)
+		}
+		r.counts(t, map[string]float64{"webhook failures": tried})
+
+		e.Time = lately.Add(-c.Webhook.GiveUp / 2)
+		r.Publish(e)
+		server.await(t, int(tried)+2) // it is tried again
+		c.Webhook.GiveUp /= 4
+		use, err := r.Prepare(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		use()
+		eventually(t, "the new time to give up counts", func() bool { return expired() == 3*webhookBatch+1 })
+		r.counts(t, map[string]float64{"webhook delivered": 0})
+	})
 	t.Run("off", func(t *testing.T) {
 		server := newReceiver(t)
 		server.answers(status(http.StatusInternalServerError))
@@ -515,7 +549,7 @@ func TestKindsAreChosen(t *testing.T) {
 	c.Webhook.Kinds = []string{"breaker"}
 	r := start(t, c)
 	r.Publish(aBlock())
-	r.Publish(Event{Time: noon, Kind: Breaker, Host: "mx1", State: "open"})
+	r.Publish(Event{Time: lately, Kind: Breaker, Host: "mx1", State: "open"})
 	r.stop()
 	if got := server.got(t); len(got) != 1 || got[0].Kind != Breaker {
 		t.Errorf("got %+v, want the breaker", got)
@@ -531,7 +565,7 @@ func TestHostileTextIsTame(t *testing.T) {
 	e.Rule, e.Reason, e.Host, e.State, e.Cause, e.Author, e.Note = hostile, hostile, hostile, hostile, hostile, hostile, hostile
 	e.Evidence = nil
 	for range 20 {
-		e.Evidence = append(e.Evidence, Evidence{noon, hostile, hostile, hostile})
+		e.Evidence = append(e.Evidence, Evidence{lately, hostile, hostile, hostile})
 	}
 	r.Publish(e)
 	r.stop()
