@@ -54,6 +54,7 @@ func newSink(name string, batch int, logger *slog.Logger, m *metrics) *sink {
 func (s *sink) use(d *destination, limit int) {
 	s.queue.setLimit(limit)
 	s.to.Store(d)
+	s.queue.rouse() // what is no longer used is closed
 }
 
 func (s *sink) wants(k Kind) bool {
@@ -69,8 +70,11 @@ func (s *sink) put(e Event) {
 
 // run delivers until ctx ends, then what waits until delivering ends.
 func (s *sink) run(ctx, delivering context.Context) {
-	for batch := s.queue.take(ctx, s.batch); len(batch) > 0; batch = s.queue.take(ctx, s.batch) {
-		s.deliver(delivering, batch)
+	for batch, more := s.queue.take(ctx, s.batch); more; batch, more = s.queue.take(ctx, s.batch) {
+		s.open(s.to.Load())
+		if len(batch) > 0 {
+			s.deliver(delivering, batch)
+		}
 	}
 	s.open(nil)
 }

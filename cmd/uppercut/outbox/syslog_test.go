@@ -143,6 +143,31 @@ func TestSyslogOverStreams(t *testing.T) {
 	}
 }
 
+// A connection is closed when a reload switches syslog off, not at the next event.
+func TestSyslogSwitchedOff(t *testing.T) {
+	l := listen(t, "tcp", "127.0.0.1:0")
+	r := start(t, logConfig("tcp://"+l.Addr().String()))
+	r.Publish(aBlock())
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	from := bufio.NewReader(conn)
+	readFrame(t, from)
+	use, err := r.Prepare(DefaultConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	use()
+	if rest, err := io.ReadAll(from); err != nil || len(rest) > 0 {
+		t.Errorf("%q, %v: want the end of the connection", rest, err)
+	}
+}
+
 func TestSyslogServerComesUpLate(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	r := start(t, logConfig("unix://"+path))

@@ -371,6 +371,9 @@ func TestAnswersOfTheWebhook(t *testing.T) {
 			if again, _ := errors.AsType[*backoff.RetryAfterError](err); again != nil && again.Duration != tc.after || again == nil && tc.after > 0 {
 				t.Errorf("%v, want it again after %v", err, tc.after)
 			}
+			if tc.after > 0 && !strings.Contains(err.Error(), "Requests") && !strings.Contains(err.Error(), "Unavailable") {
+				t.Errorf("%v does not say what the webhook answers", err)
+			}
 			if n := server.count() - before; n != 1 {
 				t.Errorf("%d requests, want 1", n)
 			}
