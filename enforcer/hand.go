@@ -287,17 +287,21 @@ func (e *Enforcer) closeHoles(keep map[netip.Prefix]bool) (touched []netip.Prefi
 
 // Flush removes the table and touches nothing else, and writes none until
 // Resume or the next start. The list and the ledger stay, and go on, unless
-// forget is set.
+// forget is set; then the entry in the audit log counts the blocks.
 func (e *Enforcer) Flush(ctx context.Context, author, note string, forget bool) error {
 	return e.do(ctx, func() error {
 		e.mu.Lock()
 		e.suspended = true
 		e.mu.Unlock()
 		e.metrics.suspended.Set(1)
-		e.record(ActionFlush, author, note, nil)
+		var forgotten []netip.Prefix
+		if forget {
+			forgotten = e.everything()
+		}
+		e.record(ActionFlush, author, note, forgotten)
 		e.logger.Warn("firewall flushed and suspended", "author", author, "note", note, "forget", forget)
 		if forget {
-			e.unblock(e.everything(), Unblock{Cause: causeFlushed, By: author, Why: note})
+			e.unblock(forgotten, Unblock{Cause: causeFlushed, By: author, Why: note})
 		}
 		if e.firewall == nil {
 			return nil

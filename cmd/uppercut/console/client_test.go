@@ -175,7 +175,7 @@ func TestQuestionsOverTheSocket(t *testing.T) {
 	f.why[a] = Why{
 		Addr: a, Source: netip.MustParsePrefix("203.0.113.9/32"), Rules: []RuleScore{{"burst", Duration(time.Minute), 5, 10, Duration(time.Hour), []ScorePoint{{noon, 5}}}},
 		Evidence: []Evidence{{noon, "192.0.2.1", "mx1", "tcp", "dnsbl", "reject=550"}},
-		History:  []PastBlock{{Block: Block{Prefix: netip.MustParsePrefix("203.0.113.9/32"), At: noon, Until: noon, Rule: "burst"}, Cause: "expired"}},
+		History:  []PastBlock{{Block: Block{Prefix: netip.MustParsePrefix("203.0.113.9/32"), At: noon, Until: noon, Rule: "burst"}, Cause: "unknown"}},
 		Accepted: Accepted{Messages: 3, Last: noon},
 	}
 	r := start(t, Config{}, f)
