@@ -367,25 +367,9 @@ func (e *Enforcer) AuditLog() iter.Seq2[Audit, error] {
 	}
 }
 
-// History yields the blocks of the last Config.History, those that have ended
-// included, newest first, with their evidence.
-func (e *Enforcer) History() iter.Seq2[Block, error] {
-	return func(yield func(Block, error) bool) {
-		if e.journal.ledger == nil {
-			return
-		}
-		err := e.journal.ledger.History(func(r ledger.Block) bool {
-			b := blockOf(r)
-			return yield(b, errors.Join(evidence(r.Detail, &b)))
-		})
-		if err != nil {
-			yield(Block{}, err)
-		}
-	}
-}
-
-// HistoryOf is History of the blocks that overlap p. Those of others cost
-// little.
+// HistoryOf yields the blocks of the last Config.History that overlap p, those
+// that have ended included, newest first, with their evidence. Those of others
+// cost little.
 func (e *Enforcer) HistoryOf(p netip.Prefix) iter.Seq2[Block, error] {
 	return func(yield func(Block, error) bool) {
 		if e.journal.ledger == nil {

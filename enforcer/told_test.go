@@ -227,7 +227,7 @@ func TestRecord(t *testing.T) {
 	t.Error("the audit log is empty")
 }
 
-// HistoryOf finds what History has of a prefix, and nothing else.
+// HistoryOf finds what was of a prefix, and nothing else.
 func TestHistoryOf(t *testing.T) {
 	o := options(t, nil)
 	o.Observe = true

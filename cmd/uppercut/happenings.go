@@ -16,7 +16,7 @@ import (
 func (a *appliance) publish(e outbox.Event, text string) {
 	a.events.Publish(e)
 	a.console.Publish(console.Event{
-		Time: e.Time, Kind: console.EventKind(e.Kind), Prefix: e.Prefix, Rule: e.Rule, Reason: e.Reason, Host: e.Host, Text: text,
+		Time: e.Time, Kind: e.Kind, Prefix: e.Prefix, Rule: e.Rule, Reason: e.Reason, Host: e.Host, Text: text,
 	})
 }
 
