@@ -71,6 +71,7 @@ func asking[T any](env *environment, command *cobra.Command,
 func printJSON(w io.Writer, v any) error {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false) // people read addresses in < and >
 	encoder.SetIndent("", "  ")
 	if err := encoder.Encode(v); err != nil {
 		return err

@@ -74,12 +74,12 @@ func TestColourOnATerminalOnly(t *testing.T) {
 // JSON on a terminal means the same, and turns no text around; in a file it is as
 // the encoder writes it.
 func TestJSONOnATerminalIsVisible(t *testing.T) {
-	const hostile = "\u202egnp\u009b31m\x7f\u200b\U000e0041\x1b[2J\u00e9"
+	const hostile = "\u202egnp\u009b31m\x7f\u200b\U000e0041\x1b[2J\u00e9<"
 	screen, terminal := newTerminal(t)
 	if err := printJSON(terminal, []string{hostile}); err != nil {
 		t.Fatal(err)
 	}
-	want := "[\r\n  \"" + `\u202egnp\u009b31m\u007f\u200b\udb40\udc41\u001b[2J` + "\u00e9\"\r\n]"
+	want := "[\r\n  \"" + `\u202egnp\u009b31m\u007f\u200b\udb40\udc41\u001b[2J` + "\u00e9<\"\r\n]"
 	got, err := bufio.NewReader(screen).ReadString(']')
 	if err != nil || got != want {
 		t.Errorf("%q, %v; want %q", got, err, want)
