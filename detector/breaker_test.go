@@ -187,10 +187,13 @@ func TestBreakerClosedByHand(t *testing.T) {
 	for i := range 5 {
 		b.refuse(noon, i, sendmail.AccessReject)
 	}
-	if n := b.d.CloseBreaker("mx1"); n != 0 {
+	only := func(name string) func(sender, host string) bool {
+		return func(sender, host string) bool { return host == name && sender != "" }
+	}
+	if n := b.d.CloseBreaker(only("mx1")); n != 0 {
 		t.Errorf("%d breakers of mx1", n)
 	}
-	if n := b.d.CloseBreaker("mx2"); n != 1 || b.open("mx2") {
+	if n := b.d.CloseBreaker(only("mx2")); n != 1 || b.open("mx2") {
 		t.Errorf("%d breakers of mx2", n)
 	}
 	b.refuse(noon.Add(time.Second), 7, sendmail.AccessReject)

@@ -26,8 +26,8 @@ type Story struct {
 	// Offences that are older than the longest window are forgotten, so that
 	// the beginning of that rule's course may be too low.
 	Courses []Course
-	// LastMail is when mail was last accepted from the source or delivered
-	// to it, zero if none is remembered.
+	// LastMail is when mail was last accepted from the source, zero if none
+	// is remembered.
 	LastMail time.Time
 	// PardonedUntil is when the source counts again, zero if it does.
 	PardonedUntil time.Time
@@ -48,8 +48,10 @@ func (d *Detector) Story(addr netip.Addr, now time.Time) (story Story) {
 		return story
 	}
 	s := d.sources.at(number)
-	if favours := d.sources.favours(s); len(favours) > 0 {
-		story.LastMail = fromSecond(favours[len(favours)-1].second)
+	for _, m := range d.sources.favours(s) { // oldest first
+		if m.origin == acceptedMail {
+			story.LastMail = fromSecond(m.second)
+		}
 	}
 	for i := range d.judgement.rules {
 		story.Courses = append(story.Courses, d.course(&d.judgement.rules[i], s, unixSecond(now)))

@@ -22,6 +22,7 @@ func TestCourse(t *testing.T) {
 	b.offend(at(50), someone, sendmail.OpenProxy)
 	b.accept(at(70), someone, 1)
 	b.offend(at(80), someone, sendmail.AccessReject)
+	b.feed(event{at: at(90), addr: someone, Event: sendmail.Event{Kind: sendmail.Delivered}}) // to it
 
 	story := b.d.Story(mustAddr(someone), at(100))
 	if len(story.Courses) != 2 || story.Courses[0].Rule != "short" {
@@ -35,6 +36,7 @@ func TestCourse(t *testing.T) {
 		{at(50), reject + proxy}, // the proxy
 		{at(60), proxy},          // the first reject is a minute ago
 		{at(80), weightOf(t, b, at(80))},
+		{at(90), now.Rules[0].Score}, // mail to it
 		{at(100), now.Rules[0].Score},
 	}
 	if got := story.Courses[0].Points; !slices.Equal(got, want) {
@@ -70,7 +72,14 @@ func TestCourseAgreesWithScores(t *testing.T) {
 		b.offend(noon.Add(time.Duration(second)*time.Second), someone, []sendmail.Reason{sendmail.Pregreet, sendmail.AccessReject, sendmail.NullConnection}[i%3])
 	}
 	end := noon.Add(5 * time.Minute)
-	for rule, c := range b.d.Story(mustAddr(someone), end).Courses {
+	courses := b.d.Story(mustAddr(someone), end).Courses
+	if len(courses) != 2 {
+		t.Fatalf("%d courses, want 2", len(courses))
+	}
+	for rule, c := range courses {
+		if len(c.Points) < 4 {
+			t.Errorf("rule %s: %d points", c.Rule, len(c.Points))
+		}
 		for i, p := range c.Points {
 			until := end
 			if i+1 < len(c.Points) {

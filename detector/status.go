@@ -51,11 +51,11 @@ func (h *host) breakerStatus() BreakerStatus {
 	return s
 }
 
-// CloseBreaker closes the breakers of the mail hosts of that name, whoever
-// sends for them, and returns how many were open. What was set aside stays so.
-func (d *Detector) CloseBreaker(host string) (closed int) {
+// CloseBreaker closes the breakers of the mail hosts that are meant, and returns
+// how many were open. What was set aside stays so.
+func (d *Detector) CloseBreaker(meant func(sender, host string) bool) (closed int) {
 	for _, h := range d.hosts.byNumber {
-		if h.name == host && h.breaker.open {
+		if h.breaker.open && meant(h.sender.name, h.name) {
 			d.closeBreaker(h)
 			closed++
 		}

@@ -38,19 +38,22 @@ type Refusal struct {
 // logged when it is saved: what the log says survives.
 func (e *Enforcer) enforce(batch []Block) []Refusal {
 	batch, refused := e.permitted(batch)
-	admitted, touched, full := e.admit(batch)
-	refused = append(append(refused, full...), e.write(touched)...)
+	a := e.admit(batch)
+	refused = append(append(refused, a.refused...), e.write(a.touched)...)
 	now := time.Now()
 	for _, r := range refused {
 		e.suppress(r)
-		admitted = slices.DeleteFunc(admitted, func(b Block) bool { return b.Prefix == r.Prefix })
+		a.blocks = slices.DeleteFunc(a.blocks, func(b Block) bool { return b.Prefix == r.Prefix })
 	}
-	for i := range admitted {
-		e.measure(&admitted[i], now)
-		e.journal.put(admitted[i])
+	for i := range a.blocks {
+		e.measure(&a.blocks[i], now)
+		e.journal.put(a.blocks[i])
 	}
-	if len(admitted) > 0 {
-		e.journal.settle(func(error) { e.logBlocks(admitted) })
+	if len(a.blocks)+len(a.evicted) > 0 {
+		e.journal.settle(func(error) {
+			e.tellEnds(a.evicted, Unblock{Cause: causeCapacity})
+			e.logBlocks(a.blocks)
+		})
 	}
 	return refused
 }
@@ -99,33 +102,66 @@ func (e *Enforcer) permitted(batch []Block) (kept []Block, refused []Refusal) {
 	return kept, refused
 }
 
-// admit puts into the list what is not blocked as long already; it returns
-// that, numbered, and what the kernel must be told.
-func (e *Enforcer) admit(batch []Block) (admitted []Block, touched []netip.Prefix, refused []Refusal) {
+// admission is what has become of a batch in the list.
+type admission struct {
+	blocks  []Block // in the list, numbered
+	evicted []Block // in force before, gone to make room
+	touched []netip.Prefix
+	refused []Refusal
+}
+
+// admit puts into the list what is not blocked as long already.
+func (e *Enforcer) admit(batch []Block) (a admission) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	var out []Block
+	before, replaced := e.lastID, map[netip.Prefix]Block{}
 	for _, b := range batch {
 		old, again := e.list.find(b.Prefix)
 		if again && b.Rule != Manual && old.until >= b.Until.UnixNano() {
-			refused = append(refused, Refusal{b.Prefix, causeBlocked})
+			a.refused = append(a.refused, Refusal{b.Prefix, causeBlocked})
 			continue
 		}
 		if again {
-			e.metrics.unblocks.WithLabelValues(causeReplaced).Inc()
+			replaced[b.Prefix] = e.list.block(e.list.index[old.key])
 		}
 		e.lastID++
 		b.ID = e.lastID
 		b.Observed = e.options.Observe
-		touched = append(touched, e.insert(&b)...)
-		room, evicted := e.makeRoom(b.Prefix)
-		touched = append(touched, room...)
-		if evicted {
-			refused = append(refused, Refusal{b.Prefix, causeSetFull})
+		a.touched = append(a.touched, e.insert(&b)...)
+		touched, evicted := e.makeRoom(b.Prefix)
+		a.touched = append(a.touched, touched...)
+		out = append(out, evicted...)
+		a.blocks = append(a.blocks, b)
+	}
+	a.part(out, before, replaced)
+	for _, b := range a.evicted {
+		delete(replaced, b.Prefix)
+		e.journal.delete(b.Prefix)
+		e.metrics.unblocks.WithLabelValues(causeCapacity).Inc()
+		e.logger.Warn("set is full: a block makes room", "prefix", b.Prefix, "rule", b.Rule, "score", b.Score)
+	}
+	e.metrics.unblocks.WithLabelValues(causeReplaced).Add(float64(len(replaced)))
+	return a
+}
+
+// part divides those that had to go. One of the batch itself, numbered after
+// before, was never in force and has not ended: it is refused. What ends is
+// the block that it replaced.
+func (a *admission) part(out []Block, before uint64, replaced map[netip.Prefix]Block) {
+	late := map[uint64]bool{}
+	for _, b := range out {
+		if b.ID <= before {
+			a.evicted = append(a.evicted, b)
 			continue
 		}
-		admitted = append(admitted, b)
+		late[b.ID] = true
+		a.refused = append(a.refused, Refusal{b.Prefix, causeSetFull})
+		if old, ok := replaced[b.Prefix]; ok {
+			a.evicted = append(a.evicted, old)
+		}
 	}
-	return admitted, touched, refused
+	a.blocks = slices.DeleteFunc(a.blocks, func(b Block) bool { return late[b.ID] })
 }
 
 // insert puts b into the list and returns what the kernel must be told.
@@ -212,19 +248,19 @@ func (e *Enforcer) expire(now time.Time) {
 			touched = slices.DeleteFunc(touched, func(p netip.Prefix) bool { return e.list.want(p) == 0 })
 		}
 		e.write(touched)
-		e.journal.settle(func(error) {})
-		for _, b := range lifted {
-			e.ended(Unblock{Block: b, Cause: causeExpired})
-		}
+		e.journal.settle(func(error) { e.tellEnds(lifted, Unblock{Cause: causeExpired}) })
 	}
 	e.expireAllowed(now)
 }
 
-// ended tells of the end of a block.
-func (e *Enforcer) ended(u Unblock) {
-	e.options.OnUnblock(u)
-	e.logger.Info("unblock", "prefix", u.Prefix, "cause", u.Cause, "id", u.ID,
-		slog.Group("by", "author", u.By, "note", u.Why))
+// tellEnds tells of the ends of blocks; as is how they ended. It is called when
+// the ledger has settled, as logBlocks is: so each block is told before its end.
+func (e *Enforcer) tellEnds(blocks []Block, as Unblock) {
+	for _, as.Block = range blocks {
+		e.options.OnUnblock(as)
+		e.logger.Info("unblock", "prefix", as.Prefix, "cause", as.Cause, "id", as.ID,
+			slog.Group("by", "author", as.By, "note", as.Why))
+	}
 }
 
 // write makes the kernel's elements of these prefixes what the list wants. It

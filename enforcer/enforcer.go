@@ -88,10 +88,12 @@ type Options struct {
 	// even that helps. It is asked instead of Exempt for every block of more
 	// than an address. nil is Exempt without holes.
 	Holes func(p netip.Prefix) (holes []netip.Prefix, cause string)
-	// OnBlock hears of each block, with its evidence, when it is in the kernel
-	// and in the ledger, OnUnblock of its end: what the log says of them. They
-	// are called by the Enforcer's goroutines, must not wait and must not call
-	// the Enforcer. nil hears nothing.
+	// OnBlock hears of each block, with its evidence, when it is on the list
+	// and the ledger has been written or cannot be; OnUnblock of its end, and
+	// never before: what the log says of them. The block is in the kernel as
+	// soon as that takes it, and not while the firewall is suspended. They are
+	// called by the Enforcer's goroutines, must not wait and must not call the
+	// Enforcer. nil hears nothing.
 	OnBlock   func(Block)
 	OnUnblock func(Unblock)
 }

@@ -135,12 +135,7 @@ func (e *Enforcer) unblock(ps []netip.Prefix, as Unblock) (lifted []netip.Prefix
 	for _, b := range blocks {
 		lifted = append(lifted, b.Prefix)
 	}
-	e.journal.settle(func(error) {
-		for _, b := range blocks {
-			as.Block = b
-			e.ended(as)
-		}
-	})
+	e.journal.settle(func(error) { e.tellEnds(blocks, as) })
 	return lifted
 }
 
@@ -292,17 +287,21 @@ func (e *Enforcer) closeHoles(keep map[netip.Prefix]bool) (touched []netip.Prefi
 
 // Flush removes the table and touches nothing else, and writes none until
 // Resume or the next start. The list and the ledger stay, and go on, unless
-// forget is set.
+// forget is set; then the entry in the audit log counts the blocks.
 func (e *Enforcer) Flush(ctx context.Context, author, note string, forget bool) error {
 	return e.do(ctx, func() error {
 		e.mu.Lock()
 		e.suspended = true
 		e.mu.Unlock()
 		e.metrics.suspended.Set(1)
-		e.record(ActionFlush, author, note, nil)
+		var forgotten []netip.Prefix
+		if forget {
+			forgotten = e.everything()
+		}
+		e.record(ActionFlush, author, note, forgotten)
 		e.logger.Warn("firewall flushed and suspended", "author", author, "note", note, "forget", forget)
 		if forget {
-			e.unblock(e.everything(), Unblock{Cause: causeFlushed, By: author, Why: note})
+			e.unblock(forgotten, Unblock{Cause: causeFlushed, By: author, Why: note})
 		}
 		if e.firewall == nil {
 			return nil
@@ -368,25 +367,9 @@ func (e *Enforcer) AuditLog() iter.Seq2[Audit, error] {
 	}
 }
 
-// History yields the blocks of the last Config.History, those that have ended
-// included, newest first, with their evidence.
-func (e *Enforcer) History() iter.Seq2[Block, error] {
-	return func(yield func(Block, error) bool) {
-		if e.journal.ledger == nil {
-			return
-		}
-		err := e.journal.ledger.History(func(r ledger.Block) bool {
-			b := blockOf(r)
-			return yield(b, errors.Join(evidence(r.Detail, &b)))
-		})
-		if err != nil {
-			yield(Block{}, err)
-		}
-	}
-}
-
-// HistoryOf is History of the blocks that overlap p. Those of others cost
-// little.
+// HistoryOf yields the blocks of the last Config.History that overlap p, those
+// that have ended included, newest first, with their evidence. Those of others
+// cost little.
 func (e *Enforcer) HistoryOf(p netip.Prefix) iter.Seq2[Block, error] {
 	return func(yield func(Block, error) bool) {
 		if e.journal.ledger == nil {

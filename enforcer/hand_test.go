@@ -306,7 +306,9 @@ func TestHistoryKeepsEvidence(t *testing.T) {
 	if _, err := a.Unblock(t.Context(), "op", "", b.Prefix); err != nil {
 		t.Fatal(err)
 	}
-	for old, err := range a.History() {
+	found := 0
+	for old, err := range a.HistoryOf(b.Prefix) {
+		found++
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -317,6 +319,9 @@ func TestHistoryKeepsEvidence(t *testing.T) {
 		if err != nil || len(again.Evidence) != 1 {
 			t.Errorf("%+v, %v", again, err)
 		}
+	}
+	if found != 1 {
+		t.Errorf("%d blocks in the history, want 1", found)
 	}
 }
 

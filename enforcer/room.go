@@ -136,25 +136,22 @@ func (r room) next(l *list, of class) (netip.Prefix, bool) {
 }
 
 // makeRoom lets blocks go while the set of newcomer, just inserted, is over
-// its size. It returns what the kernel must be told, and whether it was the
-// newcomer that went. The caller holds e.mu.
-func (e *Enforcer) makeRoom(newcomer netip.Prefix) (touched []netip.Prefix, evicted bool) {
+// its size; newcomer may be the last of them. It returns what the kernel must
+// be told, and who went. The caller holds e.mu.
+func (e *Enforcer) makeRoom(newcomer netip.Prefix) (touched []netip.Prefix, evicted []Block) {
 	entry, _ := e.list.find(newcomer)
 	full := e.list.classOf(entry)
 	for e.load(full) > e.limit(full) {
 		p, ok := e.room.next(e.list, full)
 		if !ok {
-			return touched, evicted
+			break
 		}
 		b, _ := e.list.remove(p)
 		touched = append(append(touched, p), e.list.recut(p)...)
+		evicted = append(evicted, b)
 		if p == newcomer {
-			return touched, true
+			break
 		}
-		e.journal.delete(p)
-		e.metrics.unblocks.WithLabelValues(causeCapacity).Inc()
-		e.logger.Warn("set is full: a block makes room", "prefix", p, "rule", b.Rule, "score", b.Score)
-		e.ended(Unblock{Block: b, Cause: causeCapacity})
 	}
 	return touched, evicted
 }

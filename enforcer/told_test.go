@@ -111,6 +111,103 @@ func TestBlocksAndTheirEndsAreTold(t *testing.T) {
 	}
 }
 
+// Two of one batch for one place in a full set: who has to go for the other was
+// never blocked and is told nowhere, nor is it after a restart. What it was to
+// replace has ended.
+func TestEvictedByItsOwnBatch(t *testing.T) {
+	var e ear
+	o := options(t, nil)
+	o.Observe = true
+	o.OnBlock = func(b Block) { e.hear("block %v %g", b.Prefix, b.Score) }
+	o.OnUnblock = func(u Unblock) { e.hear("unblock %v %s %g", u.Prefix, u.Cause, u.Score) }
+	c := DefaultConfig()
+	c.MaxAddresses = 2
+	a := start(t, c, o)
+	block := func(p string, score float64, lasts time.Duration) Block {
+		b := verdict(p, lasts)
+		b.Score = score
+		return b
+	}
+	enforce := func(batch ...Block) (refused []Refusal) {
+		err := a.do(t.Context(), func() error { refused = a.enforce(batch); return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return refused
+	}
+	enforce(block("192.0.2.1/32", 90, time.Hour))
+	enforce(block("192.0.2.2/32", 5, time.Hour))
+	refused := enforce(block("192.0.2.3/32", 10, time.Hour), block("192.0.2.4/32", 20, time.Hour))
+	if want := []Refusal{{prefix("192.0.2.3/32"), causeSetFull}}; !slices.Equal(refused, want) {
+		t.Errorf("refused %v, want %v", refused, want)
+	}
+	refused = enforce(block("192.0.2.4/32", 21, 2*time.Hour), block("192.0.2.5/32", 30, time.Hour))
+	if want := []Refusal{{prefix("192.0.2.4/32"), causeSetFull}}; !slices.Equal(refused, want) {
+		t.Errorf("refused %v, want %v", refused, want)
+	}
+	want := []string{
+		"block 192.0.2.1/32 90", "block 192.0.2.2/32 5", "unblock 192.0.2.2/32 capacity 5", "block 192.0.2.4/32 20",
+		"unblock 192.0.2.4/32 capacity 20", "block 192.0.2.5/32 30",
+	}
+	if heard, _ := e.said(); !slices.Equal(heard, want) {
+		t.Errorf("heard\n%s\nwant\n%s", strings.Join(heard, "\n"), strings.Join(want, "\n"))
+	}
+	a.stop()
+	b := start(t, c, o)
+	for p, want := range map[string]bool{"192.0.2.1": true, "192.0.2.2": false, "192.0.2.3": false, "192.0.2.4": false, "192.0.2.5": true} {
+		if _, blocked := b.Lookup(netip.MustParseAddr(p)); blocked != want {
+			t.Errorf("%s after a restart: blocked %v, want %v", p, blocked, want)
+		}
+	}
+}
+
+// The end of a block is never told before the block, whoever is slow: both wait
+// for the ledger, and nobody who hears of them holds up who asks.
+func TestEndsAreToldInOrder(t *testing.T) {
+	var e ear
+	slow := make(chan struct{})
+	o := options(t, nil)
+	o.Observe = true
+	o.OnBlock = func(b Block) {
+		if b.Score == 1 {
+			<-slow // the first: all that follows gathers behind it
+		}
+		e.hear("block %v", b.Prefix)
+	}
+	o.OnUnblock = func(u Unblock) { e.hear("unblock %v %s", u.Prefix, u.Cause) }
+	c := DefaultConfig()
+	c.MaxAddresses = 2
+	a := start(t, c, o)
+	for i, p := range []string{"192.0.2.1/32", "192.0.2.2/32", "192.0.2.3/32"} {
+		b := verdict(p, time.Hour)
+		b.Score = float64(i + 1)
+		if i == 2 {
+			b.Until = time.Now().Add(200 * time.Millisecond)
+		}
+		a.Block(b)
+		eventually(t, 10*time.Second, "it is in the list", func() bool {
+			_, blocked := a.Lookup(b.Prefix.Addr())
+			return blocked
+		})
+	}
+	eventually(t, 10*time.Second, "the last has ended", func() bool {
+		_, blocked := a.Find(Query{Limit: 10})
+		return blocked == 1
+	})
+	close(slow)
+	want := []string{
+		"block 192.0.2.1/32", "block 192.0.2.2/32", "unblock 192.0.2.1/32 capacity", "block 192.0.2.3/32", "unblock 192.0.2.3/32 expired",
+	}
+	var heard []string
+	eventually(t, 10*time.Second, "all is told", func() bool {
+		heard, _ = e.said()
+		return len(heard) == len(want)
+	})
+	if !slices.Equal(heard, want) {
+		t.Errorf("heard %v, want %v", heard, want)
+	}
+}
+
 // What others did can be put into the audit log, and stays.
 func TestRecord(t *testing.T) {
 	o := options(t, nil)
@@ -130,7 +227,7 @@ func TestRecord(t *testing.T) {
 	t.Error("the audit log is empty")
 }
 
-// HistoryOf finds what History has of a prefix, and nothing else.
+// HistoryOf finds what was of a prefix, and nothing else.
 func TestHistoryOf(t *testing.T) {
 	o := options(t, nil)
 	o.Observe = true

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf16"
 
 	"github.com/spf13/cobra"
 
@@ -65,10 +66,38 @@ func asking[T any](env *environment, command *cobra.Command,
 	return command
 }
 
+// printJSON writes v. For a terminal it also escapes what must not reach a
+// screen; to a program it is the same.
 func printJSON(w io.Writer, v any) error {
-	encoder := json.NewEncoder(w)
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false) // people read addresses in < and >
 	encoder.SetIndent("", "  ")
-	return encoder.Encode(v)
+	if err := encoder.Encode(v); err != nil {
+		return err
+	}
+	out := text.Bytes()
+	if isTerminal(w) {
+		out = visibleJSON(text.String())
+	}
+	_, err := w.Write(out)
+	return err
+}
+
+// visibleJSON escapes in JSON what console.Visible replaces. The encoder has
+// escaped the controls below 0x20: those that are left are its own lines.
+func visibleJSON(text string) []byte {
+	out := make([]byte, 0, len(text))
+	for _, r := range text {
+		if one := string(r); r < 0x20 || console.Visible(one) == one {
+			out = append(out, one...)
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, r) {
+			out = fmt.Appendf(out, `\u%04x`, unit)
+		}
+	}
+	return out
 }
 
 // printer writes aligned columns for people. Text that came from outside goes

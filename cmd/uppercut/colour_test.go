@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/netip"
@@ -66,6 +68,31 @@ func TestColourOnATerminalOnly(t *testing.T) {
 	p.styled(bad, "check")
 	if err := p.Flush(); err != nil || file.String() != "check\n" {
 		t.Errorf("%q, %v: colour in a file", file.String(), err)
+	}
+}
+
+// JSON on a terminal means the same, and turns no text around; in a file it is as
+// the encoder writes it.
+func TestJSONOnATerminalIsVisible(t *testing.T) {
+	const hostile = "\u202egnp\u009b31m\x7f\u200b\U000e0041\x1b[2J\u00e9<"
+	screen, terminal := newTerminal(t)
+	if err := printJSON(terminal, []string{hostile}); err != nil {
+		t.Fatal(err)
+	}
+	want := "[\r\n  \"" + `\u202egnp\u009b31m\u007f\u200b\udb40\udc41\u001b[2J` + "\u00e9<\"\r\n]"
+	got, err := bufio.NewReader(screen).ReadString(']')
+	if err != nil || got != want {
+		t.Errorf("%q, %v; want %q", got, err, want)
+	}
+	var file bytes.Buffer
+	if err := printJSON(&file, []string{hostile}); err != nil || !strings.Contains(file.String(), "\u202egnp\u009b31m") {
+		t.Errorf("%q, %v: escaped in a file", file.String(), err)
+	}
+	for name, text := range map[string]string{"terminal": got, "file": file.String()} {
+		var back []string
+		if err := json.Unmarshal([]byte(text), &back); err != nil || len(back) != 1 || back[0] != hostile {
+			t.Errorf("%s: %q, %v", name, back, err)
+		}
 	}
 }
 

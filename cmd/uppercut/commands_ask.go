@@ -168,9 +168,10 @@ func noteWords(b console.Block) string {
 
 func newWhyCommand(env *environment) *cobra.Command {
 	return asking(env, &cobra.Command{
-		Use:     "why ADDR",
-		Short:   "Say all that is known of an address: is it blocked, why, since when, by which lines",
-		Long:    "why answers in one screen why an address is or is not blocked. Exit code 3 if it is not.",
+		Use:   "why ADDR",
+		Short: "Say all that is known of an address: is it blocked, why, since when, by which lines",
+		Long: fmt.Sprintf("why answers in one screen why an address is or is not blocked. Exit code 3 if it is not.\n"+
+			"Of earlier blocks it has the last %d; one ended by a time if nothing says how.", maxHistory),
 		Example: "  uppercut why 203.0.113.9",
 		Args:    wellCounted(cobra.ExactArgs(1)),
 	}, func(ctx context.Context, c *console.Client, args []string) (console.Why, error) {
@@ -187,9 +188,12 @@ func printWhy(p *printer, w console.Why) error {
 	for _, r := range w.Rules {
 		p.row("rule "+r.Rule, fmt.Sprintf("%.4g of %.4g points within %s", r.Score, r.Limit, shortDuration(time.Duration(r.Window))))
 	}
-	if w.Accepted.Messages+w.Accepted.Delivered > 0 {
-		p.row("in favour", fmt.Sprintf("%d messages accepted, %d delivered to it, last %s",
-			w.Accepted.Messages, w.Accepted.Delivered, p.ago(w.Accepted.Last)))
+	if in := w.Accepted; in.Messages+in.Delivered > 0 {
+		words := fmt.Sprintf("%d messages accepted, %d delivered to it", in.Messages, in.Delivered)
+		if !in.Last.IsZero() {
+			words += ", last accepted " + p.ago(in.Last)
+		}
+		p.row("in favour", words)
 	}
 	for _, b := range w.History {
 		p.row("before", fmt.Sprintf("blocked %s by %s, %s", p.ago(b.At), b.Rule, endWords(p, b)))
@@ -208,6 +212,9 @@ func printWhy(p *printer, w console.Why) error {
 func endWords(p *printer, b console.PastBlock) string {
 	if b.Ended.IsZero() {
 		return "ended before its time"
+	}
+	if b.Cause == endUnknown {
+		return "ended by " + b.Ended.Local().Format(time.DateTime)
 	}
 	return fmt.Sprintf("ended %s: %s", p.ago(b.Ended), b.Cause)
 }

@@ -16,11 +16,12 @@ import (
 func (a *appliance) publish(e outbox.Event, text string) {
 	a.events.Publish(e)
 	a.console.Publish(console.Event{
-		Time: e.Time, Kind: console.EventKind(e.Kind), Prefix: e.Prefix, Rule: e.Rule, Reason: e.Reason, Host: e.Host, Text: text,
+		Time: e.Time, Kind: e.Kind, Prefix: e.Prefix, Rule: e.Rule, Reason: e.Reason, Host: e.Host, Text: text,
 	})
 }
 
-// blocked hears from the enforcer of a block that is in force.
+// blocked hears from the enforcer of a block that is on the list: in force unless
+// the firewall is suspended or cannot be written.
 func (a *appliance) blocked(b enforcer.Block) {
 	e := blockEvent(outbox.Block, b)
 	for _, line := range b.Evidence {

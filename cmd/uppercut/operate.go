@@ -158,10 +158,12 @@ func (a *appliance) Disallow(ctx context.Context, o console.Order) ([]console.Al
 	return list, nil
 }
 
-// CloseBreaker implements console.Operator.
+// CloseBreaker implements console.Operator. A host goes by the name that events
+// and metrics have, or by the one in its log lines.
 func (a *appliance) CloseBreaker(ctx context.Context, by console.By, host string) error {
 	closed := 0
-	if err := a.pipeline.ask(ctx, func(d *detector.Detector) { closed = d.CloseBreaker(host) }); err != nil {
+	meant := func(sender, name string) bool { return name == host || a.hosts.Label(sender, name) == host }
+	if err := a.pipeline.ask(ctx, func(d *detector.Detector) { closed = d.CloseBreaker(meant) }); err != nil {
 		return err
 	}
 	if closed == 0 {

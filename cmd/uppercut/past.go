@@ -50,6 +50,9 @@ func (a *appliance) describeHistory(w *console.Why) error {
 		if w.Block != nil && b.ID == w.Block.ID {
 			continue
 		}
+		if len(w.History) == maxHistory {
+			break
+		}
 		past := console.PastBlock{Block: blockForPeople(b)}
 		past.Ended, past.Cause = ending(b, blocks[:i], lifts, now)
 		w.History = append(w.History, past)
@@ -67,8 +70,15 @@ func (a *appliance) lifts(p netip.Prefix, since time.Time) (found []enforcer.Aud
 		if e.Time.Before(since) {
 			break
 		}
-		if (e.Action == enforcer.ActionUnblock || e.Action == enforcer.ActionAllow) && slices.ContainsFunc(e.Prefixes, p.Overlaps) {
-			found = append(found, e)
+		switch e.Action {
+		case enforcer.ActionUnblock, enforcer.ActionAllow:
+			if slices.ContainsFunc(e.Prefixes, p.Overlaps) {
+				found = append(found, e)
+			}
+		case enforcer.ActionFlush:
+			if e.Count > 0 { // it forgot them all
+				found = append(found, e)
+			}
 		}
 	}
 	return found, nil
@@ -76,18 +86,19 @@ func (a *appliance) lifts(p netip.Prefix, since time.Time) (found []enforcer.Aud
 
 // The ways in which a block ended, as far as can be told afterwards.
 const (
-	endExpired  = "expired"
 	endReplaced = "replaced"
 	endManual   = "manual"
 	endAllowed  = "allowlisted"
+	endFlushed  = "flushed"
 	endUnknown  = "unknown"
 )
 
 // ending tells when a block that is no longer in force ended, and how: by the
-// next block of the same prefix, by an order, or by itself. Of one that has
-// ended before its time for no known reason the time is zero.
+// next block of the same prefix or by an order. Of any other the ledger does not
+// have the end. It is unknown, and the time that of the block's own end, by
+// which it was over, or zero if that is to come.
 func ending(b enforcer.Block, newer []enforcer.Block, lifts []enforcer.Audit, now time.Time) (at time.Time, cause string) {
-	at, cause = b.Until, endExpired
+	at, cause = b.Until, endUnknown
 	sooner := func(t time.Time, why string) {
 		if !t.Before(b.At) && t.Before(at) {
 			at, cause = t, why
@@ -103,6 +114,8 @@ func ending(b enforcer.Block, newer []enforcer.Block, lifts []enforcer.Audit, no
 			return p == b.Prefix || lift.Action == enforcer.ActionAllow && p.Bits() <= b.Prefix.Bits() && p.Contains(b.Prefix.Addr())
 		}
 		switch {
+		case lift.Action == enforcer.ActionFlush:
+			sooner(lift.Time, endFlushed)
 		case !slices.ContainsFunc(lift.Prefixes, covers):
 		case lift.Action == enforcer.ActionAllow:
 			sooner(lift.Time, endAllowed)

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -165,9 +164,7 @@ type comparisonJSON struct {
 }
 
 func (c *comparison) writeJSON(w io.Writer) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(comparisonJSON{
+	return printJSON(w, comparisonJSON{
 		c.reports[0].json(), c.reports[1].json(),
 		append([]difference{}, c.more...), append([]difference{}, c.less...),
 	})

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"io"
 	"net/netip"
 	"time"
@@ -102,10 +101,7 @@ type sparedJSON struct {
 const sourcesInJSON = 1000
 
 func (r *report) writeJSON(w io.Writer) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(r.json())
+	return printJSON(w, r.json())
 }
 
 func (r *report) json() reportJSON {

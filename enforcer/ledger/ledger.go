@@ -168,19 +168,8 @@ func (l *Ledger) LastID() (id uint64, err error) {
 	return id, err
 }
 
-// History calls each with the kept blocks, newest first, until it returns
-// false.
-func (l *Ledger) History(each func(Block) bool) error {
-	return l.newestFirst(bucketHistory, func(v []byte) (bool, error) {
-		var b Block
-		if err := json.Unmarshal(v, &b); err != nil {
-			return false, fmt.Errorf("%w: history: %w", ErrDamaged, err)
-		}
-		return each(b), nil
-	})
-}
-
-// HistoryOf is History of the blocks that overlap p. It decodes no others.
+// HistoryOf calls each with the kept blocks that overlap p, newest first, until
+// it returns false. It decodes no others.
 func (l *Ledger) HistoryOf(p netip.Prefix, each func(Block) bool) error {
 	return l.newestFirst(bucketHistory, func(v []byte) (bool, error) {
 		if of, ok := prefixOfHistory(v); ok && !of.Overlaps(p) {

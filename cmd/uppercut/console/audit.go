@@ -19,9 +19,10 @@ type consoleMetrics struct {
 	live    prometheus.Gauge
 }
 
-// actionNames are the values of the label action.
-var actionNames = []string{
-	"block", "unblock", "allow", "disallow", "close_breaker", "flush", "resume", "repair_firewall", "reload",
+// Actions are what people order, by the names that they have in the audit log
+// and as values of the label action.
+func Actions() []string {
+	return []string{"block", "unblock", "allow", "disallow", "close_breaker", "flush", "resume", "repair", "reload"}
 }
 
 // Why a request was denied: the values of the label cause.
@@ -47,7 +48,7 @@ func newConsoleMetrics(reg prometheus.Registerer) *consoleMetrics {
 			Help: "Pages that are open and follow what happens.",
 		}),
 	}
-	for _, a := range actionNames {
+	for _, a := range Actions() {
 		m.actions.WithLabelValues(a, "done")
 		m.actions.WithLabelValues(a, "failed")
 	}

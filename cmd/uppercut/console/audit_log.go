@@ -111,7 +111,7 @@ func (c *Console) drawAudit(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	v := auditView{Search: s, AuditPage: found, Actions: actionNames}
+	v := auditView{Search: s, AuditPage: found, Actions: Actions()}
 	if found.Next != "" {
 		v.NextURL = nextURL(r, found.Next)
 	}

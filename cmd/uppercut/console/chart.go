@@ -139,7 +139,6 @@ type scoreChart struct {
 	Width, Height int
 	Line, Area    string  // SVG paths
 	LimitY        float64 // where the rule fires
-	LimitPercent  float64 // likewise, from the top, in percent
 	BlockX        float64 // where the block began, 0 if it did not within the window
 	From, To      time.Time
 	Steps         []scoreStep
@@ -186,7 +185,6 @@ func newScoreChart(r RuleScore, blocked, now time.Time) scoreChart {
 	c.Line = line.String()
 	c.Area = fmt.Sprintf("%sV%dH0z", c.Line, height)
 	c.LimitY = y(r.Limit)
-	c.LimitPercent = 100 * c.LimitY / height
 	if blocked.After(from) {
 		c.BlockX = x(blocked)
 	}

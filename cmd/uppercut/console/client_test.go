@@ -158,7 +158,7 @@ func TestOrdersOverTheSocket(t *testing.T) {
 	}
 	for _, want := range []string{
 		"action=unblock author=" + me + ` via=socket`, `note="ticket 7" prefixes="203.0.113.9/32 2001:db8::/64 127.0.0.1/32" count=3 for=2h0m0s`,
-		"action=flush", "action=resume", "action=reload", "action=repair_firewall", "action=close_breaker", "host=mx1",
+		"action=flush", "action=resume", "action=reload", "action=repair ", "action=close_breaker", "host=mx1",
 	} {
 		if !strings.Contains(r.audit.String(), want) {
 			t.Errorf("audit log lacks %q:\n%s", want, r.audit)
@@ -175,7 +175,7 @@ func TestQuestionsOverTheSocket(t *testing.T) {
 	f.why[a] = Why{
 		Addr: a, Source: netip.MustParsePrefix("203.0.113.9/32"), Rules: []RuleScore{{"burst", Duration(time.Minute), 5, 10, Duration(time.Hour), []ScorePoint{{noon, 5}}}},
 		Evidence: []Evidence{{noon, "192.0.2.1", "mx1", "tcp", "dnsbl", "reject=550"}},
-		History:  []PastBlock{{Block: Block{Prefix: netip.MustParsePrefix("203.0.113.9/32"), At: noon, Until: noon, Rule: "burst"}, Cause: "expired"}},
+		History:  []PastBlock{{Block: Block{Prefix: netip.MustParsePrefix("203.0.113.9/32"), At: noon, Until: noon, Rule: "burst"}, Cause: "unknown"}},
 		Accepted: Accepted{Messages: 3, Last: noon},
 	}
 	r := start(t, Config{}, f)

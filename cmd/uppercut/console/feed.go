@@ -11,8 +11,8 @@ type EventKind string
 
 // The kinds of events.
 const (
-	EventBlock   EventKind = "block"
-	EventUnblock EventKind = "unblock"
+	EventBlock   EventKind = "block"   // somebody is on the list of the blocked from now on
+	EventUnblock EventKind = "unblock" // a block has ended
 	EventGuard   EventKind = "guard"   // somebody was not blocked, and why
 	EventBreaker EventKind = "breaker" // a host's evidence was set aside, or counts again
 )

@@ -86,7 +86,7 @@ func (f *fake) addAttacked() {
 		Accepted: Accepted{Messages: 2, Delivered: 1, Last: f.now.Add(-40 * time.Hour)},
 		History: []PastBlock{{
 			Block: Block{Prefix: own, At: f.now.Add(-30 * time.Hour), Until: f.now.Add(-29 * time.Hour), Rule: "burst", Score: 10},
-			Ended: f.now.Add(-29 * time.Hour), Cause: "expired",
+			Ended: f.now.Add(-29 * time.Hour), Cause: "unknown",
 		}},
 	}
 	for i := range 12 {

@@ -221,7 +221,7 @@ func (c *Console) repairFirewall(r *http.Request) (any, error) {
 		return nil, err
 	}
 	fw, err := c.appliance.RepairFirewall(r.Context(), by)
-	c.audit(r, "repair_firewall", Order{By: by}, err)
+	c.audit(r, "repair", Order{By: by}, err)
 	return firewallAnswer(fw, err)
 }
 

@@ -126,8 +126,9 @@ type Block struct {
 // PastBlock is a block that was, or one that is still in force.
 type PastBlock struct {
 	Block
-	// Ended is when it ended, zero while it is in force; Cause how: expired,
-	// manual, allowlisted, replaced, flushed or capacity.
+	// Ended is when it ended, and Cause how: manual, allowlisted, replaced or
+	// flushed. If that is unknown it ended by then: by itself or to make room;
+	// if Ended is zero, it ended before its time.
 	Ended time.Time `json:"ended,omitzero"`
 	Cause string    `json:"cause,omitempty"`
 }
@@ -202,7 +203,7 @@ type ScorePoint struct {
 // Accepted says what speaks for a source.
 type Accepted struct {
 	// Messages were accepted from it within the last 7 days, Delivered
-	// handed to it.
+	// handed to it. Last is when one was last accepted.
 	Messages  uint64    `json:"messages"`
 	Delivered uint64    `json:"delivered"`
 	Last      time.Time `json:"last,omitzero"`

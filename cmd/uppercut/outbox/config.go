@@ -52,8 +52,8 @@ type Delivery struct {
 	// Queue is how many events may wait; what comes while so many wait is
 	// dropped and counted. 1 to 1000000. Default: 10000.
 	Queue int `mapstructure:"queue"`
-	// GiveUp is how long delivery is tried before events are dropped and
-	// counted. 1s to 7d. Default: 1h.
+	// GiveUp is how long after an event its delivery is tried again; then it is
+	// dropped and counted, after one attempt at least. 1s to 7d. Default: 1h.
 	GiveUp time.Duration `mapstructure:"give_up"`
 }
 

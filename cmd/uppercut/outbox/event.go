@@ -8,14 +8,14 @@ import (
 )
 
 // Kind says what happened.
-type Kind string
+type Kind = console.EventKind
 
-// The kinds of events.
+// The kinds of events, the same as pages show.
 const (
-	Block   Kind = "block"   // somebody is blocked from now on
-	Unblock Kind = "unblock" // a block has ended
-	Guard   Kind = "guard"   // somebody was not blocked, and why
-	Breaker Kind = "breaker" // a mail host's evidence is set aside, or counts again
+	Block   = console.EventBlock
+	Unblock = console.EventUnblock
+	Guard   = console.EventGuard
+	Breaker = console.EventBreaker
 )
 
 // Kinds are all of them.

@@ -10,7 +10,7 @@ type queue struct {
 	mu     sync.Mutex
 	events []Event
 	limit  int
-	wake   chan struct{} // holds one when there is something
+	wake   chan struct{} // holds one when there is something new
 }
 
 func newQueue() *queue { return &queue{wake: make(chan struct{}, 1)} }
@@ -30,25 +30,31 @@ func (q *queue) put(e Event) bool {
 		return false
 	}
 	q.events = append(q.events, e)
+	q.rouse()
+	return true
+}
+
+// rouse ends a take that waits.
+func (q *queue) rouse() {
 	select {
 	case q.wake <- struct{}{}:
 	default:
 	}
-	return true
 }
 
-// take returns up to most events, oldest first, and waits for the first until
-// ctx ends.
-func (q *queue) take(ctx context.Context, most int) []Event {
-	for {
-		if batch := q.next(most); len(batch) > 0 {
-			return batch
-		}
-		select {
-		case <-q.wake:
-		case <-ctx.Done():
-			return q.next(most)
-		}
+// take returns up to most events, oldest first. If there is none it waits until
+// there is one, somebody rouses it, or ctx ends; then more is false if there is
+// still none.
+func (q *queue) take(ctx context.Context, most int) (batch []Event, more bool) {
+	if batch := q.next(most); len(batch) > 0 {
+		return batch, true
+	}
+	select {
+	case <-q.wake:
+		return q.next(most), true
+	case <-ctx.Done():
+		batch := q.next(most)
+		return batch, len(batch) > 0
 	}
 }
 

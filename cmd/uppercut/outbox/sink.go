@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -53,6 +54,7 @@ func newSink(name string, batch int, logger *slog.Logger, m *metrics) *sink {
 func (s *sink) use(d *destination, limit int) {
 	s.queue.setLimit(limit)
 	s.to.Store(d)
+	s.queue.rouse() // what is no longer used is closed
 }
 
 func (s *sink) wants(k Kind) bool {
@@ -68,8 +70,11 @@ func (s *sink) put(e Event) {
 
 // run delivers until ctx ends, then what waits until delivering ends.
 func (s *sink) run(ctx, delivering context.Context) {
-	for batch := s.queue.take(ctx, s.batch); len(batch) > 0; batch = s.queue.take(ctx, s.batch) {
-		s.deliver(delivering, batch)
+	for batch, more := s.queue.take(ctx, s.batch); more; batch, more = s.queue.take(ctx, s.batch) {
+		s.open(s.to.Load())
+		if len(batch) > 0 {
+			s.deliver(delivering, batch)
+		}
 	}
 	s.open(nil)
 }
@@ -93,24 +98,32 @@ const (
 func (s *sink) deliver(ctx context.Context, batch []Event) {
 	pause := backoff.NewExponentialBackOff()
 	pause.InitialInterval, pause.MaxInterval = s.first, lastPause
-	giveUp := time.Hour
-	if d := s.to.Load(); d != nil {
-		giveUp = d.giveUp
-	}
-	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		d := s.to.Load()
-		s.open(d)
-		if d == nil {
-			return struct{}{}, backoff.Permanent(errOff)
-		}
-		return struct{}{}, d.send(ctx, batch)
-	}, backoff.WithBackOff(pause), backoff.WithMaxElapsedTime(giveUp), backoff.WithNotify(s.failed))
+	_, err := backoff.Retry(ctx, func() (struct{}, error) { return struct{}{}, s.attempt(ctx, batch) },
+		backoff.WithBackOff(pause), backoff.WithMaxElapsedTime(0), backoff.WithNotify(s.again))
 	s.done(ctx, batch, err)
 }
 
-// failed notes that an attempt has failed and will be repeated.
-func (s *sink) failed(err error, pause time.Duration) {
+// attempt sends a batch once. A failure is final if the time to give up is over
+// even for the batch's last event.
+func (s *sink) attempt(ctx context.Context, batch []Event) error {
+	d := s.to.Load()
+	s.open(d)
+	if d == nil {
+		return backoff.Permanent(errOff)
+	}
+	err := d.send(ctx, batch)
+	if err == nil {
+		return nil
+	}
 	s.metrics.failures.WithLabelValues(s.name).Inc()
+	if time.Since(batch[len(batch)-1].Time) >= d.giveUp {
+		return backoff.Permanent(err)
+	}
+	return err
+}
+
+// again notes that an attempt has failed and will be repeated.
+func (s *sink) again(err error, pause time.Duration) {
 	level := slog.LevelDebug
 	if !s.failing {
 		level = slog.LevelWarn // the first of a row
@@ -130,16 +143,16 @@ func (s *sink) done(ctx context.Context, batch []Event, err error) {
 		s.failing = false
 		return
 	}
-	reason := dropExpired
+	reason, lost := dropExpired, len(batch)
 	switch {
 	case errors.Is(err, errOff):
 		reason = dropOff
 	case errors.Is(err, errRefused):
 		reason = dropRefused
-		s.metrics.failures.WithLabelValues(s.name).Inc()
 	case ctx.Err() != nil:
 		reason = dropShutdown
+		lost += len(s.queue.next(math.MaxInt)) // there is no time for these either
 	}
-	s.metrics.drop(s.name, reason, len(batch))
-	s.logger.Warn("events are lost", "sink", s.name, "reason", reason, "count", len(batch), "error", err)
+	s.metrics.drop(s.name, reason, lost)
+	s.logger.Warn("events are lost", "sink", s.name, "reason", reason, "count", lost, "error", err)
 }

@@ -50,7 +50,10 @@ func (s *syslog) send(ctx context.Context, batch []Event) error {
 	if err := s.connect(ctx); err != nil {
 		return err
 	}
-	err := s.conn.SetWriteDeadline(time.Now().Add(syslogTimeout))
+	conn := s.conn
+	err := conn.SetWriteDeadline(time.Now().Add(syslogTimeout))
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })
+	defer stop()
 	for _, e := range batch {
 		if err != nil {
 			break

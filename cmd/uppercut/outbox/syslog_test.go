@@ -95,7 +95,7 @@ func TestSyslogOverDatagrams(t *testing.T) {
 			}
 			r := start(t, logConfig(address))
 			r.Publish(aBlock())
-			r.Publish(Event{Time: noon, Kind: Breaker, Host: "mx1", State: "open", Cause: "surge"})
+			r.Publish(Event{Time: lately, Kind: Breaker, Host: "mx1", State: "open", Cause: "surge"})
 			_ = l.SetReadDeadline(time.Now().Add(20 * time.Second))
 			for _, kind := range []Kind{Block, Breaker} {
 				buf := make([]byte, 64<<10)
@@ -140,6 +140,31 @@ func TestSyslogOverStreams(t *testing.T) {
 			}
 			r.counts(t, map[string]float64{"syslog failures": 0})
 		})
+	}
+}
+
+// A connection is closed when a reload switches syslog off, not at the next event.
+func TestSyslogSwitchedOff(t *testing.T) {
+	l := listen(t, "tcp", "127.0.0.1:0")
+	r := start(t, logConfig("tcp://"+l.Addr().String()))
+	r.Publish(aBlock())
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	from := bufio.NewReader(conn)
+	readFrame(t, from)
+	use, err := r.Prepare(DefaultConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	use()
+	if rest, err := io.ReadAll(from); err != nil || len(rest) > 0 {
+		t.Errorf("%q, %v: want the end of the connection", rest, err)
 	}
 }
 

@@ -119,7 +119,7 @@ func (w *webhook) send(ctx context.Context, batch []Event) error {
 		return backoff.Permanent(fmt.Errorf("%w: the webhook answers %s", errRefused, res.Status))
 	}
 	if seconds, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil && seconds > 0 {
-		return backoff.RetryAfter(min(seconds, int(lastPause/time.Second)))
+		return fmt.Errorf("the webhook answers %s: %w", res.Status, backoff.RetryAfter(min(seconds, int(lastPause/time.Second))))
 	}
 	return fmt.Errorf("the webhook answers %s", res.Status)
 }

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -22,7 +23,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
-var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+// lately is when the events of the tests happened: not so long ago that they are
+// given up.
+var lately = time.Now().UTC().Truncate(time.Second)
 
 const secretText = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -128,8 +131,14 @@ func hookConfig(t *testing.T, url string) Config {
 
 func start(t *testing.T, c Config) *running {
 	t.Helper()
+	return startLogged(t, c, t.Output())
+}
+
+// startLogged is start with the log in w.
+func startLogged(t *testing.T, c Config, w io.Writer) *running {
+	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
-	o, err := New(c, Options{Registerer: registry, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)), Version: "v1"})
+	o, err := New(c, Options{Registerer: registry, Logger: slog.New(slog.NewTextHandler(w, nil)), Version: "v1"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,9 +189,9 @@ func (r *running) delivered(sink string) float64 {
 
 func aBlock() Event {
 	return Event{
-		Time: noon, Kind: Block, Prefix: netip.MustParsePrefix("203.0.113.9/32"), Block: 812, Until: noon.Add(time.Hour),
+		Time: lately, Kind: Block, Prefix: netip.MustParsePrefix("203.0.113.9/32"), Block: 812, Until: lately.Add(time.Hour),
 		Rule: "burst", Score: 10.5, Reason: "dnsbl", Host: "mx1",
-		Evidence: []Evidence{{noon, "mx1", "dnsbl", "reject=550 5.7.1"}},
+		Evidence: []Evidence{{lately, "mx1", "dnsbl", "reject=550 5.7.1"}},
 	}
 }
 
@@ -362,6 +371,9 @@ func TestAnswersOfTheWebhook(t *testing.T) {
 			if again, _ := errors.AsType[*backoff.RetryAfterError](err); again != nil && again.Duration != tc.after || again == nil && tc.after > 0 {
 				t.Errorf("%v, want it again after %v", err, tc.after)
 			}
+			if tc.after > 0 && !strings.Contains(err.Error(), "Requests") && !strings.Contains(err.Error(), "Unavailable") {
+				t.Errorf("%v does not say what the webhook answers", err)
+			}
 			if n := server.count() - before; n != 1 {
 				t.Errorf("%d requests, want 1", n)
 			}
@@ -389,6 +401,38 @@ func TestWhatIsLostIsCounted(t *testing.T) {
 		eventually(t, "it is given up", func() bool {
 			return testutil.ToFloat64(r.webhook.metrics.dropped.WithLabelValues(sinkWebhook, dropExpired)) == 1
 		})
+	})
+	t.Run("long ago", func(t *testing.T) {
+		server := newReceiver(t)
+		server.answers(status(http.StatusInternalServerError))
+		c := hookConfig(t, server.URL)
+		r := start(t, c)
+		e := aBlock()
+		for range 3 * webhookBatch {
+			e.Time = lately.Add(-c.Webhook.GiveUp)
+			r.Publish(e)
+		}
+		expired := func() float64 {
+			return testutil.ToFloat64(r.webhook.metrics.dropped.WithLabelValues(sinkWebhook, dropExpired))
+		}
+		eventually(t, "all are given up", func() bool { return expired() == 3*webhookBatch })
+		tried := float64(server.count())
+		if all := len(server.got(t)); all != 3*webhookBatch {
+			t.Errorf("%d events were tried, want each once", all)
+		}
+		r.counts(t, map[string]float64{"webhook failures": tried})
+
+		e.Time = lately.Add(-c.Webhook.GiveUp / 2)
+		r.Publish(e)
+		server.await(t, int(tried)+2) // it is tried again
+		c.Webhook.GiveUp /= 4
+		use, err := r.Prepare(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		use()
+		eventually(t, "the new time to give up counts", func() bool { return expired() == 3*webhookBatch+1 })
+		r.counts(t, map[string]float64{"webhook delivered": 0})
 	})
 	t.Run("off", func(t *testing.T) {
 		server := newReceiver(t)
@@ -426,17 +470,59 @@ func TestEndDelivers(t *testing.T) {
 }
 
 func TestEndDoesNotWaitForEver(t *testing.T) {
-	server := newReceiver(t)
-	server.answers(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	r := start(t, hookConfig(t, server.URL))
-	r.Publish(aBlock())
-	server.await(t, 1)
-	began := time.Now()
-	r.stop()
-	if took := time.Since(began); took > drainTime+2*time.Second {
-		t.Errorf("the end took %v", took)
+	end := func(t *testing.T, r *running) {
+		t.Helper()
+		began := time.Now()
+		r.stop()
+		if took := time.Since(began); took > drainTime+2*time.Second {
+			t.Errorf("the end took %v", took)
+		}
 	}
-	r.counts(t, map[string]float64{"webhook shutdown": 1, "webhook delivered": 0})
+	t.Run("webhook", func(t *testing.T) {
+		t.Parallel()
+		server := newReceiver(t)
+		server.answers(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+		var log bytes.Buffer
+		r := startLogged(t, hookConfig(t, server.URL), &log)
+		for range 3 * webhookBatch {
+			r.Publish(aBlock())
+		}
+		server.await(t, 1)
+		end(t, r)
+		r.counts(t, map[string]float64{"webhook shutdown": 3 * webhookBatch, "webhook delivered": 0})
+		if n := strings.Count(log.String(), "events are lost"); n != 1 {
+			t.Errorf("%d warnings, want 1:\n%s", n, log.String())
+		}
+	})
+	t.Run("syslog", func(t *testing.T) {
+		t.Parallel()
+		l := listen(t, "tcp", "127.0.0.1:0")
+		r := start(t, logConfig("tcp://"+l.Addr().String()))
+		e := aBlock()
+		e.Note, e.Author = strings.Repeat("n", maxText), strings.Repeat("a", maxText)
+		e.Cause, e.State = e.Note, e.Author
+		const published = 10_000 // 24 MB: more than the two sockets hold
+		for range published {
+			r.Publish(e)
+		}
+		conn, err := l.Accept() // and reads nothing
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		taken := -1.0
+		eventually(t, "the sockets are full", func() bool {
+			before := taken
+			taken = r.delivered(sinkSyslog)
+			return taken > 0 && taken == before
+		})
+		end(t, r)
+		taken = r.delivered(sinkSyslog)
+		r.counts(t, map[string]float64{"syslog shutdown": published - taken})
+		if taken >= published {
+			t.Error("all was taken: the server is not slow")
+		}
+	})
 }
 
 // A reload sends what waits to the new place.
@@ -466,7 +552,7 @@ func TestKindsAreChosen(t *testing.T) {
 	c.Webhook.Kinds = []string{"breaker"}
 	r := start(t, c)
 	r.Publish(aBlock())
-	r.Publish(Event{Time: noon, Kind: Breaker, Host: "mx1", State: "open"})
+	r.Publish(Event{Time: lately, Kind: Breaker, Host: "mx1", State: "open"})
 	r.stop()
 	if got := server.got(t); len(got) != 1 || got[0].Kind != Breaker {
 		t.Errorf("got %+v, want the breaker", got)
@@ -482,7 +568,7 @@ func TestHostileTextIsTame(t *testing.T) {
 	e.Rule, e.Reason, e.Host, e.State, e.Cause, e.Author, e.Note = hostile, hostile, hostile, hostile, hostile, hostile, hostile
 	e.Evidence = nil
 	for range 20 {
-		e.Evidence = append(e.Evidence, Evidence{noon, hostile, hostile, hostile})
+		e.Evidence = append(e.Evidence, Evidence{lately, hostile, hostile, hostile})
 	}
 	r.Publish(e)
 	r.stop()
