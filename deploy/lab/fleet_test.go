@@ -125,12 +125,15 @@ func packetsAgree(t *testing.T, l *Lab, report *Report) {
 			continue
 		}
 		probes.Go(func() {
-			want := account.Kind != Guilty
-			pings, err := l.Pings(account.Addr)
+			want, patience := true, openPatience
+			if account.Kind == Guilty {
+				want, patience = false, blockedPatience
+			}
+			pings, err := l.Pings(account.Addr, patience)
 			if err != nil {
 				t.Error(err)
 			}
-			if connects := l.Connects(account.Addr); connects != want || pings != want {
+			if connects := l.Connects(account.Addr, patience); connects != want || pings != want {
 				t.Errorf("%s %v: connects %v, pings %v", account.Kind, account.Addr, connects, pings)
 			}
 		})

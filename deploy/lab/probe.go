@@ -14,13 +14,18 @@ import (
 	"golang.org/x/net/ipv6"
 )
 
-// probePatience is how long a probe waits: long enough for a busy machine,
-// since what passes is answered by a kernel.
-const probePatience = 2 * time.Second
+// How long a probe waits: briefly for an answer that should not come, as long as
+// it takes for one that should. A kernel answers, but a hundred SYNs at once are
+// more than sendmail lets wait, and those that find no place are sent again after
+// one second, three and seven.
+const (
+	blockedPatience = 2 * time.Second
+	openPatience    = 20 * time.Second
+)
 
-// Connects says whether a SYN from addr to mx3's port 25 is answered.
-func (l *Lab) Connects(addr netip.Addr) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), probePatience)
+// Connects says whether a SYN from addr to mx3's port 25 is answered in time.
+func (l *Lab) Connects(addr netip.Addr, patience time.Duration) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	to := net.JoinHostPort(hostNamed("mx3").addressFor(addr).String(), "25")
 	conn, err := l.net.internet.Dial(ctx, from(addr), "tcp", to)
@@ -31,8 +36,8 @@ func (l *Lab) Connects(addr netip.Addr) bool {
 	return true
 }
 
-// Pings says whether mx3 answers an echo request from addr.
-func (l *Lab) Pings(addr netip.Addr) (answered bool, err error) {
+// Pings says whether mx3 answers an echo request from addr in time.
+func (l *Lab) Pings(addr netip.Addr, patience time.Duration) (answered bool, err error) {
 	network, request, reply, protocol := "ip4:icmp", icmp.Type(ipv4.ICMPTypeEcho), icmp.Type(ipv4.ICMPTypeEchoReply), 1
 	if addr.Is6() {
 		network, request, reply, protocol = "ip6:ipv6-icmp", ipv6.ICMPTypeEchoRequest, ipv6.ICMPTypeEchoReply, 58
@@ -52,6 +57,9 @@ func (l *Lab) Pings(addr netip.Addr) (answered bool, err error) {
 	if _, err := conn.WriteTo(packet, &net.IPAddr{IP: host.AsSlice()}); err != nil {
 		return false, fmt.Errorf("ping from %v: %w", addr, err)
 	}
+	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		return false, err
+	}
 	return awaitReply(conn, protocol, reply, id)
 }
 
@@ -59,11 +67,8 @@ func (l *Lab) Pings(addr netip.Addr) (answered bool, err error) {
 // replies to others, too.
 var pings atomic.Uint32
 
-// awaitReply reads until the echo reply of that number comes, or none does.
+// awaitReply reads until the echo reply of that number comes, or the deadline.
 func awaitReply(conn net.PacketConn, protocol int, want icmp.Type, id int) (bool, error) {
-	if err := conn.SetReadDeadline(time.Now().Add(probePatience)); err != nil {
-		return false, err
-	}
 	buffer := make([]byte, 1500)
 	for {
 		n, _, err := conn.ReadFrom(buffer)
