@@ -25,7 +25,8 @@ func TestLint(t *testing.T) {
 }
 
 // newHost is a mail host with the role in /ansible: rsyslog as Debian sets it
-// up, but for the kernel's log, which is not the host's own.
+// up, but for the kernel's log, which is not the host's own, and for the file
+// that names this machine's rsyslogd: it would be stopped in its place.
 func newHost(t *testing.T) machine.Machine {
 	t.Helper()
 	m := machine.New(t)
@@ -40,7 +41,7 @@ func newHost(t *testing.T) machine.Machine {
 	if out, err := unpack.CombinedOutput(); err != nil {
 		t.Fatalf("unpack the role: %v\n%s", err, out)
 	}
-	m.Do(t, "rm", "-rf", "/etc/rsyslog.d/90-uppercut.conf", "/var/lib/uppercut", "/etc/uppercut")
+	m.Do(t, "rm", "-rf", "/etc/rsyslog.d/90-uppercut.conf", "/var/lib/uppercut", "/etc/uppercut", "/run/rsyslogd.pid")
 	m.Do(t, "sed", "-i", "/imklog/d", "/etc/rsyslog.conf")
 	return m
 }
