@@ -43,7 +43,7 @@ drwxr-x--- root uppercut /etc/uppercut
 	m.Do(t, "sh", "-c", "echo '# mine' >>/etc/uppercut/uppercut.yaml; touch /var/lib/uppercut/ledger")
 
 	newer := second(t)
-	install(t, m, filepath.Join(newer, "uppercut_0.2.0-1_amd64.deb"))
+	install(t, m, filepath.Join(newer, debName("0.2.0")))
 	if got := m.Do(t, "uppercut", "version"); !strings.HasPrefix(got, "uppercut 0.2.0 ") {
 		t.Errorf("after the upgrade: %s", got)
 	}

@@ -88,7 +88,7 @@ func TestUpgradeKeepsBlocks(t *testing.T) {
 	stop := serve(t, m)
 	m.Do(t, "uppercut", "block", "--for", "2h", client)
 	inForce("before the upgrade")
-	install(t, m, filepath.Join(second(t), "uppercut_0.2.0-1_amd64.deb"))
+	install(t, m, filepath.Join(second(t), debName("0.2.0")))
 	inForce("after the upgrade")
 	stop()
 	inForce("between the versions")
