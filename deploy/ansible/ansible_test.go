@@ -199,3 +199,18 @@ func TestRoleRefuses(t *testing.T) {
 		t.Error("a file was written all the same")
 	}
 }
+
+// TestRoleTakesBackWhatDoesNotFit: the log daemon would not start with it.
+func TestRoleTakesBackWhatDoesNotFit(t *testing.T) {
+	m := newHost(t)
+	m.Write(t, "/etc/rsyslog.d/10-broken.conf", "module(load=\"nonesuch\"\n", 0o644)
+	for run := range 2 {
+		out, err := m.Try(t, "env", "-C", "/ansible", "LC_ALL=C.UTF-8", "ansible-playbook", "testdata/forward.yml", "-e", "uppercut_sender_packages=false")
+		if err == nil || !strings.Contains(out, "error during parsing file") {
+			t.Errorf("run %d: %v\n%s", run, err, out)
+		}
+		if _, err := m.Try(t, "test", "-e", "/etc/rsyslog.d/90-uppercut.conf"); err == nil {
+			t.Errorf("run %d: the file is still there", run)
+		}
+	}
+}
