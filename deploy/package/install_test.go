@@ -40,6 +40,9 @@ drwxr-x--- root uppercut /etc/uppercut
 	if got := m.Do(t, "uppercut", "check"); !strings.Contains(got, "observe") {
 		t.Errorf("check does not say that it observes:\n%s", got)
 	}
+	if got, err := asService(t, m, "check").CombinedOutput(); err != nil || !strings.Contains(string(got), "observe") {
+		t.Errorf("check as the service's user: %v\n%s", err, got)
+	}
 	m.Do(t, "sh", "-c", "echo '# mine' >>/etc/uppercut/uppercut.yaml; touch /var/lib/uppercut/ledger")
 
 	newer := second(t)

@@ -27,9 +27,9 @@ func asService(t *testing.T, m machine.Machine, args ...string) *exec.Cmd {
 // healthy. stop ends it.
 func serve(t *testing.T, m machine.Machine) (stop func()) {
 	t.Helper()
-	var log strings.Builder
+	var printed, log strings.Builder
 	command := asService(t, m, "serve")
-	command.Stderr = &log
+	command.Stdout, command.Stderr = &printed, &log
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -45,6 +45,9 @@ func serve(t *testing.T, m machine.Machine) (stop func()) {
 		}
 		if err := <-ended; err != nil {
 			t.Errorf("serve: %v\n%s", err, log.String())
+		}
+		if strings.Contains(printed.String(), "defaults") {
+			t.Errorf("it takes its configuration for none:\n%s", printed.String())
 		}
 	}
 }
