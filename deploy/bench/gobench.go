@@ -131,7 +131,9 @@ func (b *bench) judge(ctx context.Context, n int) ([]measure, error) {
 	}
 	measures := []measure{{"MB", each * float64(n) / 1e6, 0}, {"bytes a source", each, 0}}
 	for _, m := range []struct{ benchmark, title string }{
-		{"Judge/known", "ns, known source"}, {"Judge/new", "ns, new source"}, {"Judge/blocked", "ns, blocked source"},
+		{"Judge/known", "ns, known source"},
+		{"Judge/new", "ns, new source"},
+		{"Judge/blocked", "ns, blocked source"},
 		{"MemoryLatency", "ns, one read from memory"},
 	} {
 		ns, err := r.value(m.benchmark, "ns/op")
