@@ -151,7 +151,7 @@ func (f *fleet) greet(from *origin) {
 	delete(s.sequence, from.transport)
 	if !from.expires.IsZero() {
 		s.status.CertificateExpires = from.expires
-		f.host(from.host).expires = from.expires
+		f.host(from.host, "").expires = from.expires
 	}
 }
 
@@ -210,7 +210,7 @@ func (f *fleet) countHosts(from *origin, messages []Message) {
 			n++
 		}
 		last := &messages[n-1]
-		h := f.host(cmp.Or(from.host, messages[0].Host))
+		h := f.host(from.host, messages[0].Host)
 		h.messages += uint64(n)
 		h.last = last.Received
 		if last.Stamp == StampFull {
@@ -243,10 +243,10 @@ func (f *fleet) forgetOldest() {
 	delete(f.senders, oldest.status.Sender)
 }
 
-// host returns the state of the host of that name, which shares one with those
-// that have no label of their own.
-func (f *fleet) host(name string) *hostState {
-	label := f.labels.label(name)
+// host returns the state of a host, by its own name or else the one that its
+// lines claim; those that have no label of their own share one.
+func (f *fleet) host(own, claimed string) *hostState {
+	label := f.labels.label(own, claimed)
 	h, ok := f.hosts[label]
 	if !ok {
 		h = new(hostState)

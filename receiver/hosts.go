@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	// maxHosts bounds the host labels that are not configured: who sends by UDP
-	// can invent names.
+	// maxHosts bounds the host labels that only lines name: who sends by UDP can
+	// invent names.
 	maxHosts = 256
 	// otherHost is the label of the hosts beyond the limit and of those whose
 	// name is none.
@@ -28,6 +28,9 @@ type Hosts struct {
 	mu     sync.RWMutex
 	policy *policy
 	known  map[string]struct{} // those that are not configured
+	// claimed is how many of them only lines name; who shows a certificate
+	// takes no place of theirs.
+	claimed int
 }
 
 // NewHosts knows the hosts of c. reg takes its metric; nil keeps it
@@ -56,11 +59,13 @@ func (h *Hosts) Label(sender, host string) string {
 	h.mu.RLock()
 	own := h.policy.hostOf(sender)
 	h.mu.RUnlock()
-	return h.label(cmp.Or(own, host))
+	return h.label(own, host)
 }
 
-// label bounds the names that are labels.
-func (h *Hosts) label(name string) string {
+// label bounds the names that are labels: own is that of the configuration or
+// the certificate, "" without either.
+func (h *Hosts) label(own, claimed string) string {
+	name := cmp.Or(own, claimed)
 	if name == "" {
 		return otherHost
 	}
@@ -73,9 +78,15 @@ func (h *Hosts) label(name string) string {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.known) >= maxHosts || !isHostName(name) {
+	_, known = h.known[name] // by now, by another goroutine
+	switch {
+	case known:
+		return name
+	case !isHostName(name), own == "" && h.claimed >= maxHosts:
 		h.overflow.Inc()
 		return otherHost
+	case own == "":
+		h.claimed++
 	}
 	name = strings.Clone(name) // it may be part of a read buffer
 	h.known[name] = struct{}{}

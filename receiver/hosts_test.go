@@ -3,6 +3,7 @@ package receiver
 import (
 	"fmt"
 	"net/netip"
+	"sync"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -49,6 +50,9 @@ func TestHostLabelsAreBounded(t *testing.T) {
 	for n := range maxHosts + 10 {
 		h.Label("10.0.0.1", fmt.Sprintf("host%d", n))
 	}
+	if got := h.Label("mx5.example.org", "mx5"); got != "mx5.example.org" {
+		t.Errorf("who shows a certificate has the label %q", got)
+	}
 	for host, want := range map[string]string{"host0": "host0", "host9999": otherHost, "mx1": "mx1"} {
 		if got := h.Label("10.0.0.1", host); got != want {
 			t.Errorf("label of %q is %q, want %q", host, got, want)
@@ -56,5 +60,22 @@ func TestHostLabelsAreBounded(t *testing.T) {
 	}
 	if got := testutil.ToFloat64(h.overflow); got != 11 {
 		t.Errorf("%v observations folded, want 11", got)
+	}
+}
+
+// TestHostLabelsAtOnce: a name that many see first at once takes one place.
+func TestHostLabelsAtOnce(t *testing.T) {
+	h := newHosts(t)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for n := range maxHosts {
+				h.Label("10.0.0.1", fmt.Sprintf("host%d", n))
+			}
+		})
+	}
+	all.Wait()
+	if got := testutil.ToFloat64(h.overflow); got != 0 || h.claimed != maxHosts {
+		t.Errorf("%v observations folded, %d names", got, h.claimed)
 	}
 }

@@ -10,6 +10,8 @@ const (
 	dropSender  = "acl"          // not a listed sender
 	dropPath    = "reverse_path" // came over another interface than answers go
 	dropFraming = "framing"      // the stream ended within a frame
+	// still in the socket at the end of Config.StopTimeout
+	dropShutdown = "shutdown"
 )
 
 // Reasons why a connection is refused.
@@ -68,7 +70,7 @@ func newMetrics(registerer prometheus.Registerer, r *Receiver) (*metrics, error)
 		lost: counter("uppercut_messages_lost_total",
 			"Messages lost before they came here, as gaps in syslog-ng's sequenceId show.", "listener"),
 		dropped: counter("uppercut_messages_dropped_total",
-			"Messages received by the process and then dropped; reason is acl, reverse_path, framing, empty, priority, timestamp or header.", "listener", "reason"),
+			"Messages received by the process and then dropped; reason is acl, reverse_path, framing, shutdown, empty, priority, timestamp or header.", "listener", "reason"),
 		accepted: counter("uppercut_connections_accepted_total",
 			"Accepted sender connections.", "listener"),
 		rejected: counter("uppercut_connections_rejected_total",
@@ -109,7 +111,7 @@ func (m *metrics) of(t Transport) *counters {
 	listener := t.String()
 	drops := []string{string(ErrEmpty), string(ErrPriority), string(ErrTimestamp), string(ErrHeader)}
 	if t == UDP {
-		drops = append(drops, dropSender, dropPath)
+		drops = append(drops, dropSender, dropPath, dropShutdown)
 	}
 	c := &counters{
 		received:        m.received.WithLabelValues(listener),
@@ -118,6 +120,9 @@ func (m *metrics) of(t Transport) *counters {
 		lost:            m.lost.WithLabelValues(listener),
 		framingFailures: m.framingFailures,
 		syslogFailures:  m.syslogFailures,
+	}
+	if t == Unix {
+		drops = append(drops, dropShutdown)
 	}
 	if t == TCP || t == TLS || t == RELP {
 		drops = append(drops, dropFraming)

@@ -62,6 +62,7 @@ type Receiver struct {
 	certificates *certificates // nil without TLS
 	inherited    *inherited
 	udp          []*net.UDPConn
+	kept         []net.PacketConn // those that systemd keeps
 	unix         []*net.UnixConn
 	unixPaths    []string // those to remove
 	datagrams    []*datagramSocket
@@ -142,6 +143,7 @@ func (r *Receiver) bindUDP(address string) (err error) {
 	var conns []*net.UDPConn
 	if conn := takePacket[*net.UDPConn](r.inherited, address); conn != nil {
 		conns = append(conns, conn)
+		r.kept = append(r.kept, conn)
 	} else if conns, err = listenUDP(address, r.readers()); err != nil {
 		return err
 	}
@@ -176,6 +178,8 @@ func (r *Receiver) bindUnix(path string) error {
 			return err
 		}
 		r.unixPaths = append(r.unixPaths, path)
+	} else {
+		r.kept = append(r.kept, conn)
 	}
 	r.unix = append(r.unix, conn)
 	return nil
@@ -209,10 +213,12 @@ func (r *Receiver) adopt() error {
 	for _, p := range r.inherited.packets {
 		switch conn := p.(type) {
 		case *net.UDPConn:
+			r.kept = append(r.kept, conn)
 			if err := r.useUDP(conn); err != nil {
 				return err
 			}
 		case *net.UnixConn:
+			r.kept = append(r.kept, conn)
 			r.unix = append(r.unix, conn)
 		default:
 			return fmt.Errorf("socket activation: %s %s: list only datagram and stream sockets in the .socket unit", p.LocalAddr().Network(), p.LocalAddr())

@@ -177,11 +177,56 @@ func TestKernelDrops(t *testing.T) {
 	}
 }
 
-// TestReceiveBuffer has what was asked for, whatever net.core.rmem_max says.
+// TestStopEmptiesTheSocket stops while the handler is busy and the buffer full,
+// for longer than a stopping reader waits for datagrams on their way.
+func TestStopEmptiesTheSocket(t *testing.T) {
+	local := filepath.Join(shortDir(t), "log")
+	for _, test := range []struct {
+		name      string
+		transport Transport
+		network   string
+		sent      int // fits into the socket
+		timeout   time.Duration
+		dropped   bool
+	}{
+		{"in time", UDP, "udp", 5000, patience, false},
+		{"too late", UDP, "udp", 5000, 0, true},
+		{"local, in time", Unix, "unixgram", 8, patience, false},
+		{"local, too late", Unix, "unixgram", 8, 0, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := testConfig()
+			c.Unix, c.Readers, c.StopTimeout = []string{local}, 1, test.timeout
+			busy, release := make(chan struct{}, 1000), make(chan struct{})
+			h := &house{arrived: make(chan struct{})}
+			r := openWith(t, c, func(batch []Message, judged func()) {
+				busy <- struct{}{}
+				<-release
+				h.take(batch, judged)
+			})
+			conn := dial(t, test.network, r.address(test.transport))
+			write(t, conn, line(0))
+			<-busy
+			for i := range test.sent - 1 {
+				write(t, conn, line(i+1))
+			}
+			timer := time.AfterFunc(3*drainGrace, func() { close(release) })
+			defer timer.Stop()
+			r.stop()
+			dropped := int(r.metric(t, "uppercut_messages_dropped_total", "listener", test.transport.String(), "reason", dropShutdown))
+			if got := len(h.all()); got+dropped != test.sent || (dropped > 0) != test.dropped {
+				t.Errorf("%d received and %d dropped of %d", got, dropped, test.sent)
+			}
+		})
+	}
+}
+
+// TestReceiveBuffer has what was asked for, which the kernel doubles, whatever
+// net.core.rmem_max says.
 func TestReceiveBuffer(t *testing.T) {
 	h := open(t, testConfig())
 	sockets := len(h.udp)
-	if got := int(h.metric(t, "uppercut_udp_receive_buffer_bytes")); got < sockets*16<<20 {
+	if got := int(h.metric(t, "uppercut_udp_receive_buffer_bytes")); got < sockets*2*DefaultConfig().ReceiveBuffer {
 		t.Errorf("%d bytes in %d sockets", got, sockets)
 	}
 }

@@ -87,16 +87,20 @@ func isExhausted(err error) bool {
 		errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM)
 }
 
-// starve makes room for a descriptor and waits.
+// starve makes room for a descriptor and waits. While the listener stops,
+// connections end by themselves, and none is closed before it has drained.
 func (l *streamListener) starve(ctx context.Context, pause time.Duration) {
 	l.counts.reject(refuseDescriptors)
-	if l.receiver.door.makeRoom() {
+	ended := ctx.Done()
+	if ctx.Err() != nil {
+		ended, pause = nil, min(pause, drainGrace/10)
+	} else if l.receiver.door.makeRoom() {
 		l.counts.reject(refuseSilent)
 	}
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
-	case <-ctx.Done():
+	case <-ended:
 	case <-timer.C:
 	}
 }

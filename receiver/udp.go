@@ -6,8 +6,10 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/net/ipv4"
@@ -21,8 +23,8 @@ const (
 	maxDatagram = 65535
 	// maxPeers bounds the sources whose names a reader keeps.
 	maxPeers = 4096
-	// drainGrace is for how long a listener that stops still takes what the
-	// kernel has queued for it.
+	// drainGrace is for how long a listener that stops still waits for what is
+	// on its way.
 	drainGrace = 50 * time.Millisecond
 )
 
@@ -37,6 +39,8 @@ type udpReader struct {
 	peers   map[netip.AddrPort]*origin
 	// peersPolicy is the policy by which peers were named.
 	peersPolicy *policy
+	timeout     time.Duration // to drain, see Config.StopTimeout
+	inherited   bool          // systemd keeps the socket
 }
 
 func newUDPReader(conn *net.UDPConn, r *Receiver) *udpReader {
@@ -47,6 +51,9 @@ func newUDPReader(conn *net.UDPConn, r *Receiver) *udpReader {
 		intake:  r.newIntake(UDP),
 		buffers: make([]ipv4.Message, datagramsPerRead),
 		peers:   make(map[netip.AddrPort]*origin),
+		timeout: r.config.StopTimeout,
+
+		inherited: slices.Contains(r.kept, net.PacketConn(conn)),
 	}
 	if r.routes != nil {
 		u.paths = &paths{ask: r.routes.interfacesTo, known: make(map[netip.Addr]path)}
@@ -61,18 +68,89 @@ func newUDPReader(conn *net.UDPConn, r *Receiver) *udpReader {
 // run reads until ctx is cancelled and the socket is empty.
 func (u *udpReader) run(ctx context.Context) error {
 	defer u.conn.Close()
-	stop := context.AfterFunc(ctx, func() { _ = u.conn.SetReadDeadline(time.Now().Add(drainGrace)) })
+	deadline := make(chan time.Time, 1)
+	stop := context.AfterFunc(ctx, func() {
+		deadline <- time.Now().Add(u.timeout)
+		_ = u.conn.SetReadDeadline(time.Now().Add(drainGrace))
+	})
 	defer stop()
 	for {
 		n, err := u.packets.ReadBatch(u.buffers, 0)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return nil
+			return u.drain(<-deadline)
 		}
 		if err != nil && !isTransient(err) {
 			return err
 		}
 		u.take(u.buffers[:max(n, 0)], time.Now())
 	}
+}
+
+// drain takes what the socket still holds: Go reads nothing once a deadline has
+// passed, however much there is. At the deadline the rest is dropped, unless
+// the socket is systemd's, where it waits for who reads next.
+func (u *udpReader) drain(deadline time.Time) error {
+	raw, err := u.conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	for time.Now().Before(deadline) {
+		n := 0
+		err := control(raw, func(fd int) (err error) {
+			for n < len(u.buffers) && err == nil {
+				if err = receive(fd, &u.buffers[n]); err == nil {
+					n++
+				}
+			}
+			return err
+		})
+		u.take(u.buffers[:n], time.Now())
+		if errors.Is(err, unix.EAGAIN) {
+			return nil
+		}
+		if err != nil && !isTransient(err) {
+			return err
+		}
+	}
+	if u.inherited {
+		return nil
+	}
+	return discard(raw, u.intake.counts)
+}
+
+// receive takes one datagram off the socket, if there is one.
+func receive(fd int, d *ipv4.Message) error {
+	n, oobn, flags, from, err := unix.Recvmsg(fd, d.Buffers[0], d.OOB, unix.MSG_DONTWAIT)
+	if err != nil {
+		return err
+	}
+	d.N, d.NN, d.Flags, d.Addr = n, oobn, flags, nil
+	switch from := from.(type) {
+	case *unix.SockaddrInet4:
+		d.Addr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.AddrFrom4(from.Addr), uint16(from.Port)))
+	case *unix.SockaddrInet6:
+		d.Addr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.AddrFrom16(from.Addr), uint16(from.Port)))
+	}
+	return nil
+}
+
+// discard empties a datagram socket that is about to be closed and counts what
+// is lost so. It gives up after drainGrace: a sender may never end.
+func discard(raw syscall.RawConn, counts *counters) error {
+	var one [1]byte
+	return control(raw, func(fd int) error {
+		for deadline := time.Now().Add(drainGrace); time.Now().Before(deadline); {
+			switch _, _, err := unix.Recvfrom(fd, one[:], unix.MSG_DONTWAIT); {
+			case err == nil:
+				counts.drop(dropShutdown)
+			case errors.Is(err, unix.EAGAIN):
+				return nil
+			case !isTransient(err):
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // isTransient tells the errors that a datagram socket reports once, on behalf

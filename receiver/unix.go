@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,10 +20,12 @@ const unixMode = 0o660
 
 // unixReader reads one Unix datagram socket.
 type unixReader struct {
-	conn   *net.UnixConn
-	intake intake
-	from   *origin
-	buffer []byte
+	conn      *net.UnixConn
+	intake    intake
+	from      *origin
+	buffer    []byte
+	timeout   time.Duration // to drain, see Config.StopTimeout
+	inherited bool          // systemd keeps the socket
 }
 
 func newUnixReader(conn *net.UnixConn, r *Receiver) *unixReader {
@@ -30,13 +34,20 @@ func newUnixReader(conn *net.UnixConn, r *Receiver) *unixReader {
 		intake: r.newIntake(Unix),
 		from:   &origin{sender: "unix", transport: Unix},
 		buffer: make([]byte, r.config.MaxMessageSize),
+
+		timeout:   r.config.StopTimeout,
+		inherited: slices.Contains(r.kept, net.PacketConn(conn)),
 	}
 }
 
 // run reads until ctx is cancelled and the socket is empty.
 func (u *unixReader) run(ctx context.Context) error {
 	defer u.conn.Close()
-	stop := context.AfterFunc(ctx, func() { _ = u.conn.SetReadDeadline(time.Now().Add(drainGrace)) })
+	deadline := make(chan time.Time, 1)
+	stop := context.AfterFunc(ctx, func() {
+		deadline <- time.Now().Add(u.timeout)
+		_ = u.conn.SetReadDeadline(time.Now().Add(drainGrace))
+	})
 	defer stop()
 	raw, err := u.conn.SyscallConn()
 	for err == nil {
@@ -50,9 +61,26 @@ func (u *unixReader) run(ctx context.Context) error {
 		}
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return nil
+		return u.drain(raw, <-deadline)
 	}
 	return err
+}
+
+// drain ends as that of UDP does.
+func (u *unixReader) drain(raw syscall.RawConn, deadline time.Time) error {
+	for time.Now().Before(deadline) {
+		err := control(raw, u.take)
+		if errors.Is(err, unix.EAGAIN) {
+			return nil
+		}
+		if err != nil && !isTransient(err) {
+			return err
+		}
+	}
+	if u.inherited {
+		return nil
+	}
+	return discard(raw, u.intake.counts)
 }
 
 // take reads what is there, up to datagramsPerRead, and hands it over. The

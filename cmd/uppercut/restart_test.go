@@ -115,7 +115,7 @@ func (p *post) hold() {
 	p.t.Cleanup(func() { p.held.Close() })
 	fd := int(p.held.Fd())
 	netns.Must(p.t,
-		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 16<<20),
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 32<<20),
 		unix.SetsockoptInt(fd, unix.SOL_IP, unix.IP_PKTINFO, 1))
 }
 

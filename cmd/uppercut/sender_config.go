@@ -51,6 +51,7 @@ listens, the transport's usual one if it does not.`,
 func listeningPort(c Config, transport string) string {
 	addresses := map[string][]string{
 		"udp": c.Receiver.UDP, "tcp": c.Receiver.TCP, "tls": c.Receiver.TLS.Listen, "relp": c.Receiver.RELP,
+		"relp-tls": c.Receiver.TLS.RELPListen,
 	}[transport]
 	i := slices.IndexFunc(addresses, func(a string) bool {
 		_, _, err := net.SplitHostPort(a)

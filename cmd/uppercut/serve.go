@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -111,7 +112,7 @@ func (env *environment) serve(ctx context.Context, flags *serveFlags) error {
 	}
 	a.keepOnly(keptForGood(c.Mode))
 	a.reloads.Done(a.started, nil)
-	if env.configFile == "" {
+	if _, err := os.Stat(cmp.Or(env.configFile, defaultConfigFile)); errors.Is(err, os.ErrNotExist) {
 		a.sayWhatNext()
 	}
 	return a.run(ctx)

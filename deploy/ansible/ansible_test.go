@@ -25,7 +25,8 @@ func TestLint(t *testing.T) {
 }
 
 // newHost is a mail host with the role in /ansible: rsyslog as Debian sets it
-// up, but for the kernel's log, which is not the host's own.
+// up, but for the kernel's log, which is not the host's own, and for the file
+// that names this machine's rsyslogd: it would be stopped in its place.
 func newHost(t *testing.T) machine.Machine {
 	t.Helper()
 	m := machine.New(t)
@@ -40,7 +41,7 @@ func newHost(t *testing.T) machine.Machine {
 	if out, err := unpack.CombinedOutput(); err != nil {
 		t.Fatalf("unpack the role: %v\n%s", err, out)
 	}
-	m.Do(t, "rm", "-rf", "/etc/rsyslog.d/90-uppercut.conf", "/var/lib/uppercut", "/etc/uppercut")
+	m.Do(t, "rm", "-rf", "/etc/rsyslog.d/90-uppercut.conf", "/var/lib/uppercut", "/etc/uppercut", "/run/rsyslogd.pid")
 	m.Do(t, "sed", "-i", "/imklog/d", "/etc/rsyslog.conf")
 	return m
 }
@@ -196,5 +197,20 @@ func TestRoleRefuses(t *testing.T) {
 	}
 	if _, err := m.Try(t, "test", "-e", "/etc/rsyslog.d/90-uppercut.conf"); err == nil {
 		t.Error("a file was written all the same")
+	}
+}
+
+// TestRoleTakesBackWhatDoesNotFit: the log daemon would not start with it.
+func TestRoleTakesBackWhatDoesNotFit(t *testing.T) {
+	m := newHost(t)
+	m.Write(t, "/etc/rsyslog.d/10-broken.conf", "module(load=\"nonesuch\"\n", 0o644)
+	for run := range 2 {
+		out, err := m.Try(t, "env", "-C", "/ansible", "LC_ALL=C.UTF-8", "ansible-playbook", "testdata/forward.yml", "-e", "uppercut_sender_packages=false")
+		if err == nil || !strings.Contains(out, "error during parsing file") {
+			t.Errorf("run %d: %v\n%s", run, err, out)
+		}
+		if _, err := m.Try(t, "test", "-e", "/etc/rsyslog.d/90-uppercut.conf"); err == nil {
+			t.Errorf("run %d: the file is still there", run)
+		}
 	}
 }

@@ -109,7 +109,7 @@ func (o *outcome) ratio(uppercut *outcome) (float64, bool) {
 }
 
 // median returns the middle of values, of which there must be one at least; of
-// an even number the mean of the two in the middle.
+// an even number the upper of the two in the middle.
 func median[T cmp.Ordered](values []T) T {
 	sorted := slices.Sorted(slices.Values(values))
 	return sorted[len(sorted)/2]

@@ -102,7 +102,7 @@ func numbered(network byte, n int) netip.Addr {
 	return netip.AddrFrom4([4]byte{network, byte(n >> 16), byte(n >> 8), byte(n)})
 }
 
-// blocked is for how long a probe may be without a block before it counts as
+// patienceForBlock is for how long a probe may be without a block before it counts as
 // never blocked.
 const patienceForBlock = time.Minute
 

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"uppercut/deploy/loggen"
+
+	"uppercut/netns"
 )
 
 func main() {
@@ -91,6 +93,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	if b.uppercut, err = executable(b.uppercut); err != nil {
 		return err
 	}
+	netns.Sweep(namePrefix) // of those that were killed
 	if b.dir, err = os.MkdirTemp("", "uppercut-bench-"); err != nil {
 		return err
 	}

@@ -7,10 +7,13 @@ import (
 	"uppercut/netns"
 )
 
+// namePrefix is that of every namespace here.
+const namePrefix = "ucb"
+
 var namespaces atomic.Int32
 
 // newNamespace makes a network namespace that is a machine of its own: loopback
 // and a firewall. The caller closes it.
 func newNamespace() (*netns.Namespace, error) {
-	return netns.Add(netns.Name("ucb", strconv.Itoa(int(namespaces.Add(1)))))
+	return netns.Add(netns.Name(namePrefix, strconv.Itoa(int(namespaces.Add(1)))))
 }

@@ -134,7 +134,11 @@ func (b *bench) udpUppercut(ctx context.Context, s *barrage) ([]measure, error) 
 	if counted := int(last.sum("uppercut_udp_kernel_drops_total")); counted != o.dropped {
 		return nil, fmt.Errorf("the kernel dropped %d datagrams, uppercut counts %d", o.dropped, counted)
 	}
-	return o.measures(int(last.sum("uppercut_messages_dropped_total", "listener", "udp"))), nil
+	refused := int(last.sum("uppercut_messages_dropped_total", "listener", "udp"))
+	if nowhere := o.nowhere(refused); nowhere != 0 {
+		return nil, fmt.Errorf("%d of %d datagrams are lost and counted nowhere", nowhere, o.sent)
+	}
+	return o.measures(refused), nil
 }
 
 func (b *bench) udpRsyslogd(ctx context.Context, s *barrage) ([]measure, error) {
@@ -226,6 +230,10 @@ func (s *barrage) deliver(ctx context.Context, p *process, ns *netns.Namespace, 
 	return o, errors.Join(err, cpuErr)
 }
 
+// nowhere is how many datagrams are lost that neither the kernel counted nor the
+// program, which dropped so many itself.
+func (o *delivery) nowhere(refused int) int { return o.sent - o.taken - o.dropped - refused }
+
 // measures are those of a delivery, of which the program itself dropped so many
 // and counted them.
 func (o *delivery) measures(refused int) []measure {
@@ -234,7 +242,7 @@ func (o *delivery) measures(refused int) []measure {
 		{"lost", float64(lost), 0},
 		{"of it counted by the kernel", float64(o.dropped), 0},
 		{"by the program", float64(refused), 0},
-		{"nowhere", float64(lost - o.dropped - refused), 0},
+		{"nowhere", float64(o.nowhere(refused)), 0},
 		{"sent/s", float64(o.sent) / o.sending.Seconds(), 0},
 		{"taken/s", float64(o.taken) / o.taking.Seconds(), 0},
 		{"CPU seconds", o.busy.Seconds(), 2},

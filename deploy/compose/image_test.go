@@ -54,7 +54,7 @@ func (b *builder) prepare(t *testing.T) {
 		b.base = regexp.MustCompile(`(?m)^FROM \S+ (\S+) AS build`).FindStringSubmatch(readDockerfile(t))[1]
 		container := b.buildah(t, "from", "scratch")
 		b.fillBase(t, b.buildah(t, "mount", container))
-		b.buildah(t, "config", "--env", "PATH=/usr/local/go/bin:/usr/sbin:/usr/bin", "--env", "GOPATH=/go", container)
+		b.buildah(t, "config", "--env", "PATH="+goEnv(t, "GOROOT")+"/bin:/usr/sbin:/usr/bin", "--env", "GOPATH=/go", container)
 		b.buildah(t, "commit", "--quiet", container, b.base)
 		b.buildah(t, "rm", container)
 	})
@@ -88,10 +88,12 @@ func (b *builder) build(t *testing.T, platform string) image {
 		return i
 	}
 	b.prepare(t)
+	goroot := goEnv(t, "GOROOT")
 	name := "uppercut:" + strings.ReplaceAll(platform, "/", "-")
 	b.buildah(t, "build", "--isolation", "chroot", "--pull-never", "--quiet", "--platform", platform, "--file", dockerfile,
 		"--build-arg", "BUILDPLATFORM=linux/"+goEnv(t, "GOARCH"), "--build-arg", "VERSION=v"+version,
-		"--volume", "/usr:/usr:ro", "--volume", goEnv(t, "GOMODCACHE")+":/go/pkg/mod", "--volume", goEnv(t, "GOCACHE")+":/root/.cache/go-build",
+		"--volume", "/usr:/usr:ro", "--volume", goroot+":"+goroot+":ro",
+		"--volume", goEnv(t, "GOMODCACHE")+":/go/pkg/mod", "--volume", goEnv(t, "GOCACHE")+":/root/.cache/go-build",
 		"--tag", name, root)
 	var inspected struct{ OCIv1 imageConfig }
 	if err := json.Unmarshal([]byte(b.buildah(t, "inspect", "--type", "image", name)), &inspected); err != nil {

@@ -26,7 +26,7 @@ func receiving(d *dashboard.DashboardBuilder) {
 			query{"sum by (listener) (" + series("uppercut_connections") + ")", "{{listener}}"}).Span(third)).
 		WithPanel(graph("Connections refused", "Connections that were closed at once, and why.", "short",
 			query{"sum by (listener, reason) (" + rate("uppercut_connections_rejected_total") + ") > 0", "{{listener}}, {{reason}}"}).Span(third)).
-		WithPanel(graph("Receive buffer", "What the kernel gave the UDP sockets; 32 MiB are asked for.", "bytes",
+		WithPanel(graph("Receive buffer", "What the kernel gave the UDP sockets; twice receive_buffer for each reader if it could.", "bytes",
 			query{"min by (listener) (" + series("uppercut_udp_receive_buffer_bytes") + ")", "{{listener}}"}).Span(third))
 }
 

@@ -40,10 +40,13 @@ drwxr-x--- root uppercut /etc/uppercut
 	if got := m.Do(t, "uppercut", "check"); !strings.Contains(got, "observe") {
 		t.Errorf("check does not say that it observes:\n%s", got)
 	}
+	if got, err := asService(t, m, "check").CombinedOutput(); err != nil || !strings.Contains(string(got), "observe") {
+		t.Errorf("check as the service's user: %v\n%s", err, got)
+	}
 	m.Do(t, "sh", "-c", "echo '# mine' >>/etc/uppercut/uppercut.yaml; touch /var/lib/uppercut/ledger")
 
 	newer := second(t)
-	install(t, m, filepath.Join(newer, "uppercut_0.2.0-1_amd64.deb"))
+	install(t, m, filepath.Join(newer, debName("0.2.0")))
 	if got := m.Do(t, "uppercut", "version"); !strings.HasPrefix(got, "uppercut 0.2.0 ") {
 		t.Errorf("after the upgrade: %s", got)
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -41,10 +42,24 @@ func build(t *testing.T, version string) string {
 func buildInto(t *testing.T, dir, version string) {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), "./build", version, dir)
-	command.Env = append(os.Environ(), "ARCHES=amd64", "SOURCE_DATE_EPOCH=1795392000")
+	command.Env = append(os.Environ(), "ARCHES="+runtime.GOARCH, "SOURCE_DATE_EPOCH=1795392000")
 	if out, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
+}
+
+// debName is how the build names the deb of a version.
+func debName(version string) string { return "uppercut_" + version + "-1_" + runtime.GOARCH + ".deb" }
+
+// rpmArch is this machine's architecture as rpm calls it.
+func rpmArch() string {
+	switch runtime.GOARCH {
+	case "amd64":
+		return "x86_64"
+	case "arm64":
+		return "aarch64"
+	}
+	return runtime.GOARCH
 }
 
 // The packages of two versions are built once for all tests, here.
@@ -69,17 +84,17 @@ func TestMain(m *testing.M) {
 func packages(t *testing.T) (deb, rpm string) {
 	t.Helper()
 	dir := first()
-	deb = filepath.Join(dir, "uppercut_0.1.0-1_amd64.deb")
+	deb = filepath.Join(dir, debName("0.1.0"))
 	if _, err := os.Stat(deb); err != nil {
 		buildInto(t, dir, "v0.1.0")
 	}
-	return deb, filepath.Join(dir, "uppercut-0.1.0-1.x86_64.rpm")
+	return deb, filepath.Join(dir, "uppercut-0.1.0-1."+rpmArch()+".rpm")
 }
 
 // second returns the directory of the packages of version 0.2.0.
 func second(t *testing.T) string {
 	t.Helper()
-	if _, err := os.Stat(filepath.Join(newer(), "uppercut_0.2.0-1_amd64.deb")); err != nil {
+	if _, err := os.Stat(filepath.Join(newer(), debName("0.2.0"))); err != nil {
 		buildInto(t, newer(), "0.2.0")
 	}
 	return newer()
@@ -133,7 +148,7 @@ func TestDebHolds(t *testing.T) {
 	if got := output(t, "dpkg-deb", "--info", deb, "conffiles"); got != "/etc/uppercut/uppercut.yaml\n" {
 		t.Errorf("conffiles: %q", got)
 	}
-	if got := output(t, "dpkg-deb", "--field", deb, "Package", "Version", "Architecture", "Depends"); got != "Package: uppercut\nVersion: 0.1.0-1\nArchitecture: amd64\nDepends: systemd\n" {
+	if got := output(t, "dpkg-deb", "--field", deb, "Package", "Version", "Architecture", "Depends"); got != "Package: uppercut\nVersion: 0.1.0-1\nArchitecture: "+runtime.GOARCH+"\nDepends: systemd\n" {
 		t.Errorf("fields:\n%s", got)
 	}
 }

@@ -27,9 +27,9 @@ func asService(t *testing.T, m machine.Machine, args ...string) *exec.Cmd {
 // healthy. stop ends it.
 func serve(t *testing.T, m machine.Machine) (stop func()) {
 	t.Helper()
-	var log strings.Builder
+	var printed, log strings.Builder
 	command := asService(t, m, "serve")
-	command.Stderr = &log
+	command.Stdout, command.Stderr = &printed, &log
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -45,6 +45,9 @@ func serve(t *testing.T, m machine.Machine) (stop func()) {
 		}
 		if err := <-ended; err != nil {
 			t.Errorf("serve: %v\n%s", err, log.String())
+		}
+		if strings.Contains(printed.String(), "defaults") {
+			t.Errorf("it takes its configuration for none:\n%s", printed.String())
 		}
 	}
 }
@@ -88,7 +91,7 @@ func TestUpgradeKeepsBlocks(t *testing.T) {
 	stop := serve(t, m)
 	m.Do(t, "uppercut", "block", "--for", "2h", client)
 	inForce("before the upgrade")
-	install(t, m, filepath.Join(second(t), "uppercut_0.2.0-1_amd64.deb"))
+	install(t, m, filepath.Join(second(t), debName("0.2.0")))
 	inForce("after the upgrade")
 	stop()
 	inForce("between the versions")
