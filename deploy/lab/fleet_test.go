@@ -86,14 +86,21 @@ func playedTheirPart(t *testing.T, report *Report) {
 }
 
 func guiltyBlocked(t *testing.T, report *Report) {
-	for _, account := range report.Of(Guilty) {
-		latency, blocked := report.Latency[account]
+	guilty, timed := report.Of(Guilty), 0
+	for _, account := range guilty {
+		latency, seen := report.Latency[account]
 		switch {
 		case !report.IsBlocked(account.Addr):
 			t.Errorf("%v (%s) is not blocked, with %.0f points from %v", account.Addr, account.Trade, account.Score(), account.Refusals)
-		case blocked && latency > time.Second:
+		case seen && latency > time.Second:
 			t.Errorf("%v (%s) was blocked %v after it had done enough", account.Addr, account.Trade, latency)
 		}
+		if seen {
+			timed++
+		}
+	}
+	if 10*timed < 9*len(guilty) {
+		t.Errorf("only %d of %d blocks were seen to come: nothing says how fast the others were", timed, len(guilty))
 	}
 }
 
