@@ -211,25 +211,45 @@ func (f *Firewall) apply(elems []Element) ([]Refusal, error) {
 	return append(first, second...), err
 }
 
-// change is one transaction. An interval can run out between being asked for
-// and being deleted, so it is tried again once.
+// change is one transaction, tried again where the kernel's no is of the moment.
 func (f *Firewall) change(elems []Element) error {
 	set, gone := f.partition(elems)
-	var err error
-	for range 2 {
-		var present [4][]Element
-		if present, err = f.present(elems); err != nil {
+	return retry(func() error {
+		present, err := f.present(elems)
+		if err != nil {
 			return err
 		}
 		err = f.transact(func() error { f.encodeChanges(set, gone, present); return nil })
 		if err == nil {
 			f.generation++
 		}
-		if !errors.Is(err, unix.ENOENT) {
+		return err
+	})
+}
+
+// busyFor is how long a set that is busy is asked again. A rehash takes less
+// than a millisecond; its worker can be kept from running for longer.
+const busyFor = time.Second
+
+// retry repeats a transaction that met what passes: once on ENOENT, an interval
+// that ran out between being asked for and being deleted; for busyFor on EBUSY,
+// with which a hash set answers while one rehash of it waits for another
+// (rhashtable_insert_rehash, lib/rhashtable.c of Linux 6.18; seen when dozens of
+// elements of one key had run out and the kernel's worker was starved).
+func retry(transact func() error) error {
+	giveUp := time.Now().Add(busyFor)
+	vanished := false
+	for pause := time.Millisecond; ; pause *= 2 {
+		err := transact()
+		switch {
+		case errors.Is(err, unix.ENOENT) && !vanished:
+			vanished = true
+		case errors.Is(err, unix.EBUSY) && time.Now().Before(giveUp):
+			time.Sleep(pause)
+		default:
 			return err
 		}
 	}
-	return err
 }
 
 // present returns the intervals among elems that the kernel has. Hash sets
@@ -369,7 +389,7 @@ func (f *Firewall) askIn(ps []netip.Prefix, set func(netip.Prefix) string) ([]St
 // refusesElement reports whether the kernel found fault with an element, not
 // with us or itself.
 func refusesElement(err error) bool {
-	for _, e := range []unix.Errno{unix.EINVAL, unix.EEXIST, unix.ENFILE, unix.ENOSPC, unix.ERANGE, unix.EOPNOTSUPP, unix.EBUSY, unix.E2BIG} {
+	for _, e := range []unix.Errno{unix.EINVAL, unix.EEXIST, unix.ENFILE, unix.ENOSPC, unix.ERANGE, unix.EOPNOTSUPP, unix.E2BIG} {
 		if errors.Is(err, e) {
 			return true
 		}
