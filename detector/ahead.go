@@ -11,8 +11,8 @@ var fewSources = 1 << 16
 // and changes nothing: Observe gives the same without it.
 //
 // Among millions of sources each is far from the processor, and Observe has to
-// wait three times: for its slot in the index, for the source, for its
-// offences; and for its session before that. Ahead asks for those of all lines
+// wait three times: for its slot in the index, for the source, for its offences
+// if they are many; and for its session before that. Ahead asks for those of all lines
 // at once, which takes hardly longer than for one. Its loops are short, so that
 // a processor which executes out of order has many of their reads under way.
 func (d *Detector) Ahead(lines []Line) {
@@ -32,29 +32,25 @@ func (d *Detector) Ahead(lines []Line) {
 	d.fetched += d.sources.fetch(sources)
 }
 
-// fetch reads the slots of some hashes, their sources, the first of their
-// offences, and their neighbours, for a source that becomes guiltier moves to
-// another list. The sum is of no use but to make the reads needed.
+// fetch reads the slots of some hashes, their sources and the first of their
+// offences. The sum is of no use but to make the reads needed.
 func (t *table) fetch(hashes []uint64) (sum uint32) {
 	for _, h := range hashes {
 		if s := &t.shards[h>>56]; s.count > 0 {
 			sum += s.slots[uint32(h)&uint32(len(s.slots)-1)].number()
 		}
 	}
-	var further [MaxAhead]struct{ offences, prev, next uint32 }
+	var blocks [MaxAhead]uint32
 	for i, h := range hashes {
 		if number := t.likely(h); number != 0 {
-			s := t.at(number)
-			further[i].offences, further[i].prev, further[i].next = s.offences, s.prev, s.next
+			if s := t.at(number); s.offenceClass > 0 {
+				blocks[i] = s.link()
+			}
 		}
 	}
 	for i := range hashes {
-		f := &further[i]
-		if f.offences != 0 {
-			sum += t.slab.pages[f.offences>>slabPageBits][f.offences&(slabPageSize-1)].second
-		}
-		if f.prev != 0 && f.next != 0 {
-			sum += t.at(f.prev).next + t.at(f.next).prev
+		if ref := blocks[i]; ref != 0 {
+			sum += t.slab.pages[ref>>slabPageBits][ref&(slabPageSize-1)].second
 		}
 	}
 	return sum

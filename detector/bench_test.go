@@ -64,15 +64,16 @@ func client(i int) netip.Addr {
 	return netip.AddrFrom16(b)
 }
 
-// useMemory gives every source a second offence and takes it away, so that what
-// the benchmark takes was in use before, as on a machine that has run for a day.
+// useMemory gives every source more offences than it holds itself and takes them
+// away, so that what the benchmark takes was in use before, as on a machine that
+// has run for a day.
 // The first use of a page costs a page fault, which is not the judge's.
 func (cr *crowd) useMemory() {
 	t := cr.d.sources
 	for n := uint32(1); n < t.bound; n++ {
 		s := t.at(n)
 		first := t.offences(s)[0]
-		t.setOffences(s, []mark{first, first})
+		t.setOffences(s, []mark{first, first, first})
 	}
 	for n := uint32(1); n < t.bound; n++ {
 		s := t.at(n)

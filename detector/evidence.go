@@ -131,7 +131,7 @@ func (r *ring) at(position, check uint32) (h evidenceHeader, text string, ok boo
 
 // evidence returns a source's last lines, oldest first.
 func (d *Detector) evidence(s *source) []Evidence {
-	check := uint32(d.sources.hash(&s.addr))
+	check := uint32(d.sources.hash(s.addr))
 	var lines []Evidence
 	for position := s.evidence; len(lines) < maxEvidence; {
 		h, text, ok := d.ring.at(position, check)

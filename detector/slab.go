@@ -46,8 +46,8 @@ type slab struct {
 	limit int                      // of pages
 }
 
-// A class is the binary logarithm of a block's size. Class 0 is the mark that
-// a source holds itself.
+// A class is the binary logarithm of a block's size. Class 0 is no block: the
+// marks that a source holds itself.
 const (
 	largestClass = 6
 	maxMarks     = 1 << largestClass
@@ -58,7 +58,7 @@ const (
 
 // classFor returns the smallest class that holds n marks.
 func classFor(n int) uint8 {
-	if n <= 1 {
+	if n <= ownMarks {
 		return 0
 	}
 	return uint8(bits.Len(uint(n - 1)))

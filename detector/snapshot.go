@@ -170,7 +170,8 @@ func (t *table) save(s *snapshotWriter) {
 
 func (t *table) saveSource(s *snapshotWriter, src *source) {
 	offences, favours := t.offences(src), t.favours(src)
-	b := append(s.scratch[:0], src.addr[:]...)
+	addr := src.addr.bytes()
+	b := append(s.scratch[:0], addr[:]...)
 	b = append(b, src.bits, src.blocks, uint8(len(offences)), uint8(len(favours)))
 	b = binary.LittleEndian.AppendUint32(b, src.until)
 	b = binary.LittleEndian.AppendUint32(b, src.seen)
@@ -203,8 +204,7 @@ func (d *Detector) restoreSources(s *snapshotReader, numbers map[uint16]uint16) 
 	for range s.count(maxSnapshotSources) {
 		var b [sourceHeaderSize]byte
 		s.bytes(b[:])
-		src := source{bits: b[16], blocks: b[17]}
-		copy(src.addr[:], b[:])
+		src := source{addr: addressFrom([16]byte(b[:])), bits: b[16], blocks: b[17]}
 		src.until, src.seen = binary.LittleEndian.Uint32(b[20:]), binary.LittleEndian.Uint32(b[24:])
 		if src.bits > 128 || b[18] > maxMarks || b[19] > maxMarks {
 			s.fail("impossible source")
@@ -226,7 +226,7 @@ func (d *Detector) restoreSources(s *snapshotReader, numbers map[uint16]uint16) 
 
 // restoreSource adds a source unless nothing of it counts any more.
 func (d *Detector) restoreSource(src *source, offences, favours []mark) {
-	key := sourceKey{addr: src.addr, bits: src.bits, hash: d.sources.hash(&src.addr)}
+	key := sourceKey{addr: src.addr, bits: src.bits, hash: d.sources.hash(src.addr)}
 	if d.dead(src, unixSecond(d.now)) || d.sources.find(&key) != 0 {
 		return
 	}

@@ -1,22 +1,18 @@
 package detector
 
-import (
-	"encoding/binary"
-	"net/netip"
-)
+import "net/netip"
 
-// source is what is remembered of one client: 64 bytes, no pointers. Its first
-// offence lives in it; more of them, and every favour, live in the slab.
+// source is what is remembered of one client: 64 bytes, a line of the
+// processor's cache, and no pointers. Two offences live in it, so that a second
+// one, as most that come are, takes nothing else from memory; of more than two
+// all live in the slab, and so does every favour.
 type source struct {
-	addr     [16]byte // of its prefix, IPv4 mapped into IPv6
-	evidence uint32   // where its last line lies in the ring, 0 for nowhere
-	until    uint32   // end of its last block, Unix time; 0 if it never had one
-	seen     uint32   // its newest offence or favour, Unix time
-	offences uint32   // blocks in the slab
-	favours  uint32
-	next     uint32 // neighbours in the list of its level, or of free sources
-	prev     uint32
-	first    [1]mark // the only offence, while there is but one
+	addr     address // of its prefix
+	evidence uint32  // where its last line lies in the ring, 0 for nowhere
+	until    uint32  // end of its last block, Unix time; 0 if it never had one
+	seen     uint32  // its newest offence or favour, Unix time
+	favours  uint32  // a block in the slab
+	own      [ownMarks]mark
 
 	offenceCount, offenceClass uint8
 	favourCount, favourClass   uint8
@@ -31,21 +27,27 @@ const (
 	inUse   = 1 << iota // not on the list of free sources
 	refused             // its last verdict met an exemption
 	waiting             // its verdict waits for the ceiling
-	recent              // heard of since it got its place in the list
+	recent              // heard of since it came to its level
 )
+
+// ownMarks is how many offences a source holds itself.
+const ownMarks = 2
+
+// link is a number that takes the place of own where there is none: of the
+// block of a source with more offences, and of the next free source.
+func (s *source) link() uint32 { return s.own[0].second }
+
+func (s *source) setLink(number uint32) { s.own[0].second = number }
 
 // sourceKey names a source.
 type sourceKey struct {
-	addr [16]byte // of its prefix, IPv4 mapped into IPv6
-	bits uint8    // length of the prefix, of 128
-	hash uint64   // of addr
+	addr address // of its prefix
+	hash uint64  // of addr
+	bits uint8   // length of the prefix, of 128
 }
 
-// levels are lists of sources by guilt, the least guilty first.
-const levels = 16
-
 // table holds the sources: pages of them, an index by key in shards that grow
-// one by one (no growth ever stops the stream for long), and a list for each
+// one by one (no growth ever stops the stream for long), and who is of each
 // level of guilt. Sources are named by their number; 0 is none.
 type table struct {
 	limit  int
@@ -55,7 +57,7 @@ type table struct {
 	count  int
 	ipv4   int // how many of count
 	shards [256]shard
-	level  [levels]struct{ head, tail uint32 }
+	levels [levels]level
 	slab   slab
 	seed   [2]uint64
 }
@@ -108,21 +110,20 @@ func (t *table) at(number uint32) *source {
 }
 
 // hash is keyed, so that nobody can choose addresses that share a slot.
-func (t *table) hash(addr *[16]byte) uint64 {
-	high, low := binary.LittleEndian.Uint64(addr[:8]), binary.LittleEndian.Uint64(addr[8:])
-	return mix(mix(high, t.seed[0]), mix(low, t.seed[1]))
+func (t *table) hash(addr address) uint64 {
+	return mix(mix(addr.high, t.seed[0]), mix(addr.low, t.seed[1]))
 }
 
 // key returns the key of a prefix.
 func (t *table) key(p netip.Prefix) sourceKey {
-	addr := p.Addr().As16()
-	return sourceKey{addr: addr, bits: uint8(128 - p.Addr().BitLen() + p.Bits()), hash: t.hash(&addr)}
+	addr := addressOf(p.Addr())
+	return sourceKey{addr: addr, bits: uint8(128 - p.Addr().BitLen() + p.Bits()), hash: t.hash(addr)}
 }
 
 // keyFor returns the key of the source that a client's address belongs to.
 func (t *table) keyFor(addr netip.Addr, ipv6Bits int) sourceKey {
-	masked, prefixBits := sourceAddr(addr, ipv6Bits)
-	return sourceKey{addr: masked, bits: prefixBits, hash: t.hash(&masked)}
+	masked, prefixBits := sourceAddress(addr, ipv6Bits)
+	return sourceKey{addr: masked, bits: prefixBits, hash: t.hash(masked)}
 }
 
 // find returns the number of the source with the key, 0 if there is none.
@@ -148,7 +149,7 @@ func (t *table) find(k *sourceKey) uint32 {
 func (t *table) add(k *sourceKey) uint32 {
 	number := t.free
 	if number != 0 {
-		t.free = t.at(number).next
+		t.free = t.at(number).link()
 	} else {
 		number = t.bound
 		t.bound++
@@ -158,9 +159,9 @@ func (t *table) add(k *sourceKey) uint32 {
 	}
 	*t.at(number) = source{addr: k.addr, bits: k.bits, flags: inUse}
 	t.index(k.hash, number)
-	t.link(number)
+	t.levels[0].add(number)
 	t.count++
-	if k.bits > 96 && isIPv4(&k.addr) {
+	if k.bits > 96 && k.addr.isIPv4() {
 		t.ipv4++
 	}
 	return number
@@ -199,20 +200,21 @@ func (s *shard) grow() {
 func (t *table) remove(number uint32) {
 	src := t.at(number)
 	t.unindex(number)
-	t.unlink(number)
+	t.levels[src.level].members.remove(number)
 	t.clear(src)
 	t.count--
-	if src.bits > 96 && isIPv4(&src.addr) {
+	if src.bits > 96 && src.addr.isIPv4() {
 		t.ipv4--
 	}
-	*src = source{next: t.free}
+	*src = source{}
+	src.setLink(t.free)
 	t.free = number
 }
 
 // unindex takes a source out of its shard and closes the gap, so that every
 // other source is still reached from its home slot.
 func (t *table) unindex(number uint32) {
-	h := t.hash(&t.at(number).addr)
+	h := t.hash(t.at(number).addr)
 	s := &t.shards[h>>56]
 	mask := uint32(len(s.slots) - 1)
 	gap := uint32(h) & mask
@@ -229,61 +231,26 @@ func (t *table) unindex(number uint32) {
 	s.count--
 }
 
-// link puts a source at the end of its level's list.
-func (t *table) link(number uint32) {
-	src := t.at(number)
-	l := &t.level[src.level]
-	src.prev, src.next = l.tail, 0
-	if l.tail != 0 {
-		t.at(l.tail).next = number
-	} else {
-		l.head = number
-	}
-	l.tail = number
-}
-
-func (t *table) unlink(number uint32) {
-	src := t.at(number)
-	l := &t.level[src.level]
-	if src.prev != 0 {
-		t.at(src.prev).next = src.next
-	} else {
-		l.head = src.next
-	}
-	if src.next != 0 {
-		t.at(src.next).prev = src.prev
-	} else {
-		l.tail = src.prev
-	}
-}
-
-// touch notes that something was heard of a source. It moves to another list
-// when its level changes; within one it keeps its place and gets a second
-// chance there, which leaves its neighbours out of the processor's cache.
+// touch notes that something was heard of a source. It moves when its level
+// changes; within one it gets a second chance.
 func (t *table) touch(number uint32, level uint8) {
 	src := t.at(number)
 	if src.level == level {
 		src.flags |= recent
 		return
 	}
-	t.move(number, level)
-}
-
-// move puts a source at the end of the list of a level.
-func (t *table) move(number uint32, level uint8) {
-	t.unlink(number)
-	src := t.at(number)
+	t.levels[src.level].members.remove(number)
+	t.levels[level].add(number)
 	src.level = level
 	src.flags &^= recent
-	t.link(number)
 }
 
 // least returns who is to be forgotten first: the least guilty, and among
 // equals one that was not heard of for long. 0 if there is nobody.
 func (t *table) least() uint32 {
-	for i := range t.level {
-		if head := t.level[i].head; head != 0 {
-			return t.stalest(uint8(i))
+	for i := range t.levels {
+		if t.levels[i].members.count > 0 {
+			return t.stalest(&t.levels[i])
 		}
 	}
 	return 0
@@ -293,24 +260,32 @@ func (t *table) least() uint32 {
 // heard of.
 const secondChances = 8
 
-func (t *table) stalest(level uint8) uint32 {
-	l := &t.level[level]
-	for range secondChances {
-		if t.at(l.head).flags&recent == 0 {
+// stalest goes round the members of a level like a clock's hand ("CLOCK" page
+// replacement): numbers are given away again behind it, so that who is new is
+// the last that it comes to.
+func (t *table) stalest(l *level) (number uint32) {
+	for range secondChances + 1 {
+		var ok bool
+		if number, ok = l.members.from(l.hand); !ok {
+			number, _ = l.members.from(0)
+		}
+		l.hand = number + 1
+		src := t.at(number)
+		if src.flags&recent == 0 {
 			break
 		}
-		t.move(l.head, level)
+		src.flags &^= recent
 	}
-	return l.head
+	return number
 }
 
 // offences returns a source's offences, oldest first. They are valid until the
 // source changes.
 func (t *table) offences(s *source) []mark {
 	if s.offenceClass == 0 {
-		return s.first[:s.offenceCount]
+		return s.own[:s.offenceCount]
 	}
-	return t.slab.block(s.offences, s.offenceClass)[:s.offenceCount]
+	return t.slab.block(s.link(), s.offenceClass)[:s.offenceCount]
 }
 
 // favours returns what speaks for a source, oldest first.
@@ -330,16 +305,15 @@ func (t *table) clear(s *source) {
 // setOffences replaces a source's offences by list, which may be a part of the
 // present ones.
 func (t *table) setOffences(s *source, list []mark) {
-	list, class := t.fit(list, s.offenceClass, classFor(len(list)))
-	if class == 0 {
-		var only mark
-		if len(list) == 1 {
-			only = list[0]
-		}
-		t.drop(s.offences, s.offenceClass)
-		s.first[0], s.offences = only, 0
+	list, class := t.fit(list, s.offenceClass, classFor(len(list)), 1)
+	if len(list) <= ownMarks {
+		old := s.link()
+		n := copy(s.own[:], list)
+		clear(s.own[n:])
+		t.drop(old, s.offenceClass)
+		class = 0
 	} else {
-		s.offences = t.store(s.offences, s.offenceClass, class, list)
+		s.setLink(t.store(s.link(), s.offenceClass, class, list))
 	}
 	s.offenceClass, s.offenceCount = class, uint8(len(list))
 }
@@ -351,7 +325,7 @@ func (t *table) setFavours(s *source, list []mark) {
 		s.favours, s.favourClass, s.favourCount = 0, 0, 0
 		return
 	}
-	list, class := t.fit(list, s.favourClass, max(1, classFor(len(list))))
+	list, class := t.fit(list, s.favourClass, max(1, classFor(len(list))), 0)
 	if class == 0 {
 		return // no memory left: what was known stays
 	}
@@ -359,9 +333,10 @@ func (t *table) setFavours(s *source, list []mark) {
 	s.favourClass, s.favourCount = class, uint8(len(list))
 }
 
-// fit cuts the oldest marks off a list for which the slab has no room.
-func (t *table) fit(list []mark, old, class uint8) ([]mark, uint8) {
-	for class > 0 && class != old && !t.slab.room(class) {
+// fit cuts the oldest marks off a list for which the slab has no room. As many
+// as a block of the class least holds need none.
+func (t *table) fit(list []mark, old, class, least uint8) ([]mark, uint8) {
+	for class > least && class != old && !t.slab.room(class) {
 		class--
 		list = list[max(0, len(list)-1<<class):]
 	}
@@ -385,38 +360,6 @@ func (t *table) drop(ref uint32, class uint8) {
 	if class > 0 {
 		t.slab.give(ref, class)
 	}
-}
-
-// sourceAddr returns the address and the length, of 128, of the prefix by which
-// a client is counted and blocked. An IPv4 address counts alone, and so does
-// one of NAT64 (RFC 6052) and of Teredo (RFC 4380), where one /64 is everybody.
-func sourceAddr(addr netip.Addr, ipv6Bits int) (masked [16]byte, prefixBits uint8) {
-	masked = addr.As16()
-	if addr.Is4() {
-		return masked, 128
-	}
-	high, low := binary.BigEndian.Uint64(masked[:8]), binary.BigEndian.Uint64(masked[8:])
-	teredo, nat64 := high>>32 == 0x20010000, high == 0x0064ff9b00000000 && low>>32 == 0
-	if teredo || nat64 || isIPv4(&masked) {
-		return masked, 128
-	}
-	// A shift by 64 or more leaves nothing.
-	binary.BigEndian.PutUint64(masked[:8], high&(^uint64(0)<<max(0, 64-ipv6Bits)))
-	binary.BigEndian.PutUint64(masked[8:], low&(^uint64(0)<<min(64, 128-ipv6Bits)))
-	return masked, uint8(ipv6Bits)
-}
-
-func isIPv4(addr *[16]byte) bool { return netip.AddrFrom16(*addr).Is4In6() }
-
-// sourcePrefix returns the prefix by which addr is counted and blocked.
-func sourcePrefix(addr netip.Addr, ipv6Bits int) netip.Prefix {
-	masked, prefixBits := sourceAddr(addr, ipv6Bits)
-	return prefixOf(masked, prefixBits)
-}
-
-func prefixOf(masked [16]byte, prefixBits uint8) netip.Prefix {
-	addr := netip.AddrFrom16(masked).Unmap()
-	return netip.PrefixFrom(addr, int(prefixBits)-128+addr.BitLen())
 }
 
 // prefix returns the prefix that a source stands for.

@@ -21,8 +21,9 @@ func TestSizes(t *testing.T) {
 	if n := unsafe.Sizeof(mark{}); n != markSize {
 		t.Errorf("a mark takes %d bytes", n)
 	}
-	// A slot of the index is 8 bytes and at least three eighths are in use.
-	if most := 64 + 12*marksPerSource + 8*8/3; most > 256 {
+	// A slot of the index is 8 bytes and at least three eighths are in use; a
+	// source has a bit in each level.
+	if most := 64 + 12*marksPerSource + 8*8/3 + levels/8; most > 256 {
 		t.Errorf("a source takes up to %d bytes", most)
 	}
 }
@@ -78,25 +79,26 @@ func TestTableModel(t *testing.T) {
 	checkSlab(t, tb)
 }
 
-// checkLevels follows the lists of the levels both ways.
+// checkLevels sees that every source is a member of its level and of no other.
 func checkLevels(t *testing.T, tb *table) {
 	t.Helper()
-	linked := 0
-	for level := range tb.level {
-		before := uint32(0)
-		for n := tb.level[level].head; n != 0; n = tb.at(n).next {
-			if s := tb.at(n); s.prev != before || int(s.level) != level {
-				t.Fatalf("source %d of level %d: %+v", n, level, s)
+	members := 0
+	for i := range tb.levels {
+		set := &tb.levels[i].members
+		members += set.count
+		found := 0
+		for n, ok := set.from(0); ok; n, ok = set.from(n + 1) {
+			if s := tb.at(n); s.flags&inUse == 0 || int(s.level) != i {
+				t.Fatalf("source %d is a member of level %d: %+v", n, i, s)
 			}
-			before = n
-			linked++
+			found++
 		}
-		if tb.level[level].tail != before {
-			t.Fatalf("level %d ends with %d, want %d", level, tb.level[level].tail, before)
+		if found != set.count {
+			t.Errorf("level %d has %d members, counted as %d", i, found, set.count)
 		}
 	}
-	if linked != tb.count {
-		t.Errorf("%d of %d sources are on a list", linked, tb.count)
+	if members != tb.count {
+		t.Errorf("%d of %d sources are of a level", members, tb.count)
 	}
 }
 
@@ -121,7 +123,7 @@ func checkSlab(t *testing.T, tb *table) {
 		for _, b := range []struct {
 			ref   uint32
 			class uint8
-		}{{s.offences, s.offenceClass}, {s.favours, s.favourClass}} {
+		}{{s.link(), s.offenceClass}, {s.favours, s.favourClass}} {
 			if b.class > 0 {
 				claim(b.ref, b.class, fmt.Sprintf("source %d", n))
 				used += 1 << b.class

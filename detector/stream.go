@@ -160,11 +160,10 @@ func (s *snapshotReader) string() string {
 }
 
 func (s *snapshotReader) prefix() netip.Prefix {
-	src := source{}
-	s.bytes(src.addr[:])
+	var b [16]byte
+	s.bytes(b[:])
 	prefixBits := s.u32()
-	src.bits = uint8(prefixBits)
-	if p := src.prefix(); prefixBits <= 128 && p.IsValid() {
+	if p := prefixOf(addressFrom(b), uint8(prefixBits)); prefixBits <= 128 && p.IsValid() {
 		return p
 	}
 	s.fail("impossible prefix")

@@ -12,11 +12,17 @@ import (
 func (d *Detector) Top(n int, now time.Time) []SourceStatus {
 	n = min(max(n, 1), 1000)
 	list := make([]SourceStatus, 0, 2*n)
-	for level := levels - 1; level >= 0; level-- {
-		for number := d.sources.level[level].tail; number != 0 && len(list) < 2*n; {
-			s := d.sources.at(number)
-			list = append(list, d.status(s, now))
-			number = s.prev
+	seen := map[uint32]bool{}
+	for i := levels - 1; i >= 0 && len(list) < 2*n; i-- {
+		for number := range d.sources.levels[i].backwards() {
+			if seen[number] {
+				continue
+			}
+			seen[number] = true
+			list = append(list, d.status(d.sources.at(number), now))
+			if len(list) == 2*n {
+				break
+			}
 		}
 	}
 	slices.SortStableFunc(list, func(a, b SourceStatus) int { return cmp.Compare(b.share(), a.share()) })
