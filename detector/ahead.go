@@ -23,7 +23,7 @@ func (d *Detector) Ahead(lines []Line) {
 		if !matters(&l.Record) {
 			continue
 		}
-		known = append(known, d.memory.Key(l.Sender, l.Host, l.PID, &l.Record))
+		known = append(known, d.memory.Key(l.hostKey, l.PID, &l.Record))
 		if addr := l.Record.Addr; addr.IsValid() && d.sources.count > fewSources {
 			sources = append(sources, d.sources.keyFor(addr, d.judgement.ipv6Prefix).hash)
 		}

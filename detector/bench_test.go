@@ -42,6 +42,7 @@ func newCrowd(b *testing.B, sources, offences int) *crowd {
 		b.Fatal(err)
 	}
 	cr := &crowd{d: d, parser: parser, line: Line{Sender: "192.0.2.1", Host: "mx1", Tag: "sm-mta", Transport: "tcp", Stamp: StampFull}}
+	cr.line.Digest()
 	for range offences {
 		for i := range sources {
 			cr.n++
@@ -87,7 +88,7 @@ func (cr *crowd) offend(a netip.Addr, r sendmail.Reason) {
 	cr.event = sendmail.Event{Line: cr.n, Time: at, Addr: a, Session: cr.n, Count: 1, Reason: r, Raw: "x"}
 	cr.line.Received = at
 	cr.d.begin(at)
-	cr.d.event(&cr.line, &cr.event, cr.d.hosts.of(cr.line.Sender, cr.line.Host))
+	cr.d.event(&cr.line, &cr.event, cr.d.hosts.of(&cr.line))
 }
 
 func heapBytes() uint64 {

@@ -33,14 +33,17 @@ type Line struct {
 	// Record is the parsed text.
 	Record sendmail.Record
 
-	// digest is the hash of tag, PID and text; 0 before Digest.
-	digest uint64
+	// hostKey is that of Sender and Host; digest the hash of tag, PID and text,
+	// by which a duplicate is told. They are 0 before Digest.
+	hostKey sendmail.HostKey
+	digest  uint64
 }
 
-// Digest hashes the line, by which Observe tells a duplicate. Observe hashes
-// what was not; but Observe has one goroutine, and this any may call, once Tag,
-// PID and Record are set and before they change again.
+// Digest hashes what the line is told by. Observe hashes what was not; but
+// Observe has one goroutine, and this any may call, once the other fields are
+// set and before they change again.
 func (l *Line) Digest() {
+	l.hostKey = sendmail.HostKeyOf(l.Sender, l.Host)
 	if matters(&l.Record) {
 		l.digest = l.hash()
 	}
@@ -196,14 +199,17 @@ func (d *Detector) Observe(l *Line) []Verdict {
 		d.metrics.foreign.Inc()
 		return d.verdicts
 	}
-	h := d.hosts.of(l.Sender, l.Host)
+	if l.hostKey == 0 {
+		l.Digest()
+	}
+	h := d.hosts.of(l)
 	duplicate := matters(&l.Record) && h.sender.duplicates.seen(lineHash(l, h))
 	if duplicate {
 		d.metrics.duplicates.Inc()
 		d.noteDuplicate(l.Number)
 	}
 	d.events = d.memory.Observe(sendmail.Input{
-		Line: l.Number, Time: d.timeOf(l, h), Sender: l.Sender, Host: l.Host, PID: l.PID, Record: &l.Record,
+		Line: l.Number, Time: d.timeOf(l, h), Host: l.hostKey, PID: l.PID, Record: &l.Record,
 	}, d.events[:0])
 	for i := range d.events {
 		d.event(l, &d.events[i], h)

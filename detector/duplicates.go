@@ -85,12 +85,8 @@ func (d *duplicates) find(hash uint64) (slot int, known bool) {
 // lineHash stands for all that makes two lines of a sender equal: host, header
 // time as sent, tag, PID and text.
 func lineHash(l *Line, h *host) uint64 {
-	digest := l.digest
-	if digest == 0 {
-		digest = l.hash()
-	}
 	when := uint64(l.Time.Unix())<<30 ^ uint64(l.Time.Nanosecond())
-	return mix(digest, mix(when, h.hash))
+	return mix(l.digest, mix(when, h.hash))
 }
 
 func mix(a, b uint64) uint64 {

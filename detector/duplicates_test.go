@@ -64,7 +64,7 @@ func TestDuplicateKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	hosts := newHosts(Options{}, newMetrics(nil))
-	hash := func(l *Line) uint64 { return lineHash(l, hosts.of(l.Sender, l.Host)) }
+	hash := func(l *Line) uint64 { l.Digest(); return lineHash(l, hosts.of(l)) }
 	same := hash(relayDenied(1, noon, p))
 	for name, c := range map[string]struct {
 		change    func(*Line)

@@ -143,7 +143,7 @@ func (d *Detector) evidence(s *source) []Evidence {
 			Time:     time.Unix(h.second, int64(h.nanos)).UTC(),
 			Received: time.Unix(h.received, int64(h.receivedN)).UTC(),
 			Sender:   host.sender.name, Host: host.name, Transport: transports[h.transport],
-			Reason: h.reason, Text: text,
+			Reason: h.reason, Text: sendmail.Mask(text),
 		})
 		position = h.previous
 	}
@@ -151,12 +151,13 @@ func (d *Detector) evidence(s *source) []Evidence {
 	return lines
 }
 
-// keep puts an event's line into the ring; hash is that of the source's key.
+// keep puts an event's line into the ring, its secrets with it: they are masked
+// when it is read, which few lines ever are. hash is that of the source's key.
 func (d *Detector) keep(s *source, hash uint64, l *Line, e *sendmail.Event, h *host) {
 	s.evidence = d.ring.add(evidenceHeader{
 		previous: s.evidence, check: uint32(hash),
 		second: e.Time.Unix(), nanos: uint32(e.Time.Nanosecond()),
 		received: l.Received.Unix(), receivedN: uint32(l.Received.Nanosecond()),
 		host: h.number, transport: transportOf(l.Transport), reason: e.Reason,
-	}, e.Text())
+	}, e.Raw)
 }

@@ -15,8 +15,15 @@ const (
 
 // favour remembers messages in favour of a source.
 func (d *Detector) favour(s *source, second uint32, kind uint16) {
+	message := mark{second: second, weight: 1, origin: kind}
+	if list := d.sources.favours(s); len(list) > 0 {
+		newest := &list[len(list)-1]
+		if newest.second == second && newest.origin == kind && newest.merge(&message) {
+			return // as most mail of a busy relay: nothing has to be moved
+		}
+	}
 	list := append(d.scratch[:0], d.sources.favours(s)...)
-	list = insert(list, mark{second: second, weight: 1, origin: kind})
+	list = insert(list, message)
 	list = forget(list, seconds(longestWindow))
 	for limit := d.markLimit(); len(list) > limit; {
 		list = mergeFavours(list)

@@ -3,6 +3,8 @@ package detector
 import (
 	"time"
 
+	"uppercut/detector/sendmail"
+
 	"github.com/cespare/xxhash/v2"
 )
 
@@ -17,8 +19,10 @@ const (
 // hosts knows who sends lines and for whom.
 type hosts struct {
 	senders  map[string]*sender
-	last     *sender // of the last line: lines come in batches
 	byNumber []*host
+	byKey    map[sendmail.HostKey]*host // those that have their own name
+	last     *host                      // of the last line: lines come in batches
+	lastKey  sendmail.HostKey
 	zones    map[string]*time.Location // configured, by sender
 	local    *time.Location
 	label    func(sender, host string) string
@@ -31,7 +35,6 @@ type hosts struct {
 type sender struct {
 	name       string
 	hosts      map[string]*host
-	last       *host
 	duplicates duplicates
 	zone       *time.Location // configured, else nil
 }
@@ -51,8 +54,8 @@ type host struct {
 
 func newHosts(o Options, m *metrics) *hosts {
 	h := &hosts{
-		senders: map[string]*sender{}, label: o.HostLabel, local: o.Local, metrics: m,
-		zones: map[string]*time.Location{},
+		senders: map[string]*sender{}, byKey: map[sendmail.HostKey]*host{},
+		label: o.HostLabel, local: o.Local, metrics: m, zones: map[string]*time.Location{},
 	}
 	if h.label == nil {
 		h.label = func(string, string) string { return "other" }
@@ -90,16 +93,24 @@ func zoneName(zone *time.Location) string {
 }
 
 // of returns the host of a line.
-func (h *hosts) of(senderName, hostName string) *host {
-	s := h.last
-	if s == nil || s.name != senderName {
-		s = h.sender(senderName)
-		h.last = s
+func (h *hosts) of(l *Line) *host {
+	if h.last == nil || l.hostKey != h.lastKey {
+		known, ok := h.byKey[l.hostKey]
+		if !ok {
+			known = h.named(l.Sender, l.Host)
+		}
+		h.last, h.lastKey = known, l.hostKey
 	}
-	if s.last == nil || s.last.name != hostName {
-		s.last = h.host(s, hostName)
+	return h.last
+}
+
+// named returns the host with a name of a sender.
+func (h *hosts) named(senderName, hostName string) *host {
+	found := h.host(h.sender(senderName), hostName)
+	if found.name == hostName && found.sender.name == senderName {
+		h.byKey[sendmail.HostKeyOf(senderName, hostName)] = found
 	}
-	return s.last
+	return found
 }
 
 func (h *hosts) sender(name string) *sender {

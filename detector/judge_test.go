@@ -71,7 +71,7 @@ func (b *bench) feed(e event) []Verdict {
 	l.Record.Addr, l.Record.Kind = e.Addr, sendmail.LineReject
 	b.d.Ahead([]Line{*l})
 	b.d.begin(l.Received)
-	b.d.event(l, &e.Event, b.d.hosts.of(l.Sender, l.Host))
+	b.d.event(l, &e.Event, b.d.hosts.named(l.Sender, l.Host))
 	return b.take(b.d.verdicts)
 }
 

@@ -262,7 +262,7 @@ func (d *Detector) restoreWaiting(s *snapshotReader) {
 	d.ceiling = newCeiling()
 	for range s.count(math.MaxInt32) {
 		p := &pending{prefix: s.prefix(), rule: d.judgement.rule(s.string())}
-		p.host = d.hosts.of(s.string(), s.string())
+		p.host = d.hosts.named(s.string(), s.string())
 		p.end, p.score, p.hosts = s.u32(), points(s.u32()), int(s.u32())
 		p.at, p.received = time.Unix(0, int64(s.u64())).UTC(), time.Unix(0, int64(s.u64())).UTC()
 		if s.err != nil || p.rule == nil {

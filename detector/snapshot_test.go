@@ -110,20 +110,20 @@ func TestRestoreLeavesOutWhatIsOver(t *testing.T) {
 // A learned zone is known after a restart, unless another is configured now.
 func TestSnapshotKeepsZones(t *testing.T) {
 	b := newBench(t, nil)
-	learnedAfter(&b.d.hosts.of("s", "mx1").clock, 2*time.Hour, time.Second, 30)
+	learnedAfter(&b.d.hosts.named("s", "mx1").clock, 2*time.Hour, time.Second, 30)
 	data := snapshot(t, b.d)
 	after := newBench(t, nil)
 	if err := after.d.Restore(bytes.NewReader(data), noon); err != nil {
 		t.Fatal(err)
 	}
-	if c := after.d.hosts.of("s", "mx1").clock; !c.learned || c.offset != 2*time.Hour {
+	if c := after.d.hosts.named("s", "mx1").clock; !c.learned || c.offset != 2*time.Hour {
 		t.Errorf("%+v", c)
 	}
 	after = newBench(t, func(c *Config, _ *Options) { c.Zones = []Zone{{Sender: "s", Zone: "America/New_York"}} })
 	if err := after.d.Restore(bytes.NewReader(data), noon); err != nil {
 		t.Fatal(err)
 	}
-	if c := after.d.hosts.of("s", "mx1").clock; c.learned || !c.fixed {
+	if c := after.d.hosts.named("s", "mx1").clock; c.learned || !c.fixed {
 		t.Errorf("%+v", c)
 	}
 }

@@ -29,9 +29,9 @@ func BenchmarkVerdict(b *testing.B) {
 			Reason: sendmail.OpenProxy,
 		}
 		d.begin(at)
-		d.event(&l, &e, d.hosts.of(l.Sender, l.Host))
+		d.event(&l, &e, d.hosts.named(l.Sender, l.Host))
 		e.Session, e.Line = e.Session+1<<40, e.Line+1<<40
-		d.event(&l, &e, d.hosts.of(l.Sender, l.Host))
+		d.event(&l, &e, d.hosts.named(l.Sender, l.Host))
 		verdicts += len(d.verdicts)
 	}
 	if verdicts != n {

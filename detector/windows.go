@@ -72,17 +72,16 @@ func (s *sessions) add(tag uint16) {
 
 // add counts one mark.
 func (t *tally) add(m *mark) {
-	r := m.reason()
-	switch p := points(m.weight); {
-	case attackerOnly.has(r):
+	switch p := points(m.weight); kinds[m.reason()] {
+	case kindAttacker:
 		t.attacker += p
-	case contextOnly.has(r):
+	case kindContext:
 		t.context += p
-	case r == sendmail.UnknownUser:
+	case kindUnknownUser:
 		t.unknown += p
 		t.unknowns += int(m.extra)
 		t.unknownSessions.add(m.session)
-	case clientsOwn.has(r):
+	case kindOwn:
 		t.own += p
 		t.sessions.add(m.session)
 	default:
@@ -90,6 +89,35 @@ func (t *tally) add(m *mark) {
 		t.sessions.add(m.session)
 	}
 }
+
+// kind is how a class counts.
+type kind uint8
+
+const (
+	kindRelayed kind = iota
+	kindAttacker
+	kindContext
+	kindUnknownUser
+	kindOwn
+)
+
+// kinds are those of all classes: a busy source has its offences counted again
+// with each new one.
+var kinds = func() (all [1 << reasonBits]kind) {
+	for i := range all {
+		switch r := sendmail.Reason(i); {
+		case attackerOnly.has(r):
+			all[i] = kindAttacker
+		case contextOnly.has(r):
+			all[i] = kindContext
+		case r == sendmail.UnknownUser:
+			all[i] = kindUnknownUser
+		case clientsOwn.has(r):
+			all[i] = kindOwn
+		}
+	}
+	return all
+}()
 
 // addUnknownUsers counts the unknown users if they are enough to mean
 // something.
@@ -119,6 +147,7 @@ func (t *tally) score(partner bool) points {
 // tally adds up the offences that count for a rule in the window that ends
 // with the second end: those less than the window older than it, and it.
 func (d *Detector) tally(r *rule, offences []mark, end uint32, partner bool) (t tally) {
+	all := r.reasons == allReasons && len(r.hosts) == 0 && !d.hosts.everAside
 	for i := len(offences) - 1; i >= 0; i-- {
 		m := &offences[i]
 		if m.second > end {
@@ -127,7 +156,7 @@ func (d *Detector) tally(r *rule, offences []mark, end uint32, partner bool) (t 
 		if end-m.second >= r.window {
 			break
 		}
-		if d.counts(r, m, partner) {
+		if all || d.counts(r, m, partner) {
 			t.add(m)
 		}
 	}

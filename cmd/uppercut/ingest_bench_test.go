@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"maps"
 	"net"
 	"runtime"
 	"slices"
@@ -16,11 +17,13 @@ import (
 	"uppercut/receiver"
 )
 
-// ingestLines is how many messages one round of BenchmarkIngest sends.
-const ingestLines = 300_000
+// ingestLines is how many messages one round of BenchmarkIngest sends, of the
+// minute that has just gone by.
+const ingestLines = 600_000
 
-// ingestConns is how many senders send them at once.
-const ingestConns = 4
+// ingestHosts is how many mail hosts send them, each over a connection of its
+// own.
+const ingestHosts = 4
 
 // BenchmarkIngest sends messages over TCP to receiver, parser and judge, from
 // frame to verdict. Senders, receiver and judge share the machine.
@@ -40,19 +43,20 @@ func median(values []float64) float64 {
 	return values[len(values)/2]
 }
 
-// ingestStreams are octet-counted frames of a fleet's log, one stream a sender.
+// ingestStreams are octet-counted frames of a fleet's log, one stream a host.
 func ingestStreams() [][]byte {
-	streams := make([][]byte, ingestConns)
+	const linesPerSession = 2.5
 	config := loggen.DefaultConfig()
-	config.Lines = ingestLines
+	config.Lines, config.Hosts = ingestLines, ingestHosts
+	config.Rate = ingestLines / linesPerSession / 60
+	config.Start = time.Now().Add(-time.Minute)
+	byHost := map[string][]byte{}
 	var message []byte
-	n := 0
 	for line := range loggen.Lines(config) {
 		message = loggen.RFC5424Message.Append(message[:0], line)
-		streams[n%ingestConns] = loggen.AppendFrame(streams[n%ingestConns], message)
-		n++
+		byHost[line.Host] = loggen.AppendFrame(byHost[line.Host], message)
 	}
-	return streams
+	return slices.Collect(maps.Values(byHost))
 }
 
 // ingest runs receiver, parser and judge for one round.

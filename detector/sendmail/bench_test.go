@@ -29,7 +29,7 @@ func BenchmarkMemory(b *testing.B) {
 	for b.Loop() {
 		l := &lines[i]
 		p.Parse(l.text, &rec)
-		events = m.Observe(Input{Line: l.n, Time: l.time, Sender: "a", Host: l.host, PID: l.pid, Record: &rec}, events[:0])
+		events = m.Observe(Input{Line: l.n, Time: l.time, Host: HostKeyOf("a", l.host), PID: l.pid, Record: &rec}, events[:0])
 		if i++; i == len(lines) {
 			i = 0
 		}

@@ -217,7 +217,7 @@ func replay(t testing.TB, m *Memory, lines []logLine) []Event {
 	var rec Record
 	for _, l := range lines {
 		p.Parse(l.text, &rec)
-		events = m.Observe(Input{Line: l.n, Time: l.time, Sender: "10.0.0.1", Host: l.host, PID: l.pid, Record: &rec}, events)
+		events = m.Observe(Input{Line: l.n, Time: l.time, Host: HostKeyOf("10.0.0.1", l.host), PID: l.pid, Record: &rec}, events)
 	}
 	return events
 }

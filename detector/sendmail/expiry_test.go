@@ -18,7 +18,7 @@ func connects(m *Memory, n int, start time.Time, d time.Duration, pid uint32) {
 	for second := range int(d / time.Second) {
 		for _, host := range random.Perm(n) {
 			m.Observe(Input{
-				Time: start.Add(time.Duration(second) * time.Second), Sender: "a", Host: fmt.Sprint("mx", host),
+				Time: start.Add(time.Duration(second) * time.Second), Host: HostKeyOf("a", fmt.Sprint("mx", host)),
 				PID: pid + uint32(second), Record: &rec,
 			}, nil)
 		}
@@ -48,7 +48,7 @@ func TestOldProcessOfThatNumber(t *testing.T) {
 	var rec Record
 	p.Parse("6AN9mW4s011892: AUTH failure (PLAIN): user not found (-20) SASL(-13): user not found, user=sales, relay=[198.51.100.10]", &rec)
 	events := m.Observe(Input{
-		Time: start.Add(6*time.Hour + 38*time.Minute), Sender: "a", Host: "mx1", PID: 11892, Record: &rec,
+		Time: start.Add(6*time.Hour + 38*time.Minute), Host: HostKeyOf("a", "mx1"), PID: 11892, Record: &rec,
 	}, nil)
 	if len(events) != 1 || events[0].Addr.String() != "198.51.100.10" {
 		t.Errorf("events %+v, want one of 198.51.100.10", events)
@@ -77,7 +77,7 @@ func TestLineMemoryMayBeUsedAgain(t *testing.T) {
 		copy(buffer, host)
 		var rec Record
 		p.Parse(text, &rec)
-		return m.Observe(Input{Time: now, Sender: "a", Host: unsafe.String(&buffer[0], len(buffer)), PID: 7, Record: &rec}, nil)
+		return m.Observe(Input{Time: now, Host: HostKeyOf("a", unsafe.String(&buffer[0], len(buffer))), PID: 7, Record: &rec}, nil)
 	}
 	observe("mx1", "6AN80000000007: <nosuch@lab.example>... User unknown")
 	events := observe("mx2", "6AN80000000007: from=<x@y.example>, size=0, class=0, nrcpts=0, proto=ESMTP, daemon=MTA, relay=[198.51.100.9]")

@@ -135,7 +135,7 @@ func FuzzMemory(f *testing.F) {
 				by = uint32(pid)
 			}
 			texts[by] += text + "\n"
-			for _, e := range m.Observe(Input{Line: number, Time: now, Sender: "s", Host: "h", PID: uint32(pid), Record: &rec}, nil) {
+			for _, e := range m.Observe(Input{Line: number, Time: now, Host: HostKeyOf("s", "h"), PID: uint32(pid), Record: &rec}, nil) {
 				if !e.Addr.IsValid() || e.Session == 0 || e.Count == 0 || e.Line == 0 || e.Line > number {
 					t.Fatalf("%+v", e)
 				}

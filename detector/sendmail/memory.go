@@ -16,8 +16,8 @@ type Input struct {
 	Line uint64
 	// Time is when the line was written, as far as known.
 	Time time.Time
-	// Sender is who sent the line, Host who claims to have written it.
-	Sender, Host string
+	// Host stands for who sent the line and who claims to have written it.
+	Host HostKey
 	// PID is the syslog PID; 0 if there is none.
 	PID uint32
 	// Record is the line parsed. The Memory clones what it keeps.
@@ -97,13 +97,8 @@ type Stats struct {
 // restart, which misses offences and never invents one.
 type Memory struct {
 	o        MemoryOptions
-	seed     maphash.Seed
 	sessions sessions
 	number   uint64
-	lastHost struct {
-		sender, host []byte // copies: the line's memory may be used again
-		key          uint64
-	}
 	splits     map[uint64]*split
 	sinceSplit int // lines since the last part
 	stats      Stats
@@ -131,7 +126,7 @@ const maxAccepted = 8
 
 // NewMemory returns an empty Memory.
 func NewMemory(o MemoryOptions) *Memory {
-	return &Memory{o: o.withDefaults(), seed: maphash.MakeSeed(), sessions: newSessions()}
+	return &Memory{o: o.withDefaults(), sessions: newSessions()}
 }
 
 // UseParser replaces the Parser of split lines.
@@ -148,8 +143,8 @@ func (m *Memory) Stats() Stats {
 func (m *Memory) Unknown() []string { return m.unknown.texts() }
 
 // Key stands for the session that a line belongs to, for Fetch.
-func (m *Memory) Key(sender, host string, pid uint32, rec *Record) uint64 {
-	return m.key(sender, host, process(pid, rec))
+func (m *Memory) Key(host HostKey, pid uint32, rec *Record) uint64 {
+	return host.session(process(pid, rec))
 }
 
 // Fetch reads the sessions of the lines that come next, by their keys, and
@@ -437,7 +432,7 @@ func (m *Memory) delivery(in Input, pid uint32, dst []Event) []Event {
 		return dst
 	}
 	if rec.Taken {
-		if s := m.sessions.find(m.key(in.Sender, in.Host, pid)); s != nil && s.began == rec.began {
+		if s := m.sessions.find(in.Host.session(pid)); s != nil && s.began == rec.began {
 			dst = m.taken(s, rec.transaction, dst)
 		}
 	}
@@ -448,28 +443,23 @@ func (m *Memory) delivery(in Input, pid uint32, dst []Event) []Event {
 	return dst
 }
 
-// key hashes who and what process speaks. A keyed hash of 64 bits stands for
-// the names: nobody can aim for a collision.
-func (m *Memory) key(sender, host string, pid uint32) uint64 {
-	return mix(m.hostKey(sender, host), pid)
+// HostKey stands for a mail host: who sent its lines over the wire, and the name
+// that they give it. It is a keyed hash of 64 bits, so that nobody can aim for
+// a collision, and another one in each process.
+type HostKey uint64
+
+var hostSeed = maphash.MakeSeed()
+
+// HostKeyOf returns the key of a mail host.
+func HostKeyOf(sender, host string) HostKey {
+	return HostKey(maphash.String(hostSeed, sender) + bits.RotateLeft64(maphash.String(hostSeed, host), 17))
 }
 
-// mix hashes a host and a process: the upper half of the result has to be as
-// good as a hash, for the index of sessions goes by it.
-func mix(host uint64, pid uint32) uint64 {
-	high, low := bits.Mul64(host^(uint64(pid)+1), 0x9e3779b97f4a7c15)
+// session stands for the session of a process of the host. The upper half has to
+// be as good as a hash, for the index of sessions goes by it.
+func (k HostKey) session(pid uint32) uint64 {
+	high, low := bits.Mul64(uint64(k)^(uint64(pid)+1), 0x9e3779b97f4a7c15)
 	return high ^ low
-}
-
-// hostKey hashes the two names. Lines of one host come in runs, so the last
-// answer is kept.
-func (m *Memory) hostKey(sender, host string) uint64 {
-	if l := &m.lastHost; l.key == 0 || string(l.host) != host || string(l.sender) != sender {
-		h := maphash.String(m.seed, host)
-		l.host, l.sender = append(l.host[:0], host...), append(l.sender[:0], sender...)
-		l.key = maphash.String(m.seed, sender) + bits.RotateLeft64(h, 17)
-	}
-	return m.lastHost.key
 }
 
 // userHash is a keyed hash of an AUTH user name, 0 for none.

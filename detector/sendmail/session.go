@@ -22,7 +22,7 @@ const (
 // process of an old one has been replaced.
 func (m *Memory) session(in Input, pid uint32) *session {
 	rec := in.Record
-	key, now := m.key(in.Sender, in.Host, pid), in.Time.Unix()
+	key, now := in.Host.session(pid), in.Time.Unix()
 	s := m.sessions.find(key)
 	if s != nil && m.tooOld(s, now) {
 		m.stats.Expired++
@@ -110,21 +110,21 @@ func idDigit(c byte) int {
 }
 
 func (m *Memory) add(key uint64, in Input) *session {
-	host, now := m.hostKey(in.Sender, in.Host), in.Time.Unix()
-	m.expire(host, now)
+	now := in.Time.Unix()
+	m.expire(in.Host, now)
 	if m.sessions.count >= m.o.MaxSessions {
 		m.stats.Evicted++
-		m.evict(host)
+		m.evict(in.Host)
 	}
 	m.number++
-	s := m.sessions.add(key, m.sessions.queueOf(host))
+	s := m.sessions.add(key, m.sessions.queueOf(in.Host))
 	s.number, s.first = m.number, now
 	return s
 }
 
 // evict gives up the oldest session of a host, or of any if it has none: who
 // speaks most makes room first.
-func (m *Memory) evict(host uint64) {
+func (m *Memory) evict(host HostKey) {
 	q := m.sessions.byHost[host]
 	if q == 0 {
 		for _, q = range m.sessions.byHost {
@@ -142,7 +142,7 @@ func (m *Memory) reset(s *session) {
 }
 
 // expire removes the sessions of a host that are too old by its own clock.
-func (m *Memory) expire(host uint64, now int64) {
+func (m *Memory) expire(host HostKey, now int64) {
 	for q := m.sessions.byHost[host]; q != 0; q = m.sessions.byHost[host] {
 		s := m.sessions.oldest(q)
 		if !m.tooOld(s, now) {

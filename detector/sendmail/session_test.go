@@ -47,7 +47,7 @@ func (d *dialogue) events(pid uint32, text string) []Event {
 	d.line++
 	var rec Record
 	d.p.Parse(text, &rec)
-	return d.m.Observe(Input{Line: d.line, Time: d.now, Sender: d.sender, Host: d.host, PID: pid, Record: &rec}, nil)
+	return d.m.Observe(Input{Line: d.line, Time: d.now, Host: HostKeyOf(d.sender, d.host), PID: pid, Record: &rec}, nil)
 }
 
 // expect hears a line and compares.
@@ -388,7 +388,7 @@ func TestSessionOfAMillionLines(t *testing.T) {
 	d := newDialogue(t, MemoryOptions{})
 	var rec Record
 	d.p.Parse(d.id(100)+"<n1@lab.example>... User unknown", &rec)
-	in := Input{Time: d.now, Sender: "a", Host: "b", PID: 100, Record: &rec}
+	in := Input{Time: d.now, Host: HostKeyOf("a", "b"), PID: 100, Record: &rec}
 	for range 1000000 {
 		in.Line++
 		if events := d.m.Observe(in, nil); events != nil {
@@ -491,7 +491,7 @@ func TestMemoryClones(t *testing.T) {
 	want := string(buffer)
 	var rec Record
 	d.p.Parse(bufferString(buffer), &rec)
-	d.m.Observe(Input{Time: d.now, Sender: "10.0.0.1", Host: "mx1", PID: 100, Record: &rec}, nil)
+	d.m.Observe(Input{Time: d.now, Host: HostKeyOf("10.0.0.1", "mx1"), PID: 100, Record: &rec}, nil)
 	clear(buffer)
 	events := d.events(100, d.id(100)+envelope("<a@b>", 0, client))
 	if len(events) != 1 || events[0].Text() != want {
@@ -511,7 +511,7 @@ func TestObserveAllocatesForOffencesOnly(t *testing.T) {
 	events := make([]Event, 0, 8)
 	if n := testing.AllocsPerRun(3, func() {
 		for i := range infos {
-			events = d.m.Observe(Input{Time: d.now, Sender: "a", Host: "b", PID: 7, Record: &infos[i]}, events[:0])
+			events = d.m.Observe(Input{Time: d.now, Host: HostKeyOf("a", "b"), PID: 7, Record: &infos[i]}, events[:0])
 		}
 	}); n > 0 {
 		t.Errorf("%v allocations for %d lines", n, len(infos))

@@ -56,7 +56,7 @@ func (s *session) setAddr(addr netip.Addr) {
 // host has its own because each has its own clock: a backlog must not age the
 // sessions of others.
 type queue struct {
-	host           uint64
+	host           HostKey
 	oldest, newest place
 	free           place // the next free queue
 }
@@ -81,7 +81,7 @@ type sessions struct {
 
 	queues    []queue
 	freeQueue place
-	byHost    map[uint64]place
+	byHost    map[HostKey]place
 
 	waiting     []extras
 	freeWaiting place
@@ -105,7 +105,7 @@ const (
 
 func newSessions() sessions {
 	return sessions{
-		bound: 1, index: make([]slot, 16), byHost: map[uint64]place{},
+		bound: 1, index: make([]slot, 16), byHost: map[HostKey]place{},
 		queues: make([]queue, 1), waiting: make([]extras, 1),
 	}
 }
@@ -256,7 +256,7 @@ func (t *sessions) unlink(s *session) (p place) {
 
 // queueOf returns the queue of a host, a new one if it has none. One without
 // sessions is not kept.
-func (t *sessions) queueOf(host uint64) place {
+func (t *sessions) queueOf(host HostKey) place {
 	if q := t.byHost[host]; q != 0 {
 		return q
 	}

@@ -13,8 +13,8 @@ func TestSessionsModel(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	table := newSessions()
 	keys := map[uint64]uint64{} // number by key
-	order := map[uint64][]uint64{}
-	leave := func(key uint64) uint64 {
+	order := map[HostKey][]uint64{}
+	leave := func(key uint64) HostKey {
 		for host, list := range order {
 			for i := range list {
 				if list[i] == key {
@@ -26,7 +26,7 @@ func TestSessionsModel(t *testing.T) {
 		return 0
 	}
 	for n := range uint64(30_000) {
-		key, host := uint64(random.IntN(700))*0x9e3779b97f4a7c15, uint64(1+random.IntN(5))
+		key, host := uint64(random.IntN(700))*0x9e3779b97f4a7c15, HostKey(1+random.IntN(5))
 		s := table.find(key)
 		if number, known := keys[key]; known != (s != nil) || known && s.number != number {
 			t.Fatalf("step %d: key %d is %+v, want number %d", n, key, s, number)
@@ -55,7 +55,7 @@ func TestSessionsModel(t *testing.T) {
 	}
 }
 
-func checkOrder(t *testing.T, table *sessions, order map[uint64][]uint64) {
+func checkOrder(t *testing.T, table *sessions, order map[HostKey][]uint64) {
 	t.Helper()
 	for host, list := range order {
 		p := table.queues[table.byHost[host]].oldest

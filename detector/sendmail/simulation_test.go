@@ -85,7 +85,7 @@ func TestSimulatedHost(t *testing.T) {
 				if rec.Reason != ReasonNone {
 					offences++
 				}
-				in := Input{Line: uint64(i), Time: l.at.Truncate(time.Second), Sender: "s", Host: "h", PID: l.pid, Record: &rec}
+				in := Input{Line: uint64(i), Time: l.at.Truncate(time.Second), Host: HostKeyOf("s", "h"), PID: l.pid, Record: &rec}
 				for _, e := range d.m.Observe(in, nil) {
 					if e.Addr != lines[e.Line].addr {
 						t.Fatalf("seed %d, loss %d: line %d of %v given to %v: %s", seed, loss, e.Line, lines[e.Line].addr, e.Addr, lines[e.Line].text)

@@ -23,7 +23,7 @@ type split struct {
 // the second part can be a perfect record of anything.
 func (m *Memory) join(in *Input, dst []Event) (_ []Event, ok bool) {
 	rec := in.Record
-	key := m.key(in.Sender, in.Host, in.processID())
+	key := in.Host.session(in.processID())
 	sp := m.splits[key]
 	if rec.Kind == LinePart && sp != nil && sp.continues(rec) {
 		m.sinceSplit = 0
@@ -78,7 +78,6 @@ func (m *Memory) split(key uint64, in Input) {
 		m.splits = make(map[uint64]*split)
 	}
 	sp := &split{first: in, next: 2}
-	sp.first.Sender, sp.first.Host = strings.Clone(in.Sender), strings.Clone(in.Host)
 	sp.rec.QID, sp.rec.PID = strings.Clone(in.Record.QID), in.Record.PID
 	if sp.rec.QID != "" {
 		sp.text = append(append(sp.text, sp.rec.QID...), ": "...)
