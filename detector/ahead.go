@@ -1,11 +1,13 @@
 package detector
 
+import "net/netip"
+
 // MaxAhead is how many lines Ahead looks at: few enough that what it has
 // fetched for the last of them is still there when it is observed.
 const MaxAhead = 64
 
 // fewSources stay in the processor's cache by themselves. Tests have fewer.
-var fewSources = 1 << 16
+var fewSources = 1 << 12
 
 // Ahead fetches what the next lines, at most MaxAhead, will need from memory,
 // and changes nothing: Observe gives the same without it.
@@ -16,19 +18,29 @@ var fewSources = 1 << 16
 // at once, which takes hardly longer than for one. Its loops are short, so that
 // a processor which executes out of order has many of their reads under way.
 func (d *Detector) Ahead(lines []Line) {
-	var hashes, sessions [MaxAhead]uint64
-	sources, known := hashes[:0], sessions[:0]
+	var (
+		sessionKeys  [MaxAhead]uint64
+		clientAddrs  [2 * MaxAhead]netip.Addr
+		sourceHashes [2 * MaxAhead]uint64
+	)
+	sessions, clients, sources := sessionKeys[:0], clientAddrs[:0], sourceHashes[:0]
 	for i := range lines[:min(len(lines), MaxAhead)] {
 		l := &lines[i]
 		if !matters(&l.Record) {
 			continue
 		}
-		known = append(known, d.memory.Key(l.hostKey, l.PID, &l.Record))
-		if addr := l.Record.Addr; addr.IsValid() && d.sources.count > fewSources {
-			sources = append(sources, d.sources.keyFor(addr, d.judgement.ipv6Prefix).hash)
+		sessions = append(sessions, d.memory.Key(l.hostKey, l.PID, &l.Record))
+		if l.Record.Addr.IsValid() {
+			clients = append(clients, l.Record.Addr)
 		}
 	}
-	d.memory.Fetch(known)
+	clients = d.memory.Fetch(sessions, clients)
+	if d.sources.count < fewSources {
+		return
+	}
+	for _, addr := range clients {
+		sources = append(sources, d.sources.keyFor(addr, d.judgement.ipv6Prefix).hash)
+	}
 	d.fetched += d.sources.fetch(sources)
 }
 
@@ -40,7 +52,7 @@ func (t *table) fetch(hashes []uint64) (sum uint32) {
 			sum += s.slots[uint32(h)&uint32(len(s.slots)-1)].number()
 		}
 	}
-	var blocks [MaxAhead]uint32
+	var blocks [2 * MaxAhead]uint32
 	for i, h := range hashes {
 		if number := t.likely(h); number != 0 {
 			if s := t.at(number); s.offenceClass > 0 {

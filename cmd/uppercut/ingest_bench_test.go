@@ -19,7 +19,7 @@ import (
 
 // ingestLines is how many messages one round of BenchmarkIngest sends, of the
 // minute that has just gone by.
-const ingestLines = 600_000
+const ingestLines = 1_000_000
 
 // ingestHosts is how many mail hosts send them, each over a connection of its
 // own.

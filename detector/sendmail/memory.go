@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"math/bits"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -96,9 +97,9 @@ type Stats struct {
 // Sessions in flight do not outlive it: their lines are given up over a
 // restart, which misses offences and never invents one.
 type Memory struct {
-	o        MemoryOptions
-	sessions sessions
-	number   uint64
+	o          MemoryOptions
+	sessions   sessions
+	number     uint64
 	splits     map[uint64]*split
 	sinceSplit int // lines since the last part
 	stats      Stats
@@ -149,8 +150,13 @@ func (m *Memory) Key(host HostKey, pid uint32, rec *Record) uint64 {
 
 // Fetch reads the sessions of the lines that come next, by their keys, and
 // changes nothing. Many are far from the processor, which waits for all of them
-// at once here and for one after the other in Observe.
-func (m *Memory) Fetch(keys []uint64) { m.fetched += m.sessions.fetch(keys) }
+// at once here and for one after the other in Observe. It appends the sessions'
+// clients, as far as they are known, to dst.
+func (m *Memory) Fetch(keys []uint64, dst []netip.Addr) []netip.Addr {
+	dst, sum := m.sessions.fetch(keys, dst)
+	m.fetched += sum
+	return dst
+}
 
 // process is the number of the process whose session a line is of, 0 if it is
 // unknown.

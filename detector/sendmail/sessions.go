@@ -31,6 +31,7 @@ const (
 	inConflict              // two of its lines named different clients
 	hasBegun                // its first line was seen
 	hasEnded
+	hasSpoken // again, since it got its place in the queue
 )
 
 func (s *session) is(f sessionFlags) bool { return s.flags&f != 0 }
@@ -52,9 +53,9 @@ func (s *session) setAddr(addr netip.Addr) {
 	s.client, s.flags = addr.As16(), s.flags|hasClient
 }
 
-// queue is the sessions of one host by their last line, the oldest first. Each
-// host has its own because each has its own clock: a backlog must not age the
-// sessions of others.
+// queue is the sessions of one host, about in the order of their last lines, the
+// oldest first. Each host has its own because each has its own clock: a backlog
+// must not age the sessions of others.
 type queue struct {
 	host           HostKey
 	oldest, newest place
@@ -128,18 +129,24 @@ func (t *sessions) find(key uint64) *session {
 	return nil
 }
 
-// fetch reads the slots of some keys and their sessions. The sum is of no use
-// but to make the reads needed.
-func (t *sessions) fetch(keys []uint64) (sum uint64) {
+// fetch reads the slots of some keys, their sessions and what waits in them, and
+// appends their clients to dst. The sum is of no use but to make the reads
+// needed.
+func (t *sessions) fetch(keys []uint64, dst []netip.Addr) (_ []netip.Addr, sum uint64) {
 	for _, key := range keys {
 		sum += uint64(t.index[t.home(key)])
 	}
 	for _, key := range keys {
-		if s := t.find(key); s != nil {
-			sum += s.number
+		s := t.find(key)
+		if s == nil {
+			continue
+		}
+		sum += uint64(len(t.waiting[s.extras].accepted))
+		if s.is(hasClient) {
+			dst = append(dst, s.addr())
 		}
 	}
-	return sum
+	return dst, sum
 }
 
 // home is where the slot of a key would like to be; the upper half tells.
@@ -218,13 +225,10 @@ func (t *sessions) remove(s *session) {
 	t.free = p
 }
 
-// touch makes a session the newest of its queue.
-func (t *sessions) touch(s *session) {
-	if q := &t.queues[s.queue]; t.at(q.newest) != s {
-		p := t.unlink(s)
-		t.append(s, p)
-	}
-}
+// touch notes that a session has a line more. It keeps its place in the queue
+// and gets a second chance when it comes to the front: to move it at once would
+// fetch its neighbours from memory for nearly every line.
+func (t *sessions) touch(s *session) { s.flags |= hasSpoken }
 
 func (t *sessions) append(s *session, p place) {
 	q := &t.queues[s.queue]
@@ -278,13 +282,28 @@ func (t *sessions) dropQueue(q place) {
 	t.freeQueue = q
 }
 
-// oldest returns the session of a queue that has been silent for longest, nil
-// if the queue is empty.
+// secondChances is how many sessions that have spoken are passed over at most.
+const secondChances = 8
+
+// oldest returns the session of a queue that has been silent for longest, or one
+// that is not much younger; nil if the queue is empty. No other is older than it
+// if it has not spoken since it got its place.
 func (t *sessions) oldest(q place) *session {
-	if p := t.queues[q].oldest; p != 0 {
-		return t.at(p)
+	p := t.queues[q].oldest
+	if p == 0 {
+		return nil
 	}
-	return nil
+	for range secondChances {
+		s := t.at(p)
+		if !s.is(hasSpoken) {
+			break
+		}
+		s.flags &^= hasSpoken
+		t.unlink(s)
+		t.append(s, p)
+		p = t.queues[q].oldest
+	}
+	return t.at(p)
 }
 
 // extrasOf returns a session's extras, new ones if it has none. They are valid

@@ -3,6 +3,7 @@ package sendmail
 import (
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"unsafe"
 )
@@ -13,46 +14,69 @@ func TestSessionsModel(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	table := newSessions()
 	keys := map[uint64]uint64{} // number by key
-	order := map[HostKey][]uint64{}
-	leave := func(key uint64) HostKey {
-		for host, list := range order {
-			for i := range list {
-				if list[i] == key {
-					order[host] = append(append([]uint64{}, list[:i]...), list[i+1:]...)
-					return host
-				}
-			}
-		}
-		return 0
-	}
+	queues := queueModel{order: map[HostKey][]uint64{}, spoken: map[uint64]bool{}}
 	for n := range uint64(30_000) {
-		key, host := uint64(random.IntN(700))*0x9e3779b97f4a7c15, HostKey(1+random.IntN(5))
+		key, host := uint64(1+random.IntN(700))*0x9e3779b97f4a7c15, HostKey(1+random.IntN(5))
 		s := table.find(key)
 		if number, known := keys[key]; known != (s != nil) || known && s.number != number {
 			t.Fatalf("step %d: key %d is %+v, want number %d", n, key, s, number)
 		}
-		switch {
+		switch what := random.IntN(4); {
 		case s == nil:
 			s = table.add(key, table.queueOf(host))
 			s.number, keys[key] = n, n
-			order[host] = append(order[host], key)
-		case random.IntN(3) == 0:
+			queues.order[host] = append(queues.order[host], key)
+		case what == 0:
 			table.remove(s)
 			delete(keys, key)
-			leave(key)
+			queues.leave(key)
+		case what == 1:
+			got, want := table.oldest(table.byHost[host]), queues.oldest(host)
+			if (got == nil) != (want == 0) || got != nil && got.key != want {
+				t.Fatalf("step %d: the oldest is %+v, want %d", n, got, want)
+			}
 		default:
 			table.touch(s)
-			host = leave(key)
-			order[host] = append(order[host], key)
+			queues.spoken[key] = true
 		}
 		if n%1000 == 0 {
 			checkSessions(t, &table)
-			checkOrder(t, &table, order)
+			checkOrder(t, &table, queues.order)
 		}
 	}
 	if got := table.count; got != len(keys) {
 		t.Errorf("%d sessions, want %d", got, len(keys))
 	}
+}
+
+// queueModel is the queues of hosts as lists of keys.
+type queueModel struct {
+	order  map[HostKey][]uint64
+	spoken map[uint64]bool
+}
+
+func (m *queueModel) leave(key uint64) {
+	delete(m.spoken, key)
+	for host, list := range m.order {
+		m.order[host] = slices.DeleteFunc(list, func(k uint64) bool { return k == key })
+	}
+}
+
+func (m *queueModel) oldest(host HostKey) uint64 {
+	list := m.order[host]
+	if len(list) == 0 {
+		return 0
+	}
+	for range secondChances {
+		first := list[0]
+		if !m.spoken[first] {
+			break
+		}
+		delete(m.spoken, first)
+		list = append(list[1:], first)
+	}
+	m.order[host] = list
+	return list[0]
 }
 
 func checkOrder(t *testing.T, table *sessions, order map[HostKey][]uint64) {
