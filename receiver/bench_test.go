@@ -93,7 +93,7 @@ func BenchmarkTCP(b *testing.B) {
 	var count atomic.Int64
 	done := make(chan struct{})
 	want := int64(0)
-	r := openBench(b, func(batch []Message, _ func()) {
+	r := openBench(b, func(batch []Message, _, _ func()) {
 		if count.Add(int64(len(batch))) == want {
 			close(done)
 		}
@@ -119,7 +119,7 @@ func BenchmarkTCP(b *testing.B) {
 // kernel drops is reported.
 func BenchmarkUDP(b *testing.B) {
 	var count atomic.Int64
-	r := openBench(b, func(batch []Message, _ func()) { count.Add(int64(len(batch))) })
+	r := openBench(b, func(batch []Message, _, _ func()) { count.Add(int64(len(batch))) })
 	conn, err := net.Dial("udp", r.address(UDP))
 	if err != nil {
 		b.Fatal(err)

@@ -31,10 +31,10 @@
 //
 // Each UDP and Unix socket is read by one goroutine, and each connection by one
 // (RELP has a second, which writes answers). They call Options.Handle with
-// batches that share one string per read. Handle may block: that is the
-// back-pressure which a stream sender sees. The fleet, the door (limits) and
-// the certificates are shared and have locks; none of them is held while Handle
-// runs.
+// batches whose strings share the memory of one read, which is used again when
+// the batch is released. Handle may block: that is the back-pressure which a
+// stream sender sees. The fleet, the door (limits) and the certificates are
+// shared and have locks; none of them is held while Handle runs.
 //
 // When the context of Run ends, listeners first take what the kernel has queued
 // for them, streams are half-closed, RELP sessions wait for what is not yet

@@ -250,7 +250,7 @@ func (f *fleet) host(own, claimed string) *hostState {
 	h, ok := f.hosts[label]
 	if !ok {
 		h = new(hostState)
-		f.hosts[label] = h
+		f.hosts[strings.Clone(label)] = h // it may be part of a read buffer
 	}
 	return h
 }

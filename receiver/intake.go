@@ -94,14 +94,19 @@ func (in *intake) add(frame string, from *origin, received time.Time) {
 }
 
 // flush hands the batch over and ends what begin began. It blocks for as long
-// as the Handler does. judged may be nil; it is called for an empty batch too.
-func (in *intake) flush(judged func()) {
+// as the Handler does. Both functions may be nil; they are called for an empty
+// batch too.
+func (in *intake) flush(judged, release func()) {
 	b := in.batch
 	in.batch = nil
 	if len(b.messages) > 0 {
-		in.handle(b.messages, judged)
-	} else if judged != nil {
-		judged()
+		in.handle(b.messages, judged, release)
+	} else {
+		for _, done := range [...]func(){judged, release} {
+			if done != nil {
+				done()
+			}
+		}
 	}
 	clear(b.messages)
 	b.messages, b.frames = b.messages[:0], b.frames[:0]

@@ -34,8 +34,8 @@ const (
 	StampFull
 )
 
-// Message is one syslog message. Strings are immutable and stay valid for
-// ever, but may share the memory of a whole read buffer: a consumer that keeps
+// Message is one syslog message. Strings share the memory of a whole read, which
+// is used again when the batch is released (see Handler): a consumer that keeps
 // one for longer than it takes to judge the message clones it.
 type Message struct {
 	// Sender identifies who sent the message: the name in the client

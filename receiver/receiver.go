@@ -19,10 +19,14 @@ import (
 // Handler takes over a batch of messages of one sender or one read. It is
 // called by many goroutines at once and may block, which slows the sender
 // where the protocol can. The slice belongs to the receiver again when Handle
-// returns. judged, if not nil, must be called exactly once, from any
-// goroutine, when every message of the batch has been judged and any block
-// that came of it is durable; RELP acknowledges then.
-type Handler func(batch []Message, judged func())
+// returns.
+//
+// judged, if not nil, must be called exactly once, from any goroutine, when
+// every message of the batch has been judged and any block that came of it is
+// durable; RELP acknowledges then. release, if not nil, may be called once, from
+// any goroutine, when nothing refers to a string of the batch any more: their
+// memory is used again.
+type Handler func(batch []Message, judged, release func())
 
 // Options are a Receiver's collaborators.
 type Options struct {

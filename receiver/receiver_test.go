@@ -72,9 +72,15 @@ func openWith(t testing.TB, c Config, handle Handler) *house {
 	return h
 }
 
-func (h *house) take(batch []Message, judged func()) {
+func (h *house) take(batch []Message, judged, release func()) {
 	h.mu.Lock()
-	h.messages = append(h.messages, batch...)
+	for _, m := range batch {
+		m.Host, m.Tag, m.Text = strings.Clone(m.Host), strings.Clone(m.Tag), strings.Clone(m.Text)
+		h.messages = append(h.messages, m)
+	}
+	if release != nil {
+		release()
+	}
 	close(h.arrived)
 	h.arrived = make(chan struct{})
 	h.mu.Unlock()
@@ -376,7 +382,7 @@ func TestAddressInUse(t *testing.T) {
 func TestSendersAreMetWhenTheySpeak(t *testing.T) {
 	met, parted := make(chan netip.Addr, 2), make(chan netip.Addr, 2)
 	config := testConfig()
-	r, err := New(config, Options{Handle: func([]Message, func()) {}, Met: func(a netip.Addr) func() {
+	r, err := New(config, Options{Handle: func([]Message, func(), func()) {}, Met: func(a netip.Addr) func() {
 		met <- a
 		return func() { parted <- a }
 	}})

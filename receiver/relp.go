@@ -211,15 +211,14 @@ func (s *relpSession) take(received time.Time) (err error) {
 			err = s.obey(buf, frame)
 		}
 	}
+	text, release := s.buffer.take(used)
 	if len(s.transactions) > 0 {
-		text := string(buf[:used])
 		s.intake.addAll(text, received, func(int) *origin { return s.from })
 	}
 	if len(s.intake.batch.messages) > 0 {
 		s.spoke()
 	}
-	s.intake.flush(s.answers.expect(slices.Clone(s.transactions)))
-	s.buffer.drop(used)
+	s.intake.flush(s.answers.expect(slices.Clone(s.transactions)), release)
 	if errors.Is(err, errShort) {
 		return nil
 	}

@@ -178,7 +178,7 @@ type judge struct {
 	arrived chan struct{}
 }
 
-func (j *judge) take(batch []Message, judged func()) {
+func (j *judge) take(batch []Message, judged, _ func()) {
 	j.mu.Lock()
 	j.count += len(batch)
 	j.waiting = append(j.waiting, judged)

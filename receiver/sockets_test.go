@@ -155,9 +155,9 @@ func TestKernelDrops(t *testing.T) {
 	c.ReceiveBuffer, c.Readers = 64<<10, 1
 	release := make(chan struct{})
 	h := &house{arrived: make(chan struct{})}
-	busy := openWith(t, c, func(batch []Message, judged func()) {
+	busy := openWith(t, c, func(batch []Message, judged, _ func()) {
 		<-release
-		h.take(batch, judged)
+		h.take(batch, judged, nil)
 	})
 	conn := dial(t, "udp", busy.address(UDP))
 	const sent = 5000
@@ -199,10 +199,10 @@ func TestStopEmptiesTheSocket(t *testing.T) {
 			c.Unix, c.Readers, c.StopTimeout = []string{local}, 1, test.timeout
 			busy, release := make(chan struct{}, 1000), make(chan struct{})
 			h := &house{arrived: make(chan struct{})}
-			r := openWith(t, c, func(batch []Message, judged func()) {
+			r := openWith(t, c, func(batch []Message, judged, _ func()) {
 				busy <- struct{}{}
 				<-release
-				h.take(batch, judged)
+				h.take(batch, judged, nil)
 			})
 			conn := dial(t, test.network, r.address(test.transport))
 			write(t, conn, line(0))

@@ -13,13 +13,6 @@ import (
 )
 
 const (
-	// smallBuffer is what a connection holds until it sends more at once.
-	smallBuffer = 4 << 10
-	// largeBuffer is what a busy connection reads at once.
-	largeBuffer = 128 << 10
-	// calmReads is after how many small reads a busy connection's buffer
-	// shrinks again.
-	calmReads = 256
 	// drainIdle is for how long a connection that was half-closed may send
 	// nothing before it is closed: an idle rsyslog reads the FIN only before
 	// its next message, and then does not send it here.
@@ -249,15 +242,14 @@ func (s *stream) take(received time.Time) {
 	b := s.intake.batch
 	var used int
 	b.frames, used = s.frames.split(s.buffer.bytes(), b.frames)
+	text, release := s.buffer.take(used)
 	if len(b.frames) > 0 {
-		text := string(s.buffer.bytes()[:used])
 		s.intake.addAll(text, received, func(int) *origin { return s.from })
 	}
 	if len(b.messages) > 0 {
 		s.spoke()
 	}
-	s.intake.flush(nil)
-	s.buffer.drop(used)
+	s.intake.flush(nil, release)
 }
 
 // end takes what the stream ended with, if its sender closed it in order.
@@ -268,47 +260,9 @@ func (s *stream) end(err error) {
 		s.intake.begin()
 		s.intake.batch.frames = append(s.intake.batch.frames, frame)
 		s.intake.addAll(string(left), time.Now(), func(int) *origin { return s.from })
-		s.intake.flush(nil)
+		s.intake.flush(nil, nil)
 	} else if len(left) > 0 {
 		s.intake.counts.drop(dropFraming)
 		s.intake.counts.framingFailures.Inc()
 	}
 }
-
-// buffer holds what was read of a stream and is not yet a whole frame. It
-// starts small, since most connections are idle, and grows with the load.
-type buffer struct {
-	data []byte
-	have int
-	calm int // reads since the last one that filled a quarter
-}
-
-// space returns where to read to; the buffer grows up to a frame of max bytes
-// with its count.
-func (b *buffer) space(limit int) []byte {
-	if b.have == len(b.data) {
-		size := min(max(2*len(b.data), smallBuffer), max(largeBuffer, limit+maxCountDigits+2))
-		b.resize(size)
-	} else if b.have == 0 && b.calm > calmReads && len(b.data) > smallBuffer {
-		b.resize(smallBuffer)
-	}
-	return b.data[b.have:]
-}
-
-func (b *buffer) resize(size int) {
-	data := make([]byte, size)
-	copy(data, b.data[:b.have])
-	b.data, b.calm = data, 0
-}
-
-func (b *buffer) filled(n int) {
-	b.have += n
-	if b.calm++; n > len(b.data)/4 {
-		b.calm = 0
-	}
-}
-
-func (b *buffer) bytes() []byte { return b.data[:b.have] }
-
-// drop forgets the first n bytes.
-func (b *buffer) drop(n int) { b.have = copy(b.data, b.data[n:b.have]) }

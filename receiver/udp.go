@@ -180,7 +180,7 @@ func (u *udpReader) take(datagrams []ipv4.Message, received time.Time) {
 		all.Write(d.Buffers[0][:d.N])
 	}
 	u.intake.addAll(all.String(), received, func(i int) *origin { return froms[i] })
-	u.intake.flush(nil)
+	u.intake.flush(nil, nil)
 }
 
 func totalSize(datagrams []ipv4.Message) int {

@@ -102,7 +102,7 @@ func (u *unixReader) take(fd int) error {
 	}
 	some := len(u.intake.batch.frames) > 0
 	u.intake.addAll(all.String(), time.Now(), func(int) *origin { return u.from })
-	u.intake.flush(nil)
+	u.intake.flush(nil, nil)
 	if some {
 		return nil
 	}

@@ -24,8 +24,8 @@ const pipelineStall = 30 * time.Second
 
 // batch is what one read brought, parsed.
 type batch struct {
-	lines  []detector.Line
-	judged func() // nil if nobody waits
+	lines           []detector.Line
+	judged, release func() // nil if nobody waits
 }
 
 // pipeline carries lines from the reading goroutines, where they are parsed, to
@@ -60,10 +60,10 @@ func newPipeline(p *sendmail.Parser, d *detector.Detector, block func(detector.V
 
 // handle is the receiver.Handler: it parses on the caller's goroutine and
 // waits for room in the queue.
-func (pl *pipeline) handle(messages []receiver.Message, judged func()) {
+func (pl *pipeline) handle(messages []receiver.Message, judged, release func()) {
 	parser := pl.parser.Load()
 	b := pl.free.Get().(*batch)
-	b.judged = judged
+	b.judged, b.release = judged, release
 	b.lines = b.lines[:0]
 	var names lineNames
 	for i := range messages {
@@ -121,7 +121,10 @@ func (pl *pipeline) judge(b *batch) {
 	if b.judged != nil {
 		pl.durable(b.judged)
 	}
-	clear(b.lines) // the strings pin read buffers
+	clear(b.lines) // the strings pin what was read
+	if b.release != nil {
+		b.release()
+	}
 	pl.free.Put(b)
 }
 

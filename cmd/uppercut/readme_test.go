@@ -63,7 +63,7 @@ func TestReadmeRsyslog(t *testing.T) {
 	got := make(chan receiver.Message, 1)
 	config := receiver.DefaultConfig()
 	config.UDP, config.TCP = nil, []string{"127.0.0.1:0"}
-	r, err := receiver.New(config, receiver.Options{Handle: func(batch []receiver.Message, _ func()) {
+	r, err := receiver.New(config, receiver.Options{Handle: func(batch []receiver.Message, _, _ func()) {
 		for _, m := range batch {
 			if m.Tag == "sm-mta" {
 				got <- m

@@ -26,7 +26,7 @@ func (s *sample) add(text string) {
 	if s.shapes == nil {
 		s.shapes = make(map[string]struct{})
 	}
-	s.shapes[shape] = struct{}{}
+	s.shapes[strings.Clone(shape)] = struct{}{}
 	s.lines = append(s.lines, strings.Clone(Mask(text[:min(len(text), maxSampleText)])))
 }
 

@@ -1,0 +1,6 @@
+//go:build !race
+
+package receiver
+
+// scribble: see the race detector's.
+const scribble = false
