@@ -102,7 +102,7 @@ func (f *fleet) send(ctx context.Context, ns *netns.Namespace, transport string)
 
 // liveRow is a contest of who takes the messages of a fleet faster: uppercut,
 // which judges them, or rsyslogd, which writes them to a file.
-func liveRow(transport string) func(*bench) (*contest, error) {
+func liveRow(transport string, messages int) func(*bench) (*contest, error) {
 	return func(b *bench) (*contest, error) {
 		dir := filepath.Join(b.dir, "live-"+transport)
 		if err := os.Mkdir(dir, 0o700); err != nil {
@@ -112,7 +112,7 @@ func liveRow(transport string) func(*bench) (*contest, error) {
 		if transport == "relp" {
 			frame = appendRELP
 		}
-		f, err := writeFleet(dir, fleetLog(b.count(1_000_000), liveHosts), frame)
+		f, err := writeFleet(dir, fleetLog(b.count(messages), liveHosts), frame)
 		if err != nil {
 			return nil, err
 		}

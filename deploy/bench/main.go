@@ -50,9 +50,9 @@ var rows = []row{
 	{"replay-attack", "a log under attack, judged", func(b *bench) (*contest, error) {
 		return b.replay("replay-attack", "A log under attack: %s lines, half of them offences", 0.7)
 	}},
-	{"tcp", "live over TCP, from frame to verdict", liveRow("tcp")},
-	{"tls", "live over TLS", liveRow("tls")},
-	{"relp", "live over RELP", liveRow("relp")},
+	{"tcp", "live over TCP, from frame to verdict", liveRow("tcp", 4_000_000)},
+	{"tls", "live over TLS", liveRow("tls", 1_000_000)},
+	{"relp", "live over RELP", liveRow("relp", 1_000_000)},
 	{"udp-burst", "a burst of datagrams", udpRow("udp-burst", "A burst of %s datagrams, as fast as they can be sent", 50_000, 0)},
 	{"udp-steady", "datagrams for a minute", udpRow("udp-steady", "%s datagrams, 100,000 a second", 6_000_000, 100_000)},
 	{"latency", "line to kernel under load", latencyRow("latency", "From the deciding line to the kernel, while 10,000 offences a second arrive",
