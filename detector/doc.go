@@ -40,8 +40,9 @@
 //
 // # What it takes
 //
-// A source takes 64 bytes, its second and further offences 12 each, in blocks
-// from one slab without pointers; both are bounded, 256 bytes a source in all.
+// A source takes 64 bytes, two offences among them. The offences of a guiltier one
+// and what speaks for a source take 12 bytes each, in blocks from one slab
+// without pointers; both are bounded, 256 bytes a source in all.
 // When a source has more than 64 offences two of them are merged, the oldest
 // first; when memory gets short, 32, 16 or 8. When there are too many sources
 // the least guilty is forgotten, and mail in favour of a source keeps it like

@@ -131,14 +131,13 @@ func (d *Detector) block(number uint32, p *pending) {
 	d.neighbours(p, until)
 }
 
-// guilt returns the level of a source: what it would cost to forget it. Mail in
-// favour of a source weighs like offences, because without it an honest relay
-// could be blocked.
+// guilt returns the level of a source: what it would cost to forget it. What
+// anybody can have done by mistake is the lowest, from there each level is twice
+// the one below. Mail in favour of a source weighs like offences, because without
+// it an honest relay could be blocked.
 func (t *table) guilt(s *source) uint8 {
-	level := bits.Len32(uint32(sum(t.offences(s))))
-	if messages := sum(t.favours(s)); messages > 0 {
-		level = max(level, bits.Len32(uint32(messages))+favourLevel)
-	}
+	level := bits.Len32(uint32(sum(t.offences(s)) / innocence))
+	level = max(level, bits.Len32(uint32(sum(t.favours(s)))))
 	if s.blocks > 0 || s.flags&waiting != 0 {
 		level = max(level, blockedLevel)
 	}
@@ -146,8 +145,8 @@ func (t *table) guilt(s *source) uint8 {
 }
 
 const (
-	favourLevel  = 4  // one message is worth half a point to a point
-	blockedLevel = 12 // a block is worth a hundred points
+	innocence    = 3 * pointUnit
+	blockedLevel = 6 // a block is worth a hundred points
 )
 
 func unixSecond(t time.Time) uint32 { return uint32(max(0, min(t.Unix(), math.MaxUint32))) }
