@@ -1,9 +1,11 @@
 package detector
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"uppercut/detector/sendmail"
 )
@@ -95,5 +97,31 @@ func TestRingOfAnotherSource(t *testing.T) {
 	position := r.add(evidenceHeader{check: 1}, "a line")
 	if _, text, ok := r.at(position, 2); ok {
 		t.Errorf("%q", text)
+	}
+}
+
+// What a client said of itself in confidence leaves by no way: not with a
+// verdict, not with an answer, not on disk; not from a line that was cut either.
+func TestEvidenceIsMasked(t *testing.T) {
+	b := newBench(t, oneRule(time.Hour, time.Hour, 4))
+	for _, raw := range []string{
+		"6ANC00aa000100: AUTH failure (PLAIN): user not found (-20) SASL(-13): user not found, user=confidant, relay=[198.51.100.1]",
+		"6ANC00aa000101: ruleset=check_other, arg1=AUTH PLAIN Y29uZmlkYW50, relay=[198.51.100.1], reject=500 5.5.1 Command unrecognized",
+		"6ANC00aa000102: AUTH failure (PLAIN): x" + strings.Repeat("y", maxEvidenceText-60) + ", user=confidant" + strings.Repeat("z", 100),
+	} {
+		b.feed(event{at: noon, addr: someone, Event: sendmail.Event{Reason: sendmail.BogusCmd, Raw: raw}})
+	}
+	status, ok := b.d.Source(mustAddr(someone), noon)
+	if !ok || len(b.verdicts) == 0 || len(status.Evidence) == 0 {
+		t.Fatalf("%v, %d verdicts, %d lines of evidence", ok, len(b.verdicts), len(status.Evidence))
+	}
+	told := fmt.Sprintf("%+v\n%+v\n%s", b.verdicts, status, snapshotBytes(t, b.d))
+	for _, secret := range []string{"confidant", "Y29uZmlkYW50"} {
+		if i := strings.Index(told, secret); i >= 0 {
+			t.Errorf("told: %q", told[max(0, i-80):i+len(secret)])
+		}
+	}
+	if !strings.Contains(told, "***") {
+		t.Error("nothing is masked")
 	}
 }
