@@ -8,9 +8,9 @@ import (
 // levels is how many levels of guilt there are, the least guilty first.
 const levels = 16
 
-// level is the sources of one level of guilt: a set of their numbers, two bits
-// a number of all levels together, so that a source can come and go without
-// touching another one; among millions each of those is a read from memory.
+// level is the sources of one level of guilt: a set of their numbers rather than a
+// list through them, so that a source comes and goes without a touch of another
+// one; among millions each of those would be a read from memory.
 type level struct {
 	members numberSet
 	hand    uint32 // where the search for the stalest stands
