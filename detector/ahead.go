@@ -9,14 +9,14 @@ const MaxAhead = 64
 // fewSources stay in the processor's cache by themselves. Tests have fewer.
 var fewSources = 1 << 12
 
-// Ahead fetches what the next lines, at most MaxAhead, will need from memory,
-// and changes nothing: Observe gives the same without it.
+// Ahead fetches what the next lines, at most MaxAhead and digested, will need from
+// memory, and changes nothing: Observe gives the same without it.
 //
 // Among millions of sources each is far from the processor, and Observe has to
 // wait three times: for its slot in the index, for the source, for its offences
-// if they are many; and for its session before that. Ahead asks for those of all lines
-// at once, which takes hardly longer than for one. Its loops are short, so that
-// a processor which executes out of order has many of their reads under way.
+// if they are many; and for its session before that. Ahead asks for those of all
+// lines at once, which takes hardly longer than for one. Its loops are short, so
+// that a processor which executes out of order has many of their reads under way.
 func (d *Detector) Ahead(lines []Line) {
 	var (
 		sessionKeys  [MaxAhead]uint64
