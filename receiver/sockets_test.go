@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -218,6 +219,41 @@ func TestStopEmptiesTheSocket(t *testing.T) {
 				t.Errorf("%d received and %d dropped of %d", got, dropped, test.sent)
 			}
 		})
+	}
+}
+
+// TestDiscardEnds empties a socket while its sender goes on.
+func TestDiscardEnds(t *testing.T) {
+	socket, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	conn := dial(t, "udp", socket.LocalAddr().String())
+	for i := range 100 {
+		write(t, conn, line(i))
+	}
+	var sending sync.WaitGroup
+	ctx, stop := context.WithCancel(t.Context())
+	defer sending.Wait()
+	defer stop()
+	for range 2 {
+		sending.Go(func() {
+			for ctx.Err() == nil {
+				_, _ = conn.Write([]byte(line(0)))
+			}
+		})
+	}
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := discard(raw, open(t, testConfig()).metrics.of(UDP)); err != nil {
+		t.Fatal(err)
+	}
+	_ = socket.SetReadDeadline(time.Now().Add(drainGrace))
+	if n, _, err := socket.ReadFrom(make([]byte, 1)); err == nil {
+		t.Errorf("%d bytes came after the end", n)
 	}
 }
 

@@ -35,8 +35,6 @@ func judgeLog(t *testing.T, lines []*loggen.Line, reuse bool) (j judgedLog) {
 		t.Fatal(err)
 	}
 	pl := newPipeline(parser, d, func(v detector.Verdict) { j.verdicts = append(j.verdicts, v) }, func(done func()) { done() })
-	ended := make(chan struct{})
-	go func() { pl.run(); close(ended) }()
 	var last time.Time
 	for len(lines) > 0 {
 		n := min(150, len(lines))
@@ -46,10 +44,9 @@ func judgeLog(t *testing.T, lines []*loggen.Line, reuse bool) (j judgedLog) {
 				copy(memory, strings.Repeat("\x00#", len(memory)))
 			}
 		})
+		pl.judge(<-pl.queue)
 		last, lines = lines[n-1].Time, lines[n:]
 	}
-	pl.close()
-	<-ended
 	_ = pl.own(func(d *detector.Detector) {
 		d.Tick(last)
 		j.top, j.unknown, j.breakers = d.Top(1000, last), d.Unknown(), d.Breakers()
