@@ -143,7 +143,7 @@ func (d *Detector) status(s *source, now time.Time) SourceStatus {
 func (d *Detector) ruleScore(r *rule, s *source, end uint32) RuleScore {
 	offences := d.sources.offences(s)
 	credit, partner := d.favourWithin(r, s, end)
-	t := d.tally(r, offences, end, partner)
+	t := d.tally(r, offences, end, partner, false)
 	t.credit = credit
 	return RuleScore{
 		Rule: r.name, Score: t.score(partner).float(), Limit: r.score.float(),

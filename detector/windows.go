@@ -145,9 +145,9 @@ func (t *tally) score(partner bool) points {
 }
 
 // tally adds up the offences that count for a rule in the window that ends
-// with the second end: those less than the window older than it, and it.
-func (d *Detector) tally(r *rule, offences []mark, end uint32, partner bool) (t tally) {
-	all := r.reasons == allReasons && len(r.hosts) == 0 && !d.hosts.everAside
+// with the second end: those less than the window older than it, and it; with
+// all also those that the rule or a breaker leaves out.
+func (d *Detector) tally(r *rule, offences []mark, end uint32, partner, all bool) (t tally) {
 	for i := len(offences) - 1; i >= 0; i-- {
 		m := &offences[i]
 		if m.second > end {
@@ -162,6 +162,11 @@ func (d *Detector) tally(r *rule, offences []mark, end uint32, partner bool) (t 
 	}
 	t.addUnknownUsers()
 	return t
+}
+
+// leavesOut tells whether there can be offences that do not count for a rule.
+func (d *Detector) leavesOut(r *rule) bool {
+	return r.reasons != allReasons || len(r.hosts) > 0 || d.hosts.everAside
 }
 
 // counts tells whether a rule takes notice of an offence.
@@ -224,8 +229,16 @@ func (d *Detector) ruleFires(r *rule, s *source, offences []mark, at uint32) (fi
 			continue
 		}
 		credit, partner := d.favourWithin(r, s, end)
-		t := d.tally(r, offences, end, partner)
+		// What is left out could only have added to the score, and to look for it takes longest.
+		t := d.tally(r, offences, end, partner, true)
 		t.credit = credit
+		if t.score(partner) < r.score {
+			continue
+		}
+		if d.leavesOut(r) {
+			t = d.tally(r, offences, end, partner, false)
+			t.credit = credit
+		}
 		score := t.score(partner)
 		if score < r.score || r.minHosts > 1 && d.reportingHosts(r, offences, end, partner) < r.minHosts {
 			continue
