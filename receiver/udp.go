@@ -17,15 +17,10 @@ import (
 )
 
 const (
-	// datagramsPerRead is how many datagrams one recvmmsg takes.
-	datagramsPerRead = 64
 	// maxDatagram is the largest payload that UDP can carry.
 	maxDatagram = 65535
 	// maxPeers bounds the sources whose names a reader keeps.
 	maxPeers = 4096
-	// drainGrace is for how long a listener that stops still waits for what is
-	// on its way.
-	drainGrace = 50 * time.Millisecond
 )
 
 // udpReader reads one UDP socket.
@@ -68,11 +63,7 @@ func newUDPReader(conn *net.UDPConn, r *Receiver) *udpReader {
 // run reads until ctx is cancelled and the socket is empty.
 func (u *udpReader) run(ctx context.Context) error {
 	defer u.conn.Close()
-	deadline := make(chan time.Time, 1)
-	stop := context.AfterFunc(ctx, func() {
-		deadline <- time.Now().Add(u.timeout)
-		_ = u.conn.SetReadDeadline(time.Now().Add(drainGrace))
-	})
+	deadline, stop := endReads(ctx, u.conn, u.timeout)
 	defer stop()
 	for {
 		n, err := u.packets.ReadBatch(u.buffers, 0)
@@ -86,36 +77,28 @@ func (u *udpReader) run(ctx context.Context) error {
 	}
 }
 
-// drain takes what the socket still holds: Go reads nothing once a deadline has
-// passed, however much there is. At the deadline the rest is dropped, unless
-// the socket is systemd's, where it waits for who reads next.
 func (u *udpReader) drain(deadline time.Time) error {
 	raw, err := u.conn.SyscallConn()
 	if err != nil {
 		return err
 	}
-	for time.Now().Before(deadline) {
-		n := 0
-		err := control(raw, func(fd int) (err error) {
-			for n < len(u.buffers) && err == nil {
-				if err = receive(fd, &u.buffers[n]); err == nil {
-					n++
-				}
+	return drain(raw, deadline, u.inherited, u.intake.counts, func() error { return u.takeNow(raw) })
+}
+
+// takeNow hands over what the socket holds, up to datagramsPerRead, without
+// waiting. The error is EAGAIN if that was all.
+func (u *udpReader) takeNow(raw syscall.RawConn) error {
+	n := 0
+	err := control(raw, func(fd int) (err error) {
+		for n < len(u.buffers) && err == nil {
+			if err = receive(fd, &u.buffers[n]); err == nil {
+				n++
 			}
-			return err
-		})
-		u.take(u.buffers[:n], time.Now())
-		if errors.Is(err, unix.EAGAIN) {
-			return nil
 		}
-		if err != nil && !isTransient(err) {
-			return err
-		}
-	}
-	if u.inherited {
-		return nil
-	}
-	return discard(raw, u.intake.counts)
+		return err
+	})
+	u.take(u.buffers[:n], time.Now())
+	return err
 }
 
 // receive takes one datagram off the socket, if there is one.
@@ -132,42 +115,6 @@ func receive(fd int, d *ipv4.Message) error {
 		d.Addr = net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.AddrFrom16(from.Addr), uint16(from.Port)))
 	}
 	return nil
-}
-
-// discard empties a datagram socket that is about to be closed and counts what
-// is lost so.
-func discard(raw syscall.RawConn, counts *counters) error {
-	var one [1]byte
-	return control(raw, func(fd int) error {
-		if err := admitNone(fd); err != nil {
-			return err
-		}
-		for {
-			switch _, _, err := unix.Recvfrom(fd, one[:], unix.MSG_DONTWAIT); {
-			case err == nil:
-				counts.drop(dropShutdown)
-			case errors.Is(err, unix.EAGAIN):
-				return nil
-			case !isTransient(err):
-				return err
-			}
-		}
-	})
-}
-
-// admitNone lets no further datagram into a socket, so that who empties it comes
-// to an end: it has a filter that passes nothing. The kernel counts what it keeps
-// out as the socket's drops.
-func admitNone(fd int) error {
-	nothing := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: 0}
-	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &nothing})
-}
-
-// isTransient tells the errors that a datagram socket reports once, on behalf
-// of the network, from those that end it.
-func isTransient(err error) bool {
-	return errors.Is(err, unix.EINTR) || errors.Is(err, unix.ECONNREFUSED) ||
-		errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.ENETDOWN)
 }
 
 // take judges whom each datagram comes from, and hands over what remains: all

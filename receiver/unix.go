@@ -8,7 +8,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -43,11 +42,7 @@ func newUnixReader(conn *net.UnixConn, r *Receiver) *unixReader {
 // run reads until ctx is cancelled and the socket is empty.
 func (u *unixReader) run(ctx context.Context) error {
 	defer u.conn.Close()
-	deadline := make(chan time.Time, 1)
-	stop := context.AfterFunc(ctx, func() {
-		deadline <- time.Now().Add(u.timeout)
-		_ = u.conn.SetReadDeadline(time.Now().Add(drainGrace))
-	})
+	deadline, stop := endReads(ctx, u.conn, u.timeout)
 	defer stop()
 	raw, err := u.conn.SyscallConn()
 	for err == nil {
@@ -61,26 +56,10 @@ func (u *unixReader) run(ctx context.Context) error {
 		}
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return u.drain(raw, <-deadline)
+		take := func() error { return control(raw, u.take) }
+		return drain(raw, <-deadline, u.inherited, u.intake.counts, take)
 	}
 	return err
-}
-
-// drain ends as that of UDP does.
-func (u *unixReader) drain(raw syscall.RawConn, deadline time.Time) error {
-	for time.Now().Before(deadline) {
-		err := control(raw, u.take)
-		if errors.Is(err, unix.EAGAIN) {
-			return nil
-		}
-		if err != nil && !isTransient(err) {
-			return err
-		}
-	}
-	if u.inherited {
-		return nil
-	}
-	return discard(raw, u.intake.counts)
 }
 
 // take reads what is there, up to datagramsPerRead, and hands it over. The
