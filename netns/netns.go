@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -119,6 +121,32 @@ func (n *Namespace) Command(program string, args ...string) *exec.Cmd {
 // CommandContext is Command with a context that kills the program when it ends.
 func (n *Namespace) CommandContext(ctx context.Context, program string, args ...string) *exec.Cmd {
 	return exec.CommandContext(ctx, "ip", n.Command(program, args...).Args[1:]...)
+}
+
+// starter is one thread that starts all programs of Start.
+var starter = sync.OnceValue(func() chan<- func() {
+	starts := make(chan func())
+	go func() {
+		runtime.LockOSThread()
+		for start := range starts {
+			start()
+		}
+	}()
+	return starts
+})
+
+// Start starts cmd, which may be of any namespace or of none, so that the kernel
+// kills it when this process ends, however it ends. The kernel does so already
+// when the thread that started it ends, and the threads of Do end; so one thread
+// that lasts starts every program.
+func Start(cmd *exec.Cmd) error {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = new(syscall.SysProcAttr)
+	}
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	started := make(chan error)
+	starter() <- func() { started <- cmd.Start() }
+	return <-started
 }
 
 // Run runs a program inside the namespace to its end and returns what it

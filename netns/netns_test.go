@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -93,6 +96,29 @@ func TestCommandsRunInside(t *testing.T) {
 	text := make([]byte, 100)
 	if length, _, err := socket.ReadFrom(text); err != nil || string(text[:length]) != "datagram" {
 		t.Errorf("received %q, %v", text[:length], err)
+	}
+}
+
+// TestStartedByNoThreadThatEnds: a program outlives the thread of who starts it.
+func TestStartedByNoThreadThatEnds(t *testing.T) {
+	n := netns.New(t, "start")
+	cmd := n.Command("cat")
+	in, err := cmd.StdinPipe()
+	netns.Must(t, err)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	netns.Must(t, n.Do(func() error { return netns.Start(cmd) }))
+	for range 20 { // threads that end
+		netns.Must(t, n.Do(func() error { return nil }))
+	}
+	if !cmd.SysProcAttr.Setpgid || cmd.SysProcAttr.Pdeathsig != syscall.SIGKILL {
+		t.Errorf("started with %+v", cmd.SysProcAttr)
+	}
+	netns.Must(t, in.Close())
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("cat ended with %v, not at the end of its input", err)
+	}
+	if err := netns.Start(exec.Command("/nonexistent")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Start returns %v", err)
 	}
 }
 

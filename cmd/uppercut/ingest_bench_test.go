@@ -13,7 +13,6 @@ import (
 
 	"uppercut/deploy/loggen"
 	"uppercut/detector"
-	"uppercut/detector/sendmail"
 	"uppercut/receiver"
 )
 
@@ -45,14 +44,9 @@ func median(values []float64) float64 {
 
 // ingestStreams are octet-counted frames of a fleet's log, one stream a host.
 func ingestStreams() [][]byte {
-	const linesPerSession = 2.5
-	config := loggen.DefaultConfig()
-	config.Lines, config.Hosts = ingestLines, ingestHosts
-	config.Rate = ingestLines / linesPerSession / 60
-	config.Start = time.Now().Add(-time.Minute)
 	byHost := map[string][]byte{}
 	var message []byte
-	for line := range loggen.Lines(config) {
+	for line := range loggen.Lines(loggen.LastMinute(ingestLines, ingestHosts)) {
 		message = loggen.RFC5424Message.Append(message[:0], line)
 		byHost[line.Host] = loggen.AppendFrame(byHost[line.Host], message)
 	}
@@ -61,15 +55,7 @@ func ingestStreams() [][]byte {
 
 // ingest runs receiver, parser and judge for one round.
 func ingest(b *testing.B, streams [][]byte) (messagesPerSecond, allocsPerMessage float64) {
-	parser, err := sendmail.NewParser(nil)
-	if err != nil {
-		b.Fatal(err)
-	}
-	d, err := detector.New(detector.DefaultConfig(), detector.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	pl := newPipeline(parser, d, func(detector.Verdict) {}, func(done func()) { done() })
+	pl := testPipeline(b, func(detector.Verdict) {})
 	config := receiver.DefaultConfig()
 	config.UDP, config.TCP = nil, []string{"127.0.0.1:0"}
 	r, err := receiver.New(config, receiver.Options{Handle: pl.handle})

@@ -15,6 +15,20 @@ import (
 	"uppercut/receiver"
 )
 
+// testPipeline has the default rules and no ledger to wait for.
+func testPipeline(tb testing.TB, block func(detector.Verdict)) *pipeline {
+	tb.Helper()
+	parser, err := sendmail.NewParser(nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	d, err := detector.New(detector.DefaultConfig(), detector.Options{})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return newPipeline(parser, d, block, func(done func()) { done() })
+}
+
 // judgedLog is what a pipeline made of a log.
 type judgedLog struct {
 	verdicts []detector.Verdict
@@ -26,15 +40,7 @@ type judgedLog struct {
 // judgeLog sends lines through a pipeline in batches. Each batch is one read;
 // with reuse its memory is overwritten as soon as the pipeline releases it.
 func judgeLog(t *testing.T, lines []*loggen.Line, reuse bool) (j judgedLog) {
-	parser, err := sendmail.NewParser(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := detector.New(detector.DefaultConfig(), detector.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	pl := newPipeline(parser, d, func(v detector.Verdict) { j.verdicts = append(j.verdicts, v) }, func(done func()) { done() })
+	pl := testPipeline(t, func(v detector.Verdict) { j.verdicts = append(j.verdicts, v) })
 	var last time.Time
 	for len(lines) > 0 {
 		n := min(150, len(lines))

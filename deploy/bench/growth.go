@@ -136,7 +136,7 @@ func growthHosts(b *bench) (*contest, error) {
 		if err := os.Mkdir(streams, 0o700); err != nil {
 			return nil, err
 		}
-		f, err := writeFleet(streams, fleetLog(messages, n), octetCounted)
+		f, err := writeFleet(streams, loggen.LastMinute(messages, n), octetCounted)
 		if err != nil {
 			return nil, err
 		}

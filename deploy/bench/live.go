@@ -27,16 +27,6 @@ type fleet struct {
 	bytes    int64 // of all messages, without frames
 }
 
-// fleetLog is the log of the minute that has just gone by.
-func fleetLog(messages, hosts int) loggen.Config {
-	const linesPerSession = 2.5
-	c := loggen.DefaultConfig()
-	c.Lines, c.Hosts = messages, hosts
-	c.Rate = max(1, float64(messages)/linesPerSession/60)
-	c.Start = time.Now().Add(-time.Minute)
-	return c
-}
-
 // framing appends a message to a stream, by its number in the stream.
 type framing func(b []byte, number int, message []byte) []byte
 
@@ -112,7 +102,7 @@ func liveRow(transport string, messages int) func(*bench) (*contest, error) {
 		if transport == "relp" {
 			frame = appendRELP
 		}
-		f, err := writeFleet(dir, fleetLog(b.count(messages), liveHosts), frame)
+		f, err := writeFleet(dir, loggen.LastMinute(b.count(messages), liveHosts), frame)
 		if err != nil {
 			return nil, err
 		}

@@ -8,10 +8,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -53,19 +51,6 @@ type process struct {
 // patience is how long a program may take to be ready, and to end.
 const patience = time.Minute
 
-// launcher is one thread that starts all daemons: the kernel kills them when
-// the thread that started them ends.
-var launcher = sync.OnceValue(func() chan<- func() {
-	launches := make(chan func())
-	go func() {
-		runtime.LockOSThread()
-		for launch := range launches {
-			launch()
-		}
-	}()
-	return launches
-})
-
 // launch starts a program inside a namespace, its output in a file. It ends
 // with ctx at the latest, and with us, however we end.
 func launch(ctx context.Context, ns *netns.Namespace, output, program string, args ...string) (*process, error) {
@@ -78,10 +63,7 @@ func launch(ctx context.Context, ns *netns.Namespace, output, program string, ar
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = patience
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	launched := make(chan error)
-	launcher() <- func() { launched <- cmd.Start() }
-	if err := <-launched; err != nil {
+	if err := netns.Start(cmd); err != nil {
 		return nil, fmt.Errorf("start %s: %w", program, err)
 	}
 	p := &process{cmd: cmd, output: output, ended: make(chan struct{})}

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"uppercut/deploy/loggen"
 )
 
 // TestRELPWindow: the client never has more messages without an answer than the
@@ -63,7 +65,7 @@ func TestRELPRefusal(t *testing.T) {
 // TestFleetFiles: every host has a file of its own, and all lines are there.
 func TestFleetFiles(t *testing.T) {
 	dir := t.TempDir()
-	f, err := writeFleet(dir, fleetLog(500, 3), octetCounted)
+	f, err := writeFleet(dir, loggen.LastMinute(500, 3), octetCounted)
 	if err != nil {
 		t.Fatal(err)
 	}

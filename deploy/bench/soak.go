@@ -44,7 +44,7 @@ func soakHosts(lines int) []*soakHost {
 	hosts := map[string]*soakHost{}
 	var all []*soakHost
 	var message []byte
-	for l := range loggen.Lines(fleetLog(liveHosts*lines, liveHosts)) {
+	for l := range loggen.Lines(loggen.LastMinute(liveHosts*lines, liveHosts)) {
 		h := hosts[l.Host]
 		if h == nil {
 			h = new(soakHost)

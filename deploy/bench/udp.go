@@ -31,7 +31,7 @@ type barrage struct {
 
 func newBarrage(total, rate int) *barrage {
 	s := &barrage{total: total, rate: rate}
-	for l := range loggen.Lines(fleetLog(min(total, datagramPool), liveHosts)) {
+	for l := range loggen.Lines(loggen.LastMinute(min(total, datagramPool), liveHosts)) {
 		s.datagrams = append(s.datagrams, ipv4.Message{Buffers: [][]byte{loggen.RFC5424Message.Append(nil, l)}})
 	}
 	return s

@@ -4,24 +4,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
-	"sync"
 	"syscall"
 	"time"
-)
 
-// launcher is one thread that starts all programs. The kernel kills a program
-// when the thread that started it ends, and the threads of netns.Namespace.Do do.
-var launcher = sync.OnceValue(func() chan<- func() {
-	launches := make(chan func())
-	go func() {
-		runtime.LockOSThread()
-		for launch := range launches {
-			launch()
-		}
-	}()
-	return launches
-})
+	"uppercut/netns"
+)
 
 // process is a program that the lab started.
 type process struct {
@@ -43,10 +30,8 @@ func start(name string, cmd *exec.Cmd, output string) (*process, error) {
 	if cmd.Stdout == nil {
 		cmd.Stdout = log
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	launched := make(chan error)
-	launcher() <- func() { launched <- cmd.Start() }
-	if err := <-launched; err != nil {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := netns.Start(cmd); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	p := &process{name: name, cmd: cmd, output: output, ended: make(chan struct{})}

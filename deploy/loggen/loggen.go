@@ -66,6 +66,17 @@ func DefaultConfig() Config {
 	}
 }
 
+// LastMinute returns a Config of so many lines of so many hosts in the minute
+// that has just gone by.
+func LastMinute(lines, hosts int) Config {
+	const linesPerSession = 2.5
+	c := DefaultConfig()
+	c.Lines, c.Hosts = lines, hosts
+	c.Rate = max(1, float64(lines)/linesPerSession/60)
+	c.Start = time.Now().Add(-time.Minute)
+	return c
+}
+
 // Validate names the first value that makes no log.
 func (c Config) Validate() error {
 	switch {
