@@ -36,7 +36,7 @@ lint:
 	$(TOOL) golangci-lint run ./...
 
 fuzz: ## each fuzz target for FUZZTIME (default 60s)
-	deploy/fuzz
+	deploy/fuzz/run
 
 bench: build ## our figures beside what a user would take instead (root)
 	go run ./deploy/bench $(BENCHFLAGS)
