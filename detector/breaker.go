@@ -22,6 +22,7 @@ type breaker struct {
 	open      bool
 	cause     breakerCause
 	lastBad   time.Time // arrival
+	setAside  uint64    // offences since it opened
 	refusing  int       // within the window, at the last look
 	heard     int
 }
@@ -162,6 +163,16 @@ func (d *Detector) refusesPartners(b *breaker) bool {
 	return b.refusing >= c.Sources && float64(b.refusing) >= c.Share*float64(b.heard)
 }
 
+// countAside counts an offence of a source that comes in while the breaker of
+// its host is open, if that sets it aside.
+func (d *Detector) countAside(h *host, s *source, m *mark, count uint32) {
+	if !h.breaker.open || !d.hosts.aside(m, d.accepted(s, m.second) >= d.judgement.partner) {
+		return
+	}
+	h.breaker.setAside += uint64(max(1, count))
+	h.counters.setAside.Add(float64(max(1, count)))
+}
+
 // trip opens a breaker, or notes that it is still needed.
 func (d *Detector) trip(h *host, cause breakerCause, from uint32) {
 	b := &h.breaker
@@ -170,7 +181,7 @@ func (d *Detector) trip(h *host, cause breakerCause, from uint32) {
 		return
 	}
 	b.shut()
-	b.open, b.cause = true, cause
+	b.open, b.cause, b.setAside = true, cause, 0
 	b.intervals = append(b.intervals, interval{from: from, cause: cause})
 	b.intervals = b.intervals[max(0, len(b.intervals)-maxIntervals):]
 	d.hosts.everAside = true

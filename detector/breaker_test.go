@@ -121,28 +121,30 @@ func TestBreakerSetsAside(t *testing.T) {
 		reason   sendmail.Reason
 		messages int // that make a partner, or not
 		block    bool
+		aside    float64 // offences counted as set aside while it is open
 	}{
-		"a relay's, of a partner":             {sendmail.AccessReject, 20, false},
-		"a relay's, of a stranger":            {sendmail.AccessReject, 0, false},
-		"the client's own, of a partner":      {sendmail.RelayDenied, 20, false},
-		"the client's own, of a stranger":     {sendmail.RelayDenied, 0, true},
-		"an attacker's, of whoever it may be": {sendmail.Pregreet, 20, true},
+		"a relay's, of a partner":             {sendmail.AccessReject, 20, false, 3},
+		"a relay's, of a stranger":            {sendmail.AccessReject, 0, false, 3},
+		"the client's own, of a partner":      {sendmail.RelayDenied, 20, false, 3},
+		"the client's own, of a stranger":     {sendmail.RelayDenied, 0, true, 0},
+		"an attacker's, of whoever it may be": {sendmail.Pregreet, 20, true, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, _ := withPartners(t, 10, 1)
 			b.accept(noon.Add(-2*time.Hour), someone, c.messages)
-			for n := range 2 {
-				b.feed(event{at: noon, addr: someone, host: "mx2", Event: sendmail.Event{Reason: c.reason, Session: uint64(9000 + n)}})
-			}
-			blockedBefore := len(b.verdicts) > 0
+			b.feed(event{at: noon, addr: someone, host: "mx2", Event: sendmail.Event{Reason: c.reason, Session: 9000}})
 			for i := range 5 {
 				b.refuse(noon.Add(time.Second), i, sendmail.AccessDenied)
 			}
+			before := total(t, b.registry, "uppercut_breaker_set_aside_total")
 			for n := range 3 {
 				b.feed(event{at: noon.Add(2 * time.Second), addr: someone, host: "mx2", Event: sendmail.Event{Reason: c.reason, Session: uint64(9100 + n)}})
 			}
-			if got := len(b.verdicts) > 0; got != c.block && !blockedBefore {
+			if got := len(b.verdicts) > 0; got != c.block {
 				t.Errorf("blocked %v", got)
+			}
+			if got := total(t, b.registry, "uppercut_breaker_set_aside_total") - before; got != c.aside {
+				t.Errorf("%v set aside, want %v", got, c.aside)
 			}
 		})
 	}

@@ -275,6 +275,7 @@ func (d *Detector) timeOf(l *Line, h *host) time.Time {
 		d.metrics.undated.Inc()
 		return r.at
 	}
+	d.metrics.lags.observe(r.lag)
 	if second := l.Received.Unix(); second != h.lagShown {
 		h.lagShown = second
 		h.counters.lag.Set(r.lag.Seconds())
@@ -300,6 +301,9 @@ func (d *Detector) event(l *Line, e *sendmail.Event, h *host) {
 		}
 	}
 	h.count(e)
+	if e.Ruleset != sendmail.RulesetNone {
+		d.metrics.countReply(e)
+	}
 	key := d.sources.keyFor(e.Addr, d.judgement.ipv6Prefix)
 	second := unixSecond(e.Time)
 	number := d.sources.find(&key)
@@ -345,7 +349,9 @@ func (d *Detector) offence(l *Line, e *sendmail.Event, h *host, number uint32, k
 		known = d.sources.at(number)
 	}
 	d.keep(known, key.hash, l, e, h)
-	scored := d.remember(known, d.mark(e, h, weight, second))
+	m := d.mark(e, h, weight, second)
+	d.countAside(h, known, &m, e.Count)
+	scored := d.remember(known, m)
 	d.touch(number, second)
 	if scored {
 		d.decide(number, l, e, h, second)

@@ -22,6 +22,10 @@ type metrics struct {
 	zone          *prometheus.GaugeVec
 	breakerOpen   *prometheus.GaugeVec
 	breakerOpened *prometheus.CounterVec
+	setAside      *prometheus.CounterVec
+
+	rulesets [][2]prometheus.Counter // by ruleset; 0: for good, 1: temporarily
+	lags     *lags
 
 	judged, foreign, duplicates, undated prometheus.Counter
 	tracked4, tracked6, limit            prometheus.Gauge
@@ -40,6 +44,7 @@ type metrics struct {
 func newMetrics(r prometheus.Registerer) *metrics {
 	m := &metrics{registerer: r, verdicts: map[string]prometheus.Counter{}, suppressed: map[string]prometheus.Counter{}}
 	m.perHost()
+	m.rulesetReplies()
 	m.sources()
 	m.decisions()
 	m.memory()
@@ -53,9 +58,28 @@ func (m *metrics) perHost() {
 	m.late = m.counters("uppercut_late_lines_total", "Lines that arrived more than 2 minutes after their time: a backlog, judged on its own time.", "host")
 	m.ahead = m.counters("uppercut_clock_ahead_lines_total", "Lines dated more than 2 minutes after their arrival: a wrong clock, judged on arrival.", "host")
 	m.lag = m.gauges("uppercut_host_lag_seconds", "Arrival minus the time at which the newest line of this host was judged: large while a backlog is replayed.", "host")
+	m.lags = register(m.registerer, newLags())
 	m.zone = m.gauges("uppercut_host_zone_offset_seconds", "Time zone east of UTC that was learned for a host whose timestamps have none; 0 until then.", "host")
 	m.breakerOpen = m.gauges("uppercut_breaker_open", "Mail hosts whose evidence is set aside because they refuse the innocent.", "host")
 	m.breakerOpened = m.counters("uppercut_breaker_opened_total", "Times that a host's evidence was set aside; cause is partners or surge.", "host", "cause")
+	m.setAside = m.counters("uppercut_breaker_set_aside_total", "Offences reported by a host while its breaker was open that did not count for it.", "host")
+}
+
+func (m *metrics) rulesetReplies() {
+	vec := m.counters("uppercut_ruleset_rejections_total", "SMTP rejections per sendmail ruleset and reply class.", "ruleset", "reply_class")
+	m.rulesets = make([][2]prometheus.Counter, len(sendmail.Rulesets())+1)
+	for _, r := range sendmail.Rulesets() {
+		m.rulesets[r] = [2]prometheus.Counter{vec.WithLabelValues(r.String(), "5xx"), vec.WithLabelValues(r.String(), "4xx")}
+	}
+}
+
+// countReply counts the reply of a ruleset.
+func (m *metrics) countReply(e *sendmail.Event) {
+	class := 0
+	if e.Temporary {
+		class = 1
+	}
+	m.rulesets[e.Ruleset][class].Add(float64(max(1, e.Count)))
 }
 
 func (m *metrics) sources() {
@@ -139,6 +163,7 @@ type hostCounters struct {
 	accepted, authFailures, late, ahead prometheus.Counter
 	lag, zone, breakerOpen              prometheus.Gauge
 	breakerOpened                       [2]prometheus.Counter
+	setAside                            prometheus.Counter
 }
 
 func (m *metrics) forHost(label string) (c hostCounters) {
@@ -152,6 +177,7 @@ func (m *metrics) forHost(label string) (c hostCounters) {
 	c.lag = m.lag.WithLabelValues(label)
 	c.zone = m.zone.WithLabelValues(label)
 	c.breakerOpen = m.breakerOpen.WithLabelValues(label)
+	c.setAside = m.setAside.WithLabelValues(label)
 	for cause := range c.breakerOpened {
 		c.breakerOpened[cause] = m.breakerOpened.WithLabelValues(label, breakerCause(cause).String())
 	}

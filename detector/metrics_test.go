@@ -121,3 +121,69 @@ func TestRegistererTwiceAndNever(t *testing.T) {
 	d.Observe(&Line{Received: noon, Tag: "sendmail"})
 	d.Tick(noon.Add(time.Second))
 }
+
+// What a ruleset answered is counted once, however the client was told and
+// however often the line came; a discard is no answer.
+func TestRulesetReplies(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	d, err := New(DefaultConfig(), Options{Registerer: registry})
+	if err != nil {
+		t.Fatal(err)
+	}
+	parser, err := sendmail.NewParser(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const refused = "2026-03-04T05:06:07Z mx1 sm-mta[100]: 62456700000100: ruleset=check_rcpt, arg1=<a@example.com>, relay=[203.0.113.9], reject=550 5.7.1 <a@example.com>... Relaying denied"
+	for i, text := range []string{
+		refused, refused,
+		"2026-03-04T05:06:08Z mx1 sm-mta[101]: 62456800000101: ruleset=check_rcpt, arg1=<b@example.com>, relay=[203.0.113.9], reject=451 4.7.1 <b@example.com>... try later",
+		"2026-03-04T05:06:09Z mx1 sm-mta[102]: ruleset=check_relay, arg1=[203.0.113.9], arg2=203.0.113.9, relay=[203.0.113.9], reject=550 5.7.1 Access denied",
+		"2026-03-04T05:06:10Z mx1 sm-mta[103]: 6245670A000103: ruleset=check_mail, arg1=<c@example.org>, relay=[203.0.113.9], discard",
+		"2026-03-04T05:06:11Z mx1 sm-mta[104]: 6245670B000104: ruleset=check_from_ours, arg1=<d@example.org>, relay=[203.0.113.9], reject=553 5.0.0 no",
+	} {
+		var l Line
+		parseLine(t, parser, text, &l)
+		l.Number = uint64(i + 1)
+		d.Observe(&l)
+	}
+	for _, want := range []struct {
+		labels []string
+		n      float64
+	}{
+		{[]string{"check_rcpt", "5xx"}, 1}, {[]string{"check_rcpt", "4xx"}, 1}, {[]string{"check_relay", "5xx"}, 1},
+		{[]string{"check_mail", "5xx"}, 0}, {[]string{"other", "5xx"}, 1}, {[]string{"check_compat", "4xx"}, 0},
+	} {
+		counter := d.metrics.counters("uppercut_ruleset_rejections_total", "SMTP rejections per sendmail ruleset and reply class.", "ruleset", "reply_class")
+		if got := testutil.ToFloat64(counter.WithLabelValues(want.labels...)); got != want.n {
+			t.Errorf("%v: %v, want %v", want.labels, got, want.n)
+		}
+	}
+}
+
+func TestLags(t *testing.T) {
+	l := newLags()
+	for _, lag := range []time.Duration{-time.Hour, 0, time.Second, time.Second + 1, time.Hour, 1000 * time.Hour} {
+		l.observe(lag)
+	}
+	want := `
+# HELP uppercut_message_lag_seconds Time of arrival minus the time in the header, of lines whose time is known; 0 for those dated ahead.
+# TYPE uppercut_message_lag_seconds histogram
+uppercut_message_lag_seconds_bucket{le="1"} 3
+uppercut_message_lag_seconds_bucket{le="2"} 4
+uppercut_message_lag_seconds_bucket{le="5"} 4
+uppercut_message_lag_seconds_bucket{le="15"} 4
+uppercut_message_lag_seconds_bucket{le="60"} 4
+uppercut_message_lag_seconds_bucket{le="300"} 4
+uppercut_message_lag_seconds_bucket{le="1800"} 4
+uppercut_message_lag_seconds_bucket{le="7200"} 5
+uppercut_message_lag_seconds_bucket{le="43200"} 5
+uppercut_message_lag_seconds_bucket{le="172800"} 5
+uppercut_message_lag_seconds_bucket{le="+Inf"} 6
+uppercut_message_lag_seconds_sum 3.603602e+06
+uppercut_message_lag_seconds_count 6
+`
+	if err := testutil.CollectAndCompare(l, strings.NewReader(want)); err != nil {
+		t.Error(err)
+	}
+}

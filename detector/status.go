@@ -17,6 +17,9 @@ type BreakerStatus struct {
 	// Since is when the evidence that is set aside begins, in the host's log
 	// time; LastBad is when the host was last abnormal, in time of arrival.
 	Since, LastBad time.Time
+	// SetAside is the number of offences that came in since it opened and do
+	// not count; 0 if it is not open.
+	SetAside uint64
 	// Refusing of Heard sources with accepted mail were refused by the host
 	// last, within 5 minutes.
 	Refusing, Heard int
@@ -46,7 +49,7 @@ func (h *host) breakerStatus() BreakerStatus {
 	if b.open {
 		s.Cause = b.cause.String()
 		s.Since = fromSecond(b.intervals[len(b.intervals)-1].from)
-		s.LastBad = b.lastBad
+		s.LastBad, s.SetAside = b.lastBad, b.setAside
 	}
 	return s
 }

@@ -47,7 +47,12 @@ func judging(d *dashboard.DashboardBuilder) {
 		WithPanel(graph("Verdicts waiting", "Blocks that wait for the ceiling of blocks a minute.", "short",
 			query{"sum(" + series("uppercut_verdicts_waiting") + ")", "waiting"}).Span(third)).
 		WithPanel(graph("Over before they came", "Blocks that were due and had run out when their line arrived.", "short",
-			query{"sum(increase(" + series("uppercut_verdicts_ran_out_total") + "[$__rate_interval]))", "ran out"}).Span(third))
+			query{"sum(increase(" + series("uppercut_verdicts_ran_out_total") + "[$__rate_interval]))", "ran out"}).Span(third)).
+		WithPanel(graph("How old lines are when they arrive", "Time of arrival minus the time in the header: hours while a host sends a backlog.", "s",
+			query{quantile("0.5", "uppercut_message_lag_seconds"), "median"},
+			query{quantile("0.99", "uppercut_message_lag_seconds"), "99 %"})).
+		WithPanel(stack("Rejections by ruleset", "Which ruleset of sendmail refuses, for good (5xx) or for now (4xx).", "reqps",
+			query{"sum by (ruleset, reply_class) (" + rate("uppercut_ruleset_rejections_total") + ") > 0", "{{ruleset}} {{reply_class}}"}))
 }
 
 func blocking(d *dashboard.DashboardBuilder) {

@@ -44,6 +44,8 @@ type Event struct {
 	Kind  Kind
 	// Reason is the class of an Offence, ReasonNone for other kinds.
 	Reason Reason
+	// Ruleset is the one that refused the client with a reply, else RulesetNone.
+	Ruleset Ruleset
 	// Temporary: the client got a 4xx reply.
 	Temporary bool
 	// NullSender: the envelope sender of the transaction is <> as far as the

@@ -314,7 +314,10 @@ func (m *Memory) line(s *session, in Input, dst []Event) []Event {
 // event makes the event of a line, without its address.
 func (m *Memory) event(in Input) (Event, bool) {
 	rec := in.Record
-	e := Event{Line: in.Line, Time: in.Time, Count: rec.Count, Reason: rec.Reason, Temporary: rec.Temporary, NullSender: rec.NullSender, ViaSession: rec.Joined}
+	e := Event{
+		Line: in.Line, Time: in.Time, Count: rec.Count, Reason: rec.Reason, Ruleset: rec.Ruleset,
+		Temporary: rec.Temporary, NullSender: rec.NullSender, ViaSession: rec.Joined,
+	}
 	switch {
 	case rec.Reason != ReasonNone:
 		e.Kind = Offence

@@ -85,6 +85,9 @@ type Record struct {
 	Kind LineKind
 	// Reason is the class of an offence, ReasonNone if the line is none.
 	Reason Reason
+	// Ruleset is the one that gave the reply of a LineReject, RulesetNone if
+	// none did or there was no reply (a discard, a quarantine).
+	Ruleset Ruleset
 	// More: further parts follow this LinePart.
 	More bool
 	// Begins: the line can only be the first of its session that tells a

@@ -14,9 +14,51 @@ const (
 	argFree                    // any text of the client's
 )
 
-// check is a ruleset that rscheck (parseaddr.c) logs about.
+// Ruleset is a ruleset of sendmail.cf that refuses clients. Its String is the
+// label "ruleset" of uppercut_ruleset_rejections_total: its name in
+// sendmail.cf, "other" for an administrator's own, "none" for RulesetNone.
+type Ruleset uint8
+
+// The rulesets of cf/m4/proto.m4 and those that srvrsmtp.c and collect.c call.
+const (
+	RulesetNone Ruleset = iota
+	CheckRelay
+	CheckMail
+	CheckRcpt
+	CheckData
+	CheckEOH
+	CheckEOM
+	CheckCompat
+	CheckVrfy
+	CheckExpn
+	CheckETRN
+	CheckOther
+	TrustAuth
+	TLSClient
+	OtherRuleset
+	numRulesets
+)
+
+var rulesetNames = [numRulesets]string{
+	"none", "check_relay", "check_mail", "check_rcpt", "check_data", "check_eoh", "check_eom", "check_compat",
+	"check_vrfy", "check_expn", "check_etrn", "check_other", "trust_auth", "tls_client", "other",
+}
+
+func (r Ruleset) String() string { return rulesetNames[r] }
+
+// Rulesets returns every ruleset but RulesetNone, in a fixed order.
+func Rulesets() []Ruleset {
+	all := make([]Ruleset, 0, numRulesets-1)
+	for r := RulesetNone + 1; r < numRulesets; r++ {
+		all = append(all, r)
+	}
+	return all
+}
+
+// check is how to read what rscheck (parseaddr.c) logs about a ruleset.
 type check struct {
-	arg argument
+	ruleset Ruleset
+	arg     argument
 	// denied is the reason of "Access denied", refused that of a 5xx text which
 	// nobody mapped.
 	denied, refused Reason
@@ -27,28 +69,38 @@ type check struct {
 func checkOf(name string) (c check, known bool) {
 	switch name {
 	case "check_relay":
-		return check{argHost, AccessReject, AccessReject, true}, true
+		return check{CheckRelay, argHost, AccessReject, AccessReject, true}, true
 	case "check_mail":
-		return check{argAddress, SenderAccess, SenderAccess, false}, true
+		return check{CheckMail, argAddress, SenderAccess, SenderAccess, false}, true
 	case "check_rcpt":
-		return check{argAddress, AccessDenied, Other, true}, true
-	case "check_vrfy", "check_expn", "check_etrn":
-		return check{argAddress, VrfyExpnRejected, VrfyExpnRejected, false}, true
+		return check{CheckRcpt, argAddress, AccessDenied, Other, true}, true
+	case "check_vrfy":
+		return check{CheckVrfy, argAddress, VrfyExpnRejected, VrfyExpnRejected, false}, true
+	case "check_expn":
+		return check{CheckExpn, argAddress, VrfyExpnRejected, VrfyExpnRejected, false}, true
+	case "check_etrn":
+		return check{CheckETRN, argAddress, VrfyExpnRejected, VrfyExpnRejected, false}, true
 	case "check_other":
-		return check{argFree, BadCommand, BadCommand, false}, true
+		return check{CheckOther, argFree, BadCommand, BadCommand, false}, true
 	case "trust_auth":
-		return check{argFree, RcptSyntax, RcptSyntax, false}, true
+		return check{TrustAuth, argFree, RcptSyntax, RcptSyntax, false}, true
 	case "tls_client":
-		return check{argFree, TLSFail, TLSFail, false}, true
+		return check{TLSClient, argFree, TLSFail, TLSFail, false}, true
 	case "tls_server", "tls_rcpt", "try_tls":
 		return check{}, false
-	case "check_data", "check_eoh", "check_eom":
-		return check{argFree, HeaderReject, HeaderReject, false}, true
+	case "check_data":
+		return check{CheckData, argFree, HeaderReject, HeaderReject, false}, true
+	case "check_eoh":
+		return check{CheckEOH, argFree, HeaderReject, HeaderReject, false}, true
+	case "check_eom":
+		return check{CheckEOM, argFree, HeaderReject, HeaderReject, false}, true
+	case "check_compat":
+		return check{CheckCompat, argFree, AccessDenied, Other, false}, true
 	}
 	if strings.HasPrefix(name, "check_") {
-		return check{argFree, AccessDenied, Other, false}, true
+		return check{OtherRuleset, argFree, AccessDenied, Other, false}, true
 	}
-	return check{argFree, HeaderReject, HeaderReject, false}, true
+	return check{OtherRuleset, argFree, HeaderReject, HeaderReject, false}, true
 }
 
 // ruleset reads the record of a ruleset that refused, discarded or quarantined:
@@ -201,7 +253,7 @@ func (p *Parser) outcome(c check, arg, s string, rec *Record) bool {
 	if c.arg == argAddress {
 		text = cutEcho(text, arg)
 	}
-	rec.Temporary = code == '4'
+	rec.Temporary, rec.Ruleset = code == '4', c.ruleset
 	return offence(rec, LineReject, p.replyReason(c, enhanced, text))
 }
 

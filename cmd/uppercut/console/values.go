@@ -229,7 +229,8 @@ type Breaker struct {
 	Since time.Time `json:"since,omitzero"`
 	// Reason says in words why it opened.
 	Reason string `json:"reason,omitempty"`
-	// SetAside is the number of offences not counted since then.
+	// SetAside is the number of offences that came in since it opened and do
+	// not count; 0 if it is closed.
 	SetAside uint64 `json:"set_aside"`
 }
 
