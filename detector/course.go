@@ -37,9 +37,9 @@ type Story struct {
 // within the windows that end now.
 func (d *Detector) Story(addr netip.Addr, now time.Time) (story Story) {
 	prefix := sourcePrefix(addr, d.judgement.ipv6Prefix)
-	for _, p := range d.pardons {
-		if p.until.After(now) && p.until.After(story.PardonedUntil) && p.prefix.Overlaps(prefix) {
-			story.PardonedUntil = p.until
+	for _, until := range d.pardons.of(prefix) {
+		if until.After(now) && until.After(story.PardonedUntil) {
+			story.PardonedUntil = until
 		}
 	}
 	key := d.sources.key(prefix)

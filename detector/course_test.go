@@ -102,8 +102,8 @@ func TestStoryOfNobody(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	until := noon.Add(10 * time.Minute)
-	b.d.Pardon(mustPrefix("198.51.100.0/24"), until)
-	b.d.Pardon(mustPrefix(someone+"/32"), noon.Add(time.Minute))
+	b.d.Pardon(until, mustPrefix("198.51.100.0/24"))
+	b.d.Pardon(noon.Add(time.Minute), mustPrefix(someone+"/32"))
 	if s := b.d.Story(mustAddr(someone), noon); !s.PardonedUntil.Equal(until) {
 		t.Errorf("pardoned until %v, want %v", s.PardonedUntil, until)
 	}

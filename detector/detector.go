@@ -133,7 +133,7 @@ type Detector struct {
 	ring       *ring
 	ceiling    *ceiling
 	networks   map[netip.Prefix]*network
-	pardons    []pardon
+	pardons    *pardons
 	duplicates map[uint64]struct{} // numbers of duplicate lines that may be held for their session
 	key        [16]byte            // of the hashes of user names
 	restarts   uint64              // sessions are numbered anew after each
@@ -154,7 +154,7 @@ func New(c Config, o Options) (*Detector, error) {
 	d := &Detector{
 		options: o, metrics: newMetrics(o.Registerer),
 		ring: newRing(c.EvidenceBytes), ceiling: newCeiling(),
-		networks: map[netip.Prefix]*network{}, duplicates: map[uint64]struct{}{},
+		networks: map[netip.Prefix]*network{}, pardons: &pardons{}, duplicates: map[uint64]struct{}{},
 		sources: newTable(c.MaxSources, [2]uint64{mathrand.Uint64(), mathrand.Uint64()}),
 		scratch: make([]mark, 0, maxMarks+1),
 	}
@@ -254,7 +254,7 @@ func (d *Detector) begin(now time.Time) {
 func (d *Detector) Tick(now time.Time) []Verdict {
 	d.begin(now)
 	d.closeBreakers()
-	d.endPardons()
+	d.pardons.end(d.now)
 	d.forgetNetworks(unixSecond(d.now))
 	d.sweep(tickSweep)
 	d.metrics.track(d.sources)
@@ -341,7 +341,7 @@ func (d *Detector) offence(l *Line, e *sendmail.Event, h *host, number uint32, k
 	}
 	d.refuses(h, known, key.hash, e.Reason, second)
 	weight := d.judgement.weight(e)
-	if weight == 0 || len(d.pardons) > 0 && d.pardoned(prefixOf(key.addr, key.bits)) {
+	if weight == 0 || d.pardoned(prefixOf(key.addr, key.bits)) {
 		return
 	}
 	if known == nil {

@@ -1,33 +1,95 @@
 package detector
 
 import (
+	"iter"
 	"net/netip"
-	"slices"
 	"time"
+
+	"github.com/gaissmai/bart"
 )
 
-// pardon leaves a prefix alone for a while.
-type pardon struct {
-	prefix netip.Prefix
-	until  time.Time
+// pardons are the prefixes that are left alone for a while.
+type pardons struct {
+	until bart.Table[time.Time]
+	next  time.Time // when the first ends
 }
 
-// Pardon clears what is held against p and leaves it alone until until: what
-// is reported about it before then does not count.
-func (d *Detector) Pardon(p netip.Prefix, until time.Time) {
-	if p.Addr().Is4In6() {
-		p = netip.PrefixFrom(p.Addr().Unmap(), max(0, p.Bits()-96))
+// add leaves p, which is masked and not IPv4-mapped, alone until until.
+func (p *pardons) add(prefix netip.Prefix, until time.Time) {
+	if p.until.Size() == 0 || until.Before(p.next) {
+		p.next = until
 	}
-	p = p.Masked()
-	d.pardons = slices.DeleteFunc(d.pardons, func(o pardon) bool { return o.prefix == p })
-	d.pardons = append(d.pardons, pardon{p, until})
-	for _, number := range d.within(p) {
-		s := d.sources.at(number)
-		d.ceiling.drop(s.prefix())
-		d.sources.remove(number)
+	p.until.Insert(prefix, until)
+}
+
+// end forgets the pardons that are over.
+func (p *pardons) end(now time.Time) {
+	if p.until.Size() == 0 || p.next.After(now) {
+		return
+	}
+	var over []netip.Prefix
+	p.next = time.Time{}
+	for prefix, until := range p.until.All() {
+		switch {
+		case !until.After(now):
+			over = append(over, prefix)
+		case p.next.IsZero() || until.Before(p.next):
+			p.next = until
+		}
+	}
+	for _, prefix := range over {
+		p.until.Delete(prefix)
+	}
+}
+
+// of yields when the pardons that overlap a prefix end.
+func (p *pardons) of(source netip.Prefix) iter.Seq2[netip.Prefix, time.Time] {
+	return func(yield func(netip.Prefix, time.Time) bool) {
+		for prefix, until := range p.until.Supernets(source) {
+			if !yield(prefix, until) {
+				return
+			}
+		}
+		for prefix, until := range p.until.Subnets(source) {
+			if !yield(prefix, until) {
+				return
+			}
+		}
+	}
+}
+
+// Pardon clears what is held against the prefixes and leaves them alone until
+// until, if that is yet to come: what is reported about them before then does
+// not count. Networks cost a look at every source, once for all that are given.
+func (d *Detector) Pardon(until time.Time, prefixes ...netip.Prefix) {
+	var all, networks bart.Lite
+	for _, p := range prefixes {
+		if p.Addr().Is4In6() {
+			p = netip.PrefixFrom(p.Addr().Unmap(), max(0, p.Bits()-96))
+		}
+		p = p.Masked()
+		if until.After(d.now) {
+			d.pardons.add(p, until)
+		}
+		all.Insert(p)
+		if !p.IsSingleIP() && (p.Addr().Is4() || p.Bits() < d.judgement.ipv6Prefix) {
+			networks.Insert(p)
+			continue
+		}
+		key := d.sources.keyFor(p.Addr(), d.judgement.ipv6Prefix)
+		if number := d.sources.find(&key); number != 0 {
+			d.absolve(number)
+		}
+	}
+	if networks.Size() > 0 {
+		for number := uint32(1); number < d.sources.bound; number++ {
+			if s := d.sources.at(number); s.flags&inUse != 0 && networks.OverlapsPrefix(s.prefix()) {
+				d.absolve(number)
+			}
+		}
 	}
 	for around, n := range d.networks {
-		if around.Overlaps(p) {
+		if all.OverlapsPrefix(around) {
 			n.until = 0
 			clear(n.blocked)
 		}
@@ -35,33 +97,17 @@ func (d *Detector) Pardon(p netip.Prefix, until time.Time) {
 	d.metrics.track(d.sources)
 }
 
-// within returns the sources that overlap a prefix.
-func (d *Detector) within(p netip.Prefix) (numbers []uint32) {
-	if p.IsSingleIP() {
-		key := d.sources.keyFor(p.Addr(), d.judgement.ipv6Prefix)
-		if number := d.sources.find(&key); number != 0 {
-			numbers = append(numbers, number)
-		}
-		return numbers
-	}
-	for number := uint32(1); number < d.sources.bound; number++ {
-		if s := d.sources.at(number); s.flags&inUse != 0 && s.prefix().Overlaps(p) {
-			numbers = append(numbers, number)
-		}
-	}
-	return numbers
+// absolve forgets a source.
+func (d *Detector) absolve(number uint32) {
+	d.ceiling.drop(d.sources.at(number).prefix())
+	d.sources.remove(number)
 }
 
 // pardoned tells whether a source is left alone.
 func (d *Detector) pardoned(source netip.Prefix) bool {
-	for _, p := range d.pardons {
-		if p.until.After(d.now) && p.prefix.Overlaps(source) {
-			return true
-		}
+	if d.pardons.until.Size() == 0 {
+		return false
 	}
-	return false
-}
-
-func (d *Detector) endPardons() {
-	d.pardons = slices.DeleteFunc(d.pardons, func(p pardon) bool { return !p.until.After(d.now) })
+	d.pardons.end(d.now)
+	return d.pardons.until.OverlapsPrefix(source)
 }

@@ -16,7 +16,7 @@ func TestPardonEdge(t *testing.T) {
 	} {
 		b := newBench(t, oneRule(time.Hour, time.Hour, 8))
 		b.offend(noon, someone, sendmail.OpenProxy)
-		b.d.Pardon(mustPrefix(someone+"/32"), until)
+		b.d.Pardon(until, mustPrefix(someone+"/32"))
 		if status, known := b.d.Source(mustAddr(someone), noon); known || !status.Pardoned {
 			t.Errorf("%+v", status)
 		}
@@ -49,7 +49,7 @@ func TestPardonPrefixes(t *testing.T) {
 		if err := p.UnmarshalText([]byte(pardon)); err != nil {
 			t.Fatal(err)
 		}
-		b.d.Pardon(p, noon.Add(time.Hour))
+		b.d.Pardon(noon.Add(time.Hour), p)
 		b.offend(noon.Add(time.Second), someone, sendmail.DNSBL)
 		b.offend(noon.Add(time.Second), "2001:db8:1:2::ffff", sendmail.DNSBL)
 		for i, addr := range []string{someone, "2001:db8:1:2::1"} {
@@ -65,11 +65,11 @@ func TestPardonEverywhere(t *testing.T) {
 	b := newBench(t, lowCeiling(1, 1))
 	b.offend(noon, "198.51.100.1", sendmail.RelayDenied)
 	b.offend(noon, "198.51.100.2", sendmail.RelayDenied)
-	b.d.Pardon(mustPrefix("198.51.100.2/32"), noon.Add(time.Minute))
+	b.d.Pardon(noon.Add(time.Minute), mustPrefix("198.51.100.2/32"))
 	if b.tick(noon.Add(2 * time.Minute)); len(b.verdicts) != 1 || b.d.Waiting() != 0 {
 		t.Errorf("%+v", b.verdicts)
 	}
-	if len(b.d.pardons) != 0 {
-		t.Errorf("the pardon is over: %v", b.d.pardons)
+	if b.d.pardons.until.Size() != 0 {
+		t.Errorf("the pardon is over, and remembered")
 	}
 }

@@ -35,10 +35,10 @@ func (d *Detector) Snapshot(w io.Writer) error {
 	d.hosts.save(s)
 	d.sources.save(s)
 	d.ceiling.save(s)
-	s.u32(uint32(len(d.pardons)))
-	for _, p := range d.pardons {
-		s.prefix(p.prefix)
-		s.u64(uint64(p.until.Unix()))
+	s.u32(uint32(d.pardons.until.Size()))
+	for prefix, until := range d.pardons.until.All() {
+		s.prefix(prefix)
+		s.u64(uint64(until.Unix()))
 	}
 	s.u32(uint32(len(d.networks)))
 	for around, n := range d.networks {
@@ -286,11 +286,11 @@ func (j *judgement) rule(name string) *rule {
 }
 
 func (d *Detector) restorePardons(s *snapshotReader) {
-	d.pardons = nil
+	d.pardons = &pardons{}
 	for range s.count(math.MaxInt32) {
-		p := pardon{s.prefix(), time.Unix(int64(s.u64()), 0)}
-		if s.err == nil && p.until.After(d.now) {
-			d.pardons = append(d.pardons, p)
+		prefix, until := s.prefix(), time.Unix(int64(s.u64()), 0)
+		if s.err == nil && until.After(d.now) {
+			d.pardons.add(prefix, until)
 		}
 	}
 }

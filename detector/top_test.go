@@ -42,7 +42,7 @@ func TestTopOfManyEquals(t *testing.T) {
 	for i := range 3 * maxLatest {
 		b.offend(noon, client(i).String(), sendmail.NullConnection)
 	}
-	b.d.Pardon(b.d.Top(1, noon)[0].Prefix, noon.Add(time.Minute))
+	b.d.Pardon(noon.Add(time.Minute), b.d.Top(1, noon)[0].Prefix)
 	if got := len(b.d.Top(1000, noon)); got != 1000 {
 		t.Errorf("%d sources, want 1000", got)
 	}

@@ -134,6 +134,59 @@ func TestAllowWithinABlockedNetwork(t *testing.T) {
 	}
 }
 
+// Who unblocks an address or a network wants its packets to pass: whatever
+// drops them goes, and the audit log tells what was asked.
+func TestUnblockLiftsWhatOverlaps(t *testing.T) {
+	blocked := []string{"192.0.2.1/32", "192.0.2.200/32", "192.0.2.0/24", "198.51.100.7/32", "2001:db8:1::/64", "2001:db8:2::/64", "2001:db8::/48"}
+	for asked, want := range map[string]struct {
+		left   []string
+		undone int
+	}{
+		"192.0.2.1/32":      {[]string{"192.0.2.200/32", "198.51.100.7/32", "2001:db8:1::/64", "2001:db8:2::/64", "2001:db8::/48"}, 0},
+		"192.0.2.128/25":    {[]string{"192.0.2.1/32", "198.51.100.7/32", "2001:db8:1::/64", "2001:db8:2::/64", "2001:db8::/48"}, 0},
+		"192.0.0.0/16":      {[]string{"198.51.100.7/32", "2001:db8:1::/64", "2001:db8:2::/64", "2001:db8::/48"}, 0},
+		"2001:db8:1::9/128": {[]string{"192.0.2.0/24", "192.0.2.1/32", "192.0.2.200/32", "198.51.100.7/32", "2001:db8:2::/64", "2001:db8::/48"}, 0},
+		"2001:db8:0:9::/64": {[]string{"192.0.2.0/24", "192.0.2.1/32", "192.0.2.200/32", "198.51.100.7/32", "2001:db8:1::/64", "2001:db8:2::/64"}, 0},
+		"2001:db8::/32":     {[]string{"192.0.2.0/24", "192.0.2.1/32", "192.0.2.200/32", "198.51.100.7/32"}, 0},
+		"203.0.113.5/32":    {[]string{"192.0.2.0/24", "192.0.2.1/32", "192.0.2.200/32", "198.51.100.7/32", "2001:db8:1::/64", "2001:db8:2::/64", "2001:db8::/48"}, 1},
+	} {
+		t.Run(asked, func(t *testing.T) {
+			ns := newKernel(t)
+			a := start(t, DefaultConfig(), options(t, ns))
+			for _, p := range blocked {
+				a.Block(verdict(p, time.Hour))
+			}
+			a.flush()
+			lifted, err := a.Unblock(t.Context(), "op", "", prefix(asked))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var left []string
+			for b := range a.Blocks() {
+				left = append(left, b.Prefix.String())
+			}
+			slices.Sort(left)
+			if diff := cmp.Diff(want.left, left); diff != "" {
+				t.Errorf("left: %s", diff)
+			}
+			if len(lifted)+len(left) != len(blocked) {
+				t.Errorf("lifted %v", lifted)
+			}
+			for _, p := range inKernel(t, ns) {
+				if prefix(p).Overlaps(prefix(asked)) {
+					t.Errorf("the kernel still drops %s", p)
+				}
+			}
+			for entry, err := range a.AuditLog() {
+				if err != nil || entry.Action != ActionUnblock || entry.Count != 1 || entry.Prefixes[0] != prefix(asked) || entry.Undone != want.undone {
+					t.Errorf("audit log: %+v %v", entry, err)
+				}
+				break
+			}
+		})
+	}
+}
+
 func TestAllowEndsByItself(t *testing.T) {
 	ns := newKernel(t)
 	o := options(t, ns)

@@ -114,10 +114,7 @@ func (l *list) at(slot uint32) *entry { return &l.chunks[slot/chunkSize][slot%ch
 
 // single reports whether p is what a hash set holds.
 func (l *list) single(p netip.Prefix) bool {
-	if p.Addr().Is4() {
-		return p.Bits() == 32
-	}
-	return p.Bits() == l.ipv6Bits
+	return p.Bits() == l.sourceBits(p)
 }
 
 func (l *list) class(p netip.Prefix) (family, kind int) {
@@ -249,6 +246,38 @@ func (l *list) block(slot uint32) Block {
 	}
 }
 
+// wide reports whether p can hold more than one source.
+func (l *list) wide(p netip.Prefix) bool { return p.Bits() < l.sourceBits(p) }
+
+// sourceBits is the length of a single source of p's family.
+func (l *list) sourceBits(p netip.Prefix) int {
+	if p.Addr().Is4() {
+		return 32
+	}
+	return l.ipv6Bits
+}
+
+// around yields the blocks that overlap p, which is not wide; networks of p's
+// own source may come twice.
+func (l *list) around(p netip.Prefix) iter.Seq[netip.Prefix] {
+	return func(yield func(netip.Prefix) bool) {
+		single := netip.PrefixFrom(p.Addr(), l.sourceBits(p)).Masked()
+		if _, blocked := l.index[keyOf(single)]; blocked && !yield(single) {
+			return
+		}
+		for q := range l.nets.Supernets(p) {
+			if !yield(q) {
+				return
+			}
+		}
+		for q := range l.nets.Subnets(p) {
+			if !yield(q) {
+				return
+			}
+		}
+	}
+}
+
 // lookup returns the slot of the narrowest block in force that covers a.
 func (l *list) lookup(a netip.Addr, now int64) (slot uint32, ok bool) {
 	p, _ := canonical(netip.PrefixFrom(a, a.BitLen()))
@@ -259,10 +288,7 @@ func (l *list) lookup(a netip.Addr, now int64) (slot uint32, ok bool) {
 			break
 		}
 	}
-	width := 32
-	if p.Addr().Is6() {
-		width = l.ipv6Bits
-	}
+	width := l.sourceBits(p)
 	single := netip.PrefixFrom(p.Addr(), width).Masked()
 	if s, found := l.index[keyOf(single)]; found && width > bits && l.at(s).until > now {
 		slot, bits = s, width

@@ -144,7 +144,7 @@ func (e *Enforcer) Repair(ctx context.Context, author, note string) (Report, err
 		return r, ErrSuspended
 	}
 	err = e.do(ctx, func() error {
-		e.record(ActionRepair, author, note, nil)
+		e.record(ActionRepair, author, note, nil, 0)
 		e.note(nft.Change{}, r.Found)
 		if err := e.rebuild(); err != nil {
 			return explain(err)

@@ -147,7 +147,7 @@ func (a *appliance) watch(ctx context.Context) error {
 		case added := <-a.recheck:
 			a.liftExempt(ctx, added)
 		case <-hangup:
-			_ = a.reload(ctx) // it has said what was wrong
+			_ = a.reload(ctx, console.By{Author: "SIGHUP"}) // it has said what was wrong
 		case now := <-watchdog.C:
 			if a.pipeline.alive(now) {
 				a.notify("WATCHDOG=1")

@@ -85,5 +85,8 @@ func aboutWords(e console.AuditEntry) string {
 	if e.Host != "" {
 		words = append(words, e.Host)
 	}
+	if result := e.Result(); result != "" {
+		words = append(words, "("+result+")")
+	}
 	return strings.Join(words, " ")
 }

@@ -9,6 +9,8 @@ import (
 	"uppercut/cmd/uppercut/console"
 	"uppercut/detector"
 	"uppercut/enforcer"
+
+	"github.com/gaissmai/bart"
 )
 
 // What operators order: the console.Operator side of the appliance.
@@ -57,46 +59,31 @@ func (a *appliance) Block(ctx context.Context, o console.Order) (console.BlockRe
 func (a *appliance) Unblock(ctx context.Context, o console.Order) (console.UnblockResult, error) {
 	now := time.Now()
 	result := console.UnblockResult{LeftAloneUntil: now.Add(leaveAlone)}
+	for _, p := range o.Prefixes {
+		// To leave it alone would be to judge nobody: that is what flush is for.
+		if a.guard.TooWide(p) {
+			return result, fmt.Errorf("%w: %s is wider than anything that is blocked; flush stops all blocking", console.ErrRefused, p)
+		}
+	}
 	// The pardon comes first: a verdict between the two would block again.
-	err := a.pipeline.ask(ctx, func(d *detector.Detector) {
-		for _, p := range o.Prefixes {
-			d.Pardon(p, result.LeftAloneUntil)
-		}
-	})
+	err := a.pipeline.ask(ctx, func(d *detector.Detector) { d.Pardon(result.LeftAloneUntil, o.Prefixes...) })
 	if err != nil {
 		return result, err
 	}
-	prefixes := a.blockedAs(o.Prefixes)
-	result.Unblocked, err = a.enforcer.Unblock(ctx, o.Author, o.Note, prefixes...)
+	result.Unblocked, err = a.enforcer.Unblock(ctx, o.Author, o.Note, o.Prefixes...)
 	if err != nil {
 		return result, err
 	}
-	lifted := make(map[netip.Prefix]bool)
+	var lifted bart.Lite
 	for _, p := range result.Unblocked {
-		lifted[p] = true
+		lifted.Insert(p)
 	}
-	for i, p := range prefixes {
-		if !lifted[p] {
-			result.NotBlocked = append(result.NotBlocked, o.Prefixes[i])
+	for _, p := range o.Prefixes {
+		if !lifted.OverlapsPrefix(p) {
+			result.NotBlocked = append(result.NotBlocked, p)
 		}
 	}
-	return result, nil
-}
-
-// blockedAs replaces single addresses by the block that covers them: who asks
-// to unblock an IPv6 address means the /64 as which it is blocked.
-func (a *appliance) blockedAs(prefixes []netip.Prefix) []netip.Prefix {
-	as := make([]netip.Prefix, len(prefixes))
-	for i, p := range prefixes {
-		as[i] = p
-		if !p.IsSingleIP() {
-			continue
-		}
-		if b, ok := a.enforcer.Lookup(p.Addr()); ok {
-			as[i] = b.Prefix
-		}
-	}
-	return as
+	return result, a.forget(ctx, result.Unblocked)
 }
 
 // Allow implements console.Operator. The guard comes first, so that no verdict
@@ -129,11 +116,7 @@ func (a *appliance) forget(ctx context.Context, prefixes []netip.Prefix) error {
 	if len(prefixes) == 0 {
 		return nil
 	}
-	return a.pipeline.ask(ctx, func(d *detector.Detector) {
-		for _, p := range prefixes {
-			d.Pardon(p, time.Now())
-		}
-	})
+	return a.pipeline.ask(ctx, func(d *detector.Detector) { d.Pardon(time.Now(), prefixes...) })
 }
 
 func allowance(e enforcer.AllowEntry) console.Allowance {
@@ -198,8 +181,8 @@ func (a *appliance) RepairFirewall(ctx context.Context, by console.By) (console.
 
 // Reload implements console.Operator.
 func (a *appliance) Reload(ctx context.Context, by console.By) error {
-	if err := a.reload(ctx); err != nil {
+	if err := a.reload(ctx, by); err != nil {
 		return fmt.Errorf("%w: %w", console.ErrRefused, err)
 	}
-	return a.enforcer.Record(ctx, enforcer.Audit{Action: auditReload, Author: by.Author, Note: by.Note})
+	return nil
 }

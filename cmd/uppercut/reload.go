@@ -7,23 +7,28 @@ import (
 	"reflect"
 	"time"
 
+	"uppercut/cmd/uppercut/console"
 	"uppercut/detector"
 	"uppercut/detector/sendmail"
+	"uppercut/enforcer"
 )
 
 // reload reads the configuration again and puts in force what can change while
 // running: rules, weights, texts, allow list, guard, senders, certificates
 // and receivers of events.
-// A bad file changes nothing. No message and no score is lost.
-func (a *appliance) reload(ctx context.Context) error {
+// A bad file changes nothing. No message and no score is lost. Either way it
+// stands in the audit log.
+func (a *appliance) reload(ctx context.Context, by console.By) error {
 	err := a.tryReload(ctx)
 	a.reloads.Done(time.Now(), err)
+	entry := enforcer.Audit{Action: auditReload, Author: by.Author, Note: by.Note}
 	if err != nil {
 		a.logger.Error("configuration not reloaded; the old one stays in force", "error", err)
-		return err
+		entry.Undone = 1
+		return errors.Join(err, a.enforcer.Record(ctx, entry))
 	}
 	a.logger.Info("configuration reloaded")
-	return nil
+	return a.enforcer.Record(ctx, entry)
 }
 
 func (a *appliance) tryReload(ctx context.Context) error {

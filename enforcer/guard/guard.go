@@ -119,6 +119,10 @@ func (g *Guard) Exempt(p netip.Prefix) (cause string) {
 	return g.current.Load().exempt(canonical(p))
 }
 
+// TooWide reports whether p is shorter than min_prefix4 or min_prefix6, or no
+// prefix at all.
+func (g *Guard) TooWide(p netip.Prefix) bool { return g.current.Load().tooWide(canonical(p)) }
+
 // Holes says what a block of the network p must leave out, for an enforcer
 // that can: the allow list's entries inside p, in order and without overlap.
 // If p must not be blocked even so, cause says why: it is too wide, lies in an

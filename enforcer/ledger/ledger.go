@@ -64,9 +64,12 @@ type Audit struct {
 	Action string    `json:"action"`
 	Author string    `json:"author,omitempty"`
 	Note   string    `json:"note,omitempty"`
-	// Prefixes holds the first few, Count says how many there were.
+	// Prefixes holds the first few that were asked for, Count says how many
+	// there were.
 	Prefixes []netip.Prefix `json:"prefixes,omitempty"`
 	Count    int            `json:"count"`
+	// Undone is for how many of Count there was nothing to do, or no leave to.
+	Undone int `json:"undone,omitempty"`
 	// Host is the mail host that it was about, "" if it was about none.
 	Host string `json:"host,omitempty"`
 }

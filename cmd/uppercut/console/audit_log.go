@@ -1,6 +1,7 @@
 package console
 
 import (
+	"fmt"
 	"iter"
 	"net/http"
 	"net/netip"
@@ -124,4 +125,22 @@ func nextURL(r *http.Request, after string) string {
 	q := r.URL.Query()
 	q.Set("after", after)
 	return r.URL.Path + "?" + q.Encode()
+}
+
+// undoneWords says why there was nothing done, by action.
+var undoneWords = map[string]string{"unblock": "not blocked", "disallow": "not listed"}
+
+// Result says in words what was not done of what was asked, "" if all was.
+func (e *AuditEntry) Result() string {
+	if e.Undone == 0 {
+		return ""
+	}
+	words, ok := undoneWords[e.Action]
+	if !ok {
+		words = "refused"
+	}
+	if e.Undone < e.Count {
+		words = fmt.Sprintf("%d of them %s", e.Undone, words)
+	}
+	return words
 }

@@ -270,9 +270,14 @@ type AuditEntry struct {
 	Action string    `json:"action"`
 	Author string    `json:"author"`
 	Note   string    `json:"note,omitempty"`
-	// Prefixes are the first few that it was about, Count how many there were.
+	// Prefixes are the first few that were asked for, Count how many there
+	// were.
 	Prefixes []netip.Prefix `json:"prefixes,omitempty"`
 	Count    int            `json:"count"`
+	// Undone is for how many of Count there was nothing to do, or no leave to:
+	// blocks that a guard refused, addresses that were not blocked. A reload
+	// that was refused has 1.
+	Undone int `json:"undone,omitempty"`
 	// Host is the mail host that it was about, "" if it was about none.
 	Host string `json:"host,omitempty"`
 }
