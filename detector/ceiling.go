@@ -42,13 +42,12 @@ type minute struct {
 
 // within returns how many there were in the 60 seconds that end with now.
 func (m *minute) within(now uint32) uint32 {
-	if now > m.latest {
-		for s := max(m.latest+1, now-min(now, 59)); s <= now; s++ {
-			m.total -= m.counts[s%60]
-			m.counts[s%60] = 0
-		}
-		m.latest = now
+	for passed := min(60, now-min(now, m.latest)); passed > 0; passed-- {
+		second := (now - passed + 1) % 60
+		m.total -= m.counts[second]
+		m.counts[second] = 0
 	}
+	m.latest = max(m.latest, now)
 	return m.total
 }
 

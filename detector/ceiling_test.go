@@ -3,6 +3,7 @@ package detector
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
@@ -42,6 +43,44 @@ func TestMinuteModel(t *testing.T) {
 		m.add(now)
 		events = append(events, now)
 		events = events[max(0, len(events)-500):]
+	}
+}
+
+// Time may jump to the end of what a second can be.
+func TestMinuteEndOfTime(t *testing.T) {
+	var m minute
+	m.add(5)
+	m.add(math.MaxUint32 - 1)
+	for now, want := range map[uint32]uint32{math.MaxUint32 - 1: 1, math.MaxUint32: 1, 7: 1} {
+		if got := m.within(now); got != want {
+			t.Errorf("at %d: %d, want %d", now, got, want)
+		}
+	}
+}
+
+// Who is left alone while the verdict waits is not blocked, also if the source
+// has been forgotten meanwhile.
+func TestCeilingPardons(t *testing.T) {
+	b := newBench(t, lowCeiling(1, 1))
+	b.offend(noon, "198.51.100.1", sendmail.RelayDenied)
+	b.offend(noon, "198.51.100.2", sendmail.RelayDenied)
+	key := b.d.sources.key(mustPrefix("198.51.100.2/32"))
+	b.d.evict(b.d.sources.find(&key))
+	b.d.Pardon(noon.Add(time.Hour), mustPrefix("198.51.100.2/32"))
+	if v := b.tick(noon.Add(time.Minute)); len(v) != 0 {
+		t.Errorf("%+v", v)
+	}
+}
+
+// A source that waits for its verdict is as dear as one that is blocked.
+func TestWhoWaitsIsKept(t *testing.T) {
+	b := newBench(t, lowCeiling(1, 1))
+	b.offend(noon, "198.51.100.1", sendmail.RelayDenied)
+	b.offend(noon, "198.51.100.2", sendmail.RelayDenied)
+	checkLevels(t, b.d.sources)
+	key := b.d.sources.key(mustPrefix("198.51.100.2/32"))
+	if level := b.d.sources.at(b.d.sources.find(&key)).level; level != blockedLevel {
+		t.Errorf("level %d", level)
 	}
 }
 

@@ -114,10 +114,15 @@ type Options struct {
 	// OnEvent, if not nil, sees every event before it is judged, those of
 	// duplicate lines included (replay reports, per-host metrics).
 	OnEvent func(*Line, *sendmail.Event)
+	// Blocked says whether a source that a verdict says is blocked really is. It
+	// is asked once the enforcer has had 10 seconds for the verdict: a block may
+	// have been refused, lifted, lost or only observed, and its source is judged
+	// again. nil believes the verdicts.
+	Blocked func(netip.Prefix) bool
 	// OnBlockedSeen, if not nil, hears of every event of a source that a
 	// verdict says is blocked at the event's time. Soon after the block that
 	// is normal (open sessions, lines on their way); later it means that the
-	// block does not work.
+	// block does not work. It hears of none of which Blocked says otherwise.
 	OnBlockedSeen func(l *Line, e *sendmail.Event, source netip.Prefix, until time.Time)
 }
 
@@ -134,6 +139,7 @@ type Detector struct {
 	ceiling    *ceiling
 	networks   map[netip.Prefix]*network
 	pardons    *pardons
+	fresh      map[uint32]uint32 // second of arrival of the last verdict on a source, by number; for Options.Blocked
 	duplicates map[uint64]struct{} // numbers of duplicate lines that may be held for their session
 	key        [16]byte            // of the hashes of user names
 	restarts   uint64              // sessions are numbered anew after each
@@ -154,7 +160,7 @@ func New(c Config, o Options) (*Detector, error) {
 	d := &Detector{
 		options: o, metrics: newMetrics(o.Registerer),
 		ring: newRing(c.EvidenceBytes), ceiling: newCeiling(),
-		networks: map[netip.Prefix]*network{}, pardons: &pardons{}, duplicates: map[uint64]struct{}{},
+		networks: map[netip.Prefix]*network{}, pardons: &pardons{}, fresh: map[uint32]uint32{}, duplicates: map[uint64]struct{}{},
 		sources: newTable(c.MaxSources, [2]uint64{mathrand.Uint64(), mathrand.Uint64()}),
 		scratch: make([]mark, 0, maxMarks+1),
 	}
@@ -255,6 +261,7 @@ func (d *Detector) Tick(now time.Time) []Verdict {
 	d.begin(now)
 	d.closeBreakers()
 	d.pardons.end(d.now)
+	d.endFresh()
 	d.forgetNetworks(unixSecond(d.now))
 	d.sweep(tickSweep)
 	d.metrics.track(d.sources)
@@ -307,8 +314,7 @@ func (d *Detector) event(l *Line, e *sendmail.Event, h *host) {
 	key := d.sources.keyFor(e.Addr, d.judgement.ipv6Prefix)
 	second := unixSecond(e.Time)
 	number := d.sources.find(&key)
-	if number != 0 && second < d.sources.at(number).until {
-		d.seenBlocked(l, e, d.sources.at(number))
+	if number != 0 && second < d.sources.at(number).until && d.blocked(l, e, number, second) {
 		return
 	}
 	switch e.Kind {
@@ -322,13 +328,36 @@ func (d *Detector) event(l *Line, e *sendmail.Event, h *host) {
 	}
 }
 
-// seenBlocked tells of a source that should not be able to reach anybody.
-func (d *Detector) seenBlocked(l *Line, e *sendmail.Event, s *source) {
-	if d.options.OnBlockedSeen == nil || e.Kind == sendmail.Delivered {
-		return
+// blocked tells whether a source is blocked, as its last verdict says, and tells
+// of one that should not be able to reach anybody. What arrives after the end of
+// the block and is older is not asked about.
+func (d *Detector) blocked(l *Line, e *sendmail.Event, number, second uint32) bool {
+	s := d.sources.at(number)
+	end := fromSecond(s.until)
+	if !end.After(l.Received) {
+		return true
 	}
-	if end := time.Unix(int64(s.until), 0); end.After(l.Received) {
+	if _, fresh := d.fresh[number]; !fresh && d.options.Blocked != nil && !d.options.Blocked(s.prefix()) {
+		s.until = second
+		return false
+	}
+	if d.options.OnBlockedSeen != nil && e.Kind != sendmail.Delivered {
 		d.options.OnBlockedSeen(l, e, s.prefix(), end)
+	}
+	return true
+}
+
+// freshFor is how many seconds the enforcer has for a verdict before Options.Blocked
+// is asked about it.
+const freshFor = 10
+
+// endFresh forgets the verdicts that the enforcer has had time for.
+func (d *Detector) endFresh() {
+	now := unixSecond(d.now)
+	for number, since := range d.fresh {
+		if now-since >= freshFor {
+			delete(d.fresh, number)
+		}
 	}
 }
 
@@ -460,7 +489,7 @@ func (d *Detector) sweep(n int) {
 // markLimit is how many offences a source can have now: fewer when memory gets
 // short, so that the sources fit into it.
 func (d *Detector) markLimit() int {
-	switch used, all := len(d.sources.slab.pages), d.sources.slab.limit; {
+	switch used, all := d.sources.slab.used, d.sources.slab.limit*slabPageSize; {
 	case 4*used <= 3*all:
 		return maxMarks
 	case 8*used <= 7*all:

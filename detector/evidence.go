@@ -72,11 +72,12 @@ func (r *ring) add(h evidenceHeader, text string) uint32 {
 	size := evidenceHeaderSize + len(text)
 	units := uint64((size + evidenceUnit - 1) / evidenceUnit)
 	capacity := uint64(len(r.buffer) / evidenceUnit)
-	if r.head%capacity+units > capacity { // does not fit before the end
-		r.head += capacity - r.head%capacity
-	}
-	if uint32(r.head) == 0 {
-		r.head++ // 0 means nowhere
+	for uint32(r.head) == 0 || r.head%capacity+units > capacity {
+		if uint32(r.head) == 0 {
+			r.head++ // 0 means nowhere
+		} else {
+			r.head += capacity - r.head%capacity // it does not fit before the end
+		}
 	}
 	position := r.head
 	b := r.buffer[position%capacity*evidenceUnit:]

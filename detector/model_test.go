@@ -72,11 +72,11 @@ func (m *model) remember(e *event, second int64) bool {
 		o.points = m.c.Weights[reason]
 		for i, known := range m.offences {
 			if known.reason == reason && known.user == o.user {
-				m.offences[i].second = max(known.second, second)
-				if second > known.second {
-					m.offences[i].session, m.offences[i].host = o.session, o.host
+				if second <= known.second {
+					return false
 				}
-				return false
+				m.offences[i].second, m.offences[i].session, m.offences[i].host = second, o.session, o.host
+				return true
 			}
 		}
 		m.offences = append(m.offences, o)

@@ -61,14 +61,21 @@ func (n *network) expire(now uint32) {
 }
 
 // blockNetwork gives the verdicts on a network, with holes for what is exempt
-// in it.
+// or left alone in it.
 func (d *Detector) blockNetwork(around netip.Prefix, p *pending, n *network) {
 	holes, cause := d.holes(around)
 	if cause != "" {
 		d.metrics.suppress(cause)
 		return
 	}
-	for _, part := range without(around, holes, nil) {
+	for prefix := range d.pardons.of(around) {
+		holes = append(holes, prefix)
+	}
+	parts := without(around, holes, nil)
+	if len(parts) == 0 {
+		return
+	}
+	for _, part := range parts {
 		d.verdicts = append(d.verdicts, Verdict{
 			Prefix: part, At: p.at, Received: p.received, Until: fromSecond(n.until),
 			Rule: neighbourhoodRule, Score: float64(len(n.blocked)), Hosts: p.hosts,

@@ -55,6 +55,17 @@ func TestNeighbourhoodEdge(t *testing.T) {
 	}
 }
 
+// Who was unblocked by hand is not blocked again with its network.
+func TestNeighbourhoodPardons(t *testing.T) {
+	b := newBench(t, neighbours(2))
+	b.d.Pardon(noon.Add(time.Hour), mustPrefix("198.51.100.128/25"))
+	b.offend(noon, "198.51.100.1", sendmail.OpenProxy)
+	b.offend(noon, "198.51.100.2", sendmail.OpenProxy)
+	if got := network4Verdicts(b); !slices.Equal(got, []netip.Prefix{mustPrefix("198.51.100.0/25")}) {
+		t.Errorf("%v", got)
+	}
+}
+
 func TestNeighbourhoodIPv6(t *testing.T) {
 	b := newBench(t, neighbours(3))
 	for i := range 3 {

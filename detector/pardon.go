@@ -14,7 +14,7 @@ type pardons struct {
 	next  time.Time // when the first ends
 }
 
-// add leaves p, which is masked and not IPv4-mapped, alone until until.
+// add leaves a canonical prefix alone until until.
 func (p *pardons) add(prefix netip.Prefix, until time.Time) {
 	if p.until.Size() == 0 || until.Before(p.next) {
 		p.next = until
@@ -58,19 +58,21 @@ func (p *pardons) of(source netip.Prefix) iter.Seq2[netip.Prefix, time.Time] {
 	}
 }
 
-// Pardon clears what is held against the prefixes and leaves them alone until
-// until, if that is yet to come: what is reported about them before then does
-// not count. Networks cost a look at every source, once for all that are given.
+// Pardon forgets what is held against the prefixes and leaves them alone until
+// until: what is reported about them before then does not count.
 func (d *Detector) Pardon(until time.Time, prefixes ...netip.Prefix) {
+	for _, p := range prefixes {
+		d.pardons.add(canonical(p), until)
+	}
+	d.Forget(prefixes...)
+}
+
+// Forget forgets the sources in the prefixes, and that they are blocked.
+// Networks cost a look at every source, once for all that are given.
+func (d *Detector) Forget(prefixes ...netip.Prefix) {
 	var all, networks bart.Lite
 	for _, p := range prefixes {
-		if p.Addr().Is4In6() {
-			p = netip.PrefixFrom(p.Addr().Unmap(), max(0, p.Bits()-96))
-		}
-		p = p.Masked()
-		if until.After(d.now) {
-			d.pardons.add(p, until)
-		}
+		p = canonical(p)
 		all.Insert(p)
 		if !p.IsSingleIP() && (p.Addr().Is4() || p.Bits() < d.judgement.ipv6Prefix) {
 			networks.Insert(p)
@@ -95,6 +97,14 @@ func (d *Detector) Pardon(until time.Time, prefixes ...netip.Prefix) {
 		}
 	}
 	d.metrics.track(d.sources)
+}
+
+// canonical masks p and takes the IPv4 out of an IPv4-mapped prefix.
+func canonical(p netip.Prefix) netip.Prefix {
+	if p.Addr().Is4In6() {
+		p = netip.PrefixFrom(p.Addr().Unmap(), max(0, p.Bits()-96))
+	}
+	return p.Masked()
 }
 
 // absolve forgets a source.

@@ -36,6 +36,29 @@ func TestTop(t *testing.T) {
 	}
 }
 
+// Who is blocked is no longer next to a block, and a relay with much accepted
+// mail never was.
+func TestTopLeavesOut(t *testing.T) {
+	b := newBench(t, oneRule(time.Hour, time.Hour, 10))
+	for i := range 50 {
+		b.accept(noon, fmt.Sprintf("192.0.2.%d", i), 70)
+	}
+	for range 2 {
+		b.offend(noon, "198.51.100.1", sendmail.AccessReject)
+	}
+	for range 3 {
+		b.offend(noon, "198.51.100.2", sendmail.AccessReject)
+	}
+	if len(b.verdicts) != 1 {
+		t.Fatalf("verdicts: %v", b.verdicts)
+	}
+	for _, n := range []int{1, 10} {
+		if list := b.d.Top(n, noon.Add(time.Minute)); len(list) != 1 || list[0].Prefix != mustPrefix("198.51.100.1/32") {
+			t.Errorf("Top(%d): %+v", n, list)
+		}
+	}
+}
+
 // However many there are of a level, a place in the list is not left empty.
 func TestTopOfManyEquals(t *testing.T) {
 	b := newBench(t, nil)

@@ -24,17 +24,17 @@ func (d *Detector) decide(number uint32, l *Line, e *sendmail.Event, h *host, se
 	if f.end == second {
 		p.at = e.Time
 	}
-	now := unixSecond(d.now)
-	if p.until(d.duration(s, p)) <= now {
-		s.until = p.until(d.duration(s, p))
+	// Not by d.now: one host whose clock is ahead would end all blocks of a replay.
+	if until := p.until(d.duration(s, p)); until <= unixSecond(l.Received) {
+		s.until = until
 		d.metrics.ranOut.Inc()
 		return
 	}
 	if d.exempt(s, p) {
 		return
 	}
-	if !p.attacker && !d.admit(h, now) {
-		d.wait(s, p)
+	if !p.attacker && !d.admit(h, unixSecond(d.now)) {
+		d.wait(number, p)
 		return
 	}
 	d.ceiling.drop(p.prefix)
@@ -42,17 +42,22 @@ func (d *Detector) decide(number uint32, l *Line, e *sendmail.Event, h *host, se
 }
 
 // wait puts a decision behind the ceiling.
-func (d *Detector) wait(s *source, p *pending) {
+func (d *Detector) wait(number uint32, p *pending) {
+	s := d.sources.at(number)
 	if s.flags&waiting == 0 {
 		d.metrics.heldBack.Inc()
 	}
 	s.flags |= waiting
+	d.sources.touch(number, d.sources.guilt(s))
 	d.ceiling.put(p)
 	d.metrics.waiting.Set(float64(len(d.ceiling.waiting)))
 }
 
 // sentence carries out a decision that has waited.
 func (d *Detector) sentence(p *pending, now uint32) {
+	if d.pardoned(p.prefix) {
+		return
+	}
 	key := d.sources.key(p.prefix)
 	number := d.sources.find(&key)
 	if number == 0 {
@@ -60,6 +65,7 @@ func (d *Detector) sentence(p *pending, now uint32) {
 	}
 	s := d.sources.at(number)
 	s.flags &^= waiting
+	d.sources.touch(number, d.sources.guilt(s))
 	if p.until(d.duration(s, p)) <= now {
 		d.metrics.ranOut.Inc()
 		return
@@ -122,6 +128,9 @@ func (d *Detector) block(number uint32, p *pending) {
 	s.until = until
 	s.blocks += uint8(1 - s.blocks/math.MaxUint8)
 	s.flags &^= waiting
+	if d.options.Blocked != nil {
+		d.fresh[number] = unixSecond(d.now)
+	}
 	d.sources.touch(number, d.sources.guilt(s))
 	d.verdicts = append(d.verdicts, Verdict{
 		Prefix: p.prefix, At: p.at, Received: p.received, Until: fromSecond(until),

@@ -167,6 +167,47 @@ func TestSeenWhileBlocked(t *testing.T) {
 	}
 }
 
+// A block that nobody keeps does not make its source immune: once the enforcer
+// has had time for the verdict, it is asked.
+func TestBlockThatNobodyKeeps(t *testing.T) {
+	for name, c := range map[string]struct {
+		kept bool
+		// seen is how many events are told as those of a blocked source.
+		seen, verdicts int
+	}{
+		"kept": {true, 3, 1},
+		"lost": {false, 1, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seen := 0
+			b := newBench(t, func(c2 *Config, o *Options) {
+				oneRule(time.Minute, time.Hour, 8)(c2, o)
+				o.Blocked = func(p netip.Prefix) bool { return c.kept && p == mustPrefix(someone+"/32") }
+				o.OnBlockedSeen = func(*Line, *sendmail.Event, netip.Prefix, time.Time) { seen++ }
+			})
+			b.offend(noon, someone, sendmail.OpenProxy)
+			b.tick(noon.Add(freshFor*time.Second - time.Nanosecond))
+			b.offend(noon.Add(freshFor*time.Second-time.Nanosecond), someone, sendmail.OpenProxy)
+			b.tick(noon.Add(freshFor * time.Second))
+			b.offend(noon.Add(freshFor*time.Second), someone, sendmail.OpenProxy)
+			b.tick(noon.Add(10 * time.Minute))
+			b.offend(noon.Add(10*time.Minute), someone, sendmail.OpenProxy)
+			if seen != c.seen || len(b.verdicts) != c.verdicts {
+				t.Errorf("%d seen, %d verdicts; want %d, %d", seen, len(b.verdicts), c.seen, c.verdicts)
+			}
+		})
+	}
+}
+
+// A clock that is ahead, of a host in a replay, ends nobody's block.
+func TestRanOutByItsOwnLine(t *testing.T) {
+	b := newBench(t, oneRule(time.Minute, time.Hour, 8))
+	b.offend(noon.Add(2*time.Hour), "203.0.113.1", sendmail.NullConnection)
+	if v := b.offend(noon, someone, sendmail.OpenProxy); len(v) != 1 {
+		t.Errorf("%v", v)
+	}
+}
+
 // Evidence: the last 20 lines of this source, oldest first, with where they
 // came from.
 func TestEvidence(t *testing.T) {

@@ -316,7 +316,7 @@ func userTag(hash uint64) uint16 {
 
 // addUser adds an AUTH failure. A user name that the source has tried before
 // is remembered with its last time instead, so that it scores once in every
-// window; scored is then false.
+// window; if that was no earlier, nothing is added.
 func addUser(list []mark, m mark) (_ []mark, scored bool) {
 	i := slices.IndexFunc(list, func(o mark) bool { return o.reason() == sendmail.AuthFail && o.extra == m.extra })
 	if i < 0 {
@@ -326,7 +326,7 @@ func addUser(list []mark, m mark) (_ []mark, scored bool) {
 		return list, false
 	}
 	m.weight = list[i].weight
-	return insertApart(slices.Delete(list, i, i+1), m), false
+	return insertApart(slices.Delete(list, i, i+1), m), true
 }
 
 // insertApart adds a mark in the order of time and merges it with none.

@@ -222,6 +222,28 @@ func TestAuthUsers(t *testing.T) {
 	}
 }
 
+// Old names that are tried again count in a window that had lost them.
+func TestAuthUsersComeBack(t *testing.T) {
+	b := newBench(t, func(c *Config, _ *Options) {
+		c.Rules = []Rule{
+			{Name: "burst", Window: 10 * time.Minute, Score: 10, Block: time.Hour},
+			{Name: "drip", Window: 24 * time.Hour, Score: 1000, Block: time.Hour},
+		}
+	})
+	for round := range 2 {
+		for user := range 4 {
+			at := noon.Add(time.Duration(user)*11*time.Minute + time.Duration(round)*2*time.Hour)
+			if round > 0 {
+				at = noon.Add(2*time.Hour + time.Duration(user)*time.Minute)
+			}
+			v := b.feed(event{at: at, addr: someone, Event: sendmail.Event{Reason: sendmail.AuthFail, User: uint64(user) + 1}})
+			if fired := len(v) > 0; fired != (round == 1 && user == 3) {
+				t.Errorf("round %d, name %d: %v", round, user, v)
+			}
+		}
+	}
+}
+
 // Whatever a 4xx reports does not score, but for those that are judgements.
 func TestTemporary(t *testing.T) {
 	judged := []sendmail.Reason{sendmail.RateLimit, sendmail.ConnLimit, sendmail.BadCommand, sendmail.BareNewline}

@@ -108,6 +108,12 @@ func most(counts map[string]int) (key string) {
 	return key
 }
 
+// onTheList says whether a source is blocked, as the enforcer knows it.
+func (a *appliance) onTheList(source netip.Prefix) bool {
+	_, ok := a.enforcer.Lookup(source.Addr())
+	return ok
+}
+
 // blockedSeen tells the enforcer that a source which should be blocked has
 // reached a mail host all the same.
 func (a *appliance) blockedSeen(l *detector.Line, e *sendmail.Event, _ netip.Prefix, _ time.Time) {

@@ -116,7 +116,7 @@ func (a *appliance) forget(ctx context.Context, prefixes []netip.Prefix) error {
 	if len(prefixes) == 0 {
 		return nil
 	}
-	return a.pipeline.ask(ctx, func(d *detector.Detector) { d.Pardon(time.Now(), prefixes...) })
+	return a.pipeline.ask(ctx, func(d *detector.Detector) { d.Forget(prefixes...) })
 }
 
 func allowance(e enforcer.AllowEntry) console.Allowance {

@@ -198,6 +198,8 @@ type source struct {
 	// line is the next line, nil at the end of the file.
 	line *detector.Line
 	last time.Time
+	// latest is the latest time that can be true.
+	latest time.Time
 
 	// lines counts what has been read, unread what has no syslog header,
 	// foreign the lines of other programs.
@@ -275,6 +277,7 @@ func (s *source) open(p *parsers, in *input) {
 		modified = time.Now()
 	}
 	s.last = modified
+	s.latest = time.Now().Add(24 * time.Hour)
 	s.calendar = logfile.NewCalendar(modified, in.zone)
 	s.chunks = make(chan *chunk, 3)
 	s.parsers = p
@@ -311,6 +314,11 @@ func (s *source) complete(l *detector.Line) {
 		l.Time = s.calendar.Place(l.Time)
 	case detector.StampNone:
 		l.Time = s.last
+	case detector.StampFull:
+		// No log tells of the future: such a line would make all that follow late.
+		if l.Time.After(s.latest) {
+			l.Time = s.last
+		}
 	}
 	l.Stamp = detector.StampFull
 	l.Received = l.Time

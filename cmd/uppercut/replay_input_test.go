@@ -253,6 +253,23 @@ func TestInputCountsWhatHasNoHeader(t *testing.T) {
 	}
 }
 
+// TestInputWithoutAFuture: a line from the future takes the time of the one
+// before it, or of the file.
+func TestInputWithoutAFuture(t *testing.T) {
+	in := inputOf(t, "2026-11-23", "2300-01-01T00:00:00Z a sendmail[1]: x\n2026-11-21T01:00:00Z a sendmail[1]: y\n2301-01-01T00:00:00Z a sendmail[1]: z\n")
+	got, err := readInput(t, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var times []string
+	for _, l := range got {
+		times = append(times, l.Time[:10])
+	}
+	if want := []string{"2026-11-23", "2026-11-21", "2026-11-21"}; !slices.Equal(times, want) {
+		t.Errorf("%v, want %v", times, want)
+	}
+}
+
 // TestInputGoesOn: one bad file does not keep the others from being read.
 func TestInputGoesOn(t *testing.T) {
 	in := inputOf(t, "2026-11-23", "Nov 21 01:00:00 a sendmail[1]: x\n")

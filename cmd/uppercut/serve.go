@@ -172,7 +172,7 @@ func (a *appliance) buildJudge(ctx context.Context, c *Config) error {
 	d, err := detector.New(c.Detector, detector.Options{
 		Registerer: a.registry, HostLabel: a.hosts.Label,
 		Exempt: a.guard.Exempt, Holes: a.guard.Holes,
-		OnNotice: a.notice, OnBlockedSeen: a.blockedSeen,
+		OnNotice: a.notice, Blocked: a.onTheList, OnBlockedSeen: a.blockedSeen,
 	})
 	if err != nil {
 		return fmt.Errorf("detector.%w", err)
