@@ -139,7 +139,7 @@ type Detector struct {
 	ceiling    *ceiling
 	networks   map[netip.Prefix]*network
 	pardons    *pardons
-	fresh      map[uint32]uint32 // second of arrival of the last verdict on a source, by number; for Options.Blocked
+	fresh      map[uint32]uint32   // second of arrival of the last verdict on a source, by number; for Options.Blocked
 	duplicates map[uint64]struct{} // numbers of duplicate lines that may be held for their session
 	key        [16]byte            // of the hashes of user names
 	restarts   uint64              // sessions are numbered anew after each

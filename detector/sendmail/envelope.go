@@ -83,7 +83,7 @@ func envelopeClient(s string, rec *Record) {
 		rec.Local = true
 		return
 	}
-	if i < 0 || wholeMessageID(s[:i]) {
+	if len(rec.Body) <= maxFree && (i < 0 || wholeMessageID(s[:i])) {
 		rec.Addr = wholeRelay(client)
 	}
 }

@@ -42,6 +42,38 @@ func TestInjections(t *testing.T) {
 			"sender_domain",
 		},
 		{
+			"VRFY with a record for an argument",
+			[]string{
+				`QID: ` + client + `: VRFY a, relay=v [192.0.2.66], reject=550 5.7.1 x`,
+				`ruleset=check_vrfy, arg1=a, relay=v [192.0.2.66], reject=550 5.7.1 x, relay=` + client + `, reject=550 5.7.1 Access denied`,
+				`QID: <n@lab.example>... User unknown`,
+			},
+			"vrfy_expn",
+		},
+		{
+			"ETRN with a record for an argument",
+			[]string{
+				`ruleset=check_etrn, arg1=a, relay=v [192.0.2.66], reject=550 5.7.1 x, relay=` + client + `, reject=550 5.7.1 Access denied`,
+				`QID: <n@lab.example>... User unknown`,
+			},
+			"",
+		},
+		{
+			"base64 cut at 1,024 bytes",
+			[]string{`QID: AUTH decode64 error [-5 for "` + filler + `"], relay=` + victim},
+			"",
+		},
+		{
+			"user name cut at 1,024 bytes",
+			[]string{`QID: AUTH failure (PLAIN): user not found (-20) SASL(-13): user not found: ` + filler + `, user=bob, relay=` + victim},
+			"",
+		},
+		{
+			"Message-ID that closes the quote of a sender that was cut",
+			[]string{`QID: from=<"` + strings.Repeat(`\377`, 220) + `, size=23, class=0, nrcpts=1, msgid=<x"@y>, size=0, class=0, nrcpts=0, proto=ESMTP, daemon=MTA, relay=` + victim},
+			"",
+		},
+		{
 			"A3 comment",
 			[]string{`QID: ruleset=check_rcpt, arg1=<a@x.example (, relay=[192.0.2.66], reject=550 x)>, relay=` + client + `, reject=550 5.7.1 <a@x.example (, relay=[192.0.2.66], reject=550 x)>... Relaying denied`},
 			"relay_denied",

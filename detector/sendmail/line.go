@@ -106,7 +106,12 @@ func behindClient(s string, rec *Record) bool {
 		return offence(rec, LineMisuse, OpenProxy)
 	case strings.HasPrefix(s, "SMTP violation, input too long: "):
 		return offence(rec, LineMisuse, LongInput)
-	case hasCommand(s, "VRFY"), hasCommand(s, "EXPN"), hasCommand(s, "ETRN"):
+	}
+	// sendmail passes over the white space before a command, and logs it.
+	for strings.HasPrefix(s, " ") || strings.HasPrefix(s, `\t`) {
+		s = strings.TrimPrefix(strings.TrimPrefix(s, " "), `\t`)
+	}
+	if hasCommand(s, "VRFY") || hasCommand(s, "EXPN") || hasCommand(s, "ETRN") {
 		return offence(rec, LineReject, verifyReason(s))
 	}
 	return false
@@ -233,7 +238,7 @@ func readPipelining(s string, rec *Record) bool {
 // of the line: everything before it may be the client's text.
 func lastRelay(s string) netip.Addr {
 	i := lastRelayKey(s)
-	if i < 0 {
+	if i < 0 || len(s) > maxFree {
 		return noAddr
 	}
 	return wholeRelay(s[i+len(relayKey):])

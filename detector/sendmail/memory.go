@@ -242,7 +242,31 @@ func (m *Memory) client(s *session, in Input, dst []Event) []Event {
 		return dst
 	}
 	s.setAddr(rec.Addr)
+	if in.PID != 0 && rec.PID != 0 && in.PID != rec.PID {
+		m.dropAnonymous(s)
+	}
 	return m.flush(s, rec, dst)
+}
+
+// dropAnonymous gives up what is held without a queue id when another process
+// names the client: its queue id may be of an older process with this PID.
+func (m *Memory) dropAnonymous(s *session) {
+	if s.extras == 0 {
+		return
+	}
+	x := m.sessions.extrasOf(s)
+	kept := x.held[:0]
+	for _, h := range x.held {
+		if h.hasID {
+			kept = append(kept, h)
+			continue
+		}
+		m.stats.Held--
+		m.stats.HeldBytes -= len(h.event.Raw)
+		m.stats.Orphans++
+	}
+	clear(x.held[len(kept):])
+	x.held = kept
 }
 
 // believe binds the session to the client that a line without queue id named.

@@ -11,7 +11,7 @@ type argument uint8
 const (
 	argHost    argument = iota // check_relay: the client's host name or address
 	argAddress                 // an SMTP address as the client wrote it
-	argFree                    // any text of the client's
+	argFree                    // any text of the client's; for VRFY, EXPN and ETRN the rest of the line
 )
 
 // Ruleset is a ruleset of sendmail.cf that refuses clients. Its String is the
@@ -75,11 +75,11 @@ func checkOf(name string) (c check, known bool) {
 	case "check_rcpt":
 		return check{CheckRcpt, argAddress, AccessDenied, Other, true}, true
 	case "check_vrfy":
-		return check{CheckVrfy, argAddress, VrfyExpnRejected, VrfyExpnRejected, false}, true
+		return check{CheckVrfy, argFree, VrfyExpnRejected, VrfyExpnRejected, false}, true
 	case "check_expn":
-		return check{CheckExpn, argAddress, VrfyExpnRejected, VrfyExpnRejected, false}, true
+		return check{CheckExpn, argFree, VrfyExpnRejected, VrfyExpnRejected, false}, true
 	case "check_etrn":
-		return check{CheckETRN, argAddress, VrfyExpnRejected, VrfyExpnRejected, false}, true
+		return check{CheckETRN, argFree, VrfyExpnRejected, VrfyExpnRejected, false}, true
 	case "check_other":
 		return check{CheckOther, argFree, BadCommand, BadCommand, false}, true
 	case "trust_auth":
@@ -185,7 +185,8 @@ func connectClient(s string, rec *Record) (tail string, ok bool) {
 	return relayThen(s[end+1:], rec), true
 }
 
-// maxFree is the longest record with a free argument whose client is believed.
+// maxFree is the longest record with text of the client's before it whose client
+// is believed.
 // sendmail itself splits at 1,024 bytes, receivers of old cut there, and what
 // was cut off may be the only true client.
 const maxFree = 800
@@ -282,7 +283,7 @@ type phrase struct {
 
 var phrases = [...]phrase{
 	{"Relaying denied", "", RelayDenied},
-	{"Relaying temporarily denied", "", RelayDenied},
+	{"Relaying temporarily denied", "", Other}, // our DNS has failed
 	{"Can not check MX records for recipient host ", "", RelayDenied},
 	{"MX lookup failure for ", "", BadMX},
 	{"Temporary lookup failure of ", "", DNSBLTempfail},
@@ -325,6 +326,9 @@ func (p *Parser) replyReason(c check, enhanced, text string) Reason {
 	}
 	if c.arg != argAddress || c.refused != Other {
 		return c.refused
+	}
+	if isUnknownUser(text) {
+		return UnknownUser
 	}
 	switch {
 	case isSyntaxError(text):

@@ -14,8 +14,6 @@ const (
 	maxAnonymous = 300
 	// No PID comes again within this time, in seconds.
 	soon = 5
-	// Zones differ by multiples of a quarter of an hour.
-	quarter = 900
 )
 
 // session returns the session that the line belongs to, a new one if the
@@ -37,6 +35,9 @@ func (m *Memory) session(in Input, pid uint32) *session {
 		s.first = now
 	}
 	if rec.began != 0 {
+		if s.began == 0 && in.PID == rec.PID {
+			m.sessions.clockOf(s).learn(rec.began, now)
+		}
 		s.began = rec.began
 	}
 	if rec.Begins {
@@ -57,16 +58,18 @@ func (m *Memory) continues(s *session, rec *Record, now int64) bool {
 	case t != 0 && s.began != 0:
 		return t == s.began
 	case t != 0:
-		return claims(t, s, now)
+		return m.claims(t, s, now)
 	case s.is(hasEnded), silent > int64(m.o.MaxAge/time.Second), silent < -maxAnonymous:
 		return false
 	case rec.Begins && s.began == 0:
 		return rec.Addr.IsValid() && s.addr() == rec.Addr && now-s.first <= beginSlack
 	case rec.Begins:
 		// lines of two connections of one sender may overtake one another
-		return (!s.is(hasClient) || s.addr() == rec.Addr) && lateness(s.began, now) <= beginSlack
+		late, _ := m.sessions.clockOf(s).lateness(s.began, now)
+		return (!s.is(hasClient) || s.addr() == rec.Addr) && late <= beginSlack
 	case rec.Addr.IsValid() && s.is(hasClient):
-		return rec.Addr == s.addr()
+		// so soon it is the same process, and one of its two clients is made up
+		return rec.Addr == s.addr() || silent <= soon
 	}
 	// what waits in a session of another process is dropped when that shows
 	return silent <= soon || s.began != 0 || s.is(hasClient)
@@ -74,39 +77,23 @@ func (m *Memory) continues(s *session, rec *Record, now int64) bool {
 
 // claims says whether a process that began at t, as its queue ids say, can have
 // written the lines without queue id that the session s consists of.
-func claims(t uint64, s *session, now int64) bool {
+func (m *Memory) claims(t uint64, s *session, now int64) bool {
 	switch age := now - s.first; {
 	case age >= 0 && age <= soon:
 		return true // whatever the host's clock is
 	case age > maxAnonymous && !s.is(hasClient), age < -maxAnonymous:
 		return false
 	}
-	late := lateness(t, s.first)
-	if late >= quarter-clockSlack || late <= beginSlack {
+	late, span := m.sessions.clockOf(s).lateness(t, s.first)
+	if late >= span-clockSlack || late <= beginSlack {
 		return true
 	}
-	return !s.is(hasBegun) && late <= quarter-maxAnonymous
-}
-
-// lateness is how many seconds after the second that the queue ids of its
-// process carry a line was written, modulo a quarter of an hour.
-func lateness(t uint64, line int64) int64 {
-	began := int64(idDigit(byte(t>>32))*60 + idDigit(byte(t>>40)))
-	return ((line-began)%quarter + quarter) % quarter
-}
-
-// idDigit is the value of a character of a queue id, -1 if it is none: such an
-// id has no time, and what is made of it only has to be the same each time.
-func idDigit(c byte) int {
-	switch {
-	case c >= '0' && c <= '9':
-		return int(c - '0')
-	case c >= 'A' && c <= 'Z':
-		return int(c-'A') + 10
-	case c >= 'a' && c <= 'x':
-		return int(c-'a') + 36
+	// A process that began before this PID's line is the one that wrote it.
+	longest := int64(quarter - maxAnonymous)
+	if span == day {
+		longest = int64(m.o.MaxAge / time.Second)
 	}
-	return -1
+	return !s.is(hasBegun) && late <= longest
 }
 
 func (m *Memory) add(key uint64, in Input) *session {

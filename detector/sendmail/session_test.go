@@ -194,6 +194,53 @@ func TestPIDsComeAgain(t *testing.T) {
 	d.expect(100, "ruleset=check_relay, arg1=h, arg2=198.51.100.9, relay=h [198.51.100.9], reject=550 5.7.1 Access denied", "5 access_reject 198.51.100.9")
 }
 
+// Whenever a PID comes again, the client of a line without queue id is not that
+// of the new process: once it is known how the clocks of a host differ, queue
+// ids tell.
+func TestPIDsComeAgainAtAnyTime(t *testing.T) {
+	for name, left := range map[string]string{
+		"refused at connect": "ruleset=check_relay, arg1=o.example, arg2=198.51.100.8, relay=" + other + ", reject=421 4.3.2 Connection rate limit exceeded.",
+		"authenticated":      "AUTH=server, relay=" + other + ", authid=joe, mech=PLAIN, bits=0",
+	} {
+		for _, zone := range []time.Duration{0, 5*time.Hour + 45*time.Minute, -9 * time.Hour} {
+			for again := 6 * time.Second; again < 65*time.Minute; again += 7 * time.Second {
+				d := newDialogue(t, MemoryOptions{})
+				hear := func(pid uint32, text string) []string {
+					d.now = d.now.Add(zone) // lines are dated by their zone, queue ids are not
+					defer func() { d.now = d.now.Add(-zone) }()
+					return d.hear(pid, text)
+				}
+				for pid := range uint32(enoughProcesses) {
+					hear(200+pid, d.id(200+pid)+envelope("<a@b>", 0, client))
+				}
+				hear(100, left)
+				d.now = d.now.Add(again)
+				id := d.id(100)
+				d.now = d.now.Add(2 * time.Second)
+				got := hear(100, id+"<n1@lab.example>... User unknown")
+				got = append(got, hear(100, id+envelope("<a@b>", 0, client))...)
+				if want := fmt.Sprintf("%d unknown_user 198.51.100.7", d.line-1); len(got) != 1 || got[0] != want {
+					t.Errorf("%s, zone %v, again after %v: %q, want %q", name, zone, again, got, want)
+				}
+			}
+		}
+	}
+}
+
+// What waits without a queue id is not given to the client that another process
+// names: it speaks of an older process with that PID.
+func TestAnotherProcessNamesAnOldClient(t *testing.T) {
+	d := newDialogue(t, MemoryOptions{})
+	old := d.id(100)
+	d.expect(100, old+envelope("<a@b>", 1, client))
+	d.now = d.now.Add(20 * time.Minute)
+	d.expect(100, "STARTTLS=server, error: accept failed=-1, reason=x, SSL_error=1, errno=0, retry=-1, relay=hhhhhhhhhhhhhhhhhhhhh")
+	d.expect(200, old+"ruleset=check_compat, arg1=<a@b>, arg2=<c@d>, relay="+client+", reject=550 5.7.1 <c@d>... no error from check_compat", "3 other 198.51.100.7")
+	if s := d.m.Stats(); s.Held != 0 || s.HeldBytes != 0 || s.Orphans != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
 // A line without queue id and address is given to the client that the next line
 // of the process names, if that process can have written it.
 func TestAnonymousLines(t *testing.T) {

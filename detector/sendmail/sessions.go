@@ -60,6 +60,7 @@ type queue struct {
 	host           HostKey
 	oldest, newest place
 	free           place // the next free queue
+	clock          idClock
 }
 
 // extras are what only few sessions have.
@@ -275,6 +276,9 @@ func (t *sessions) queueOf(host HostKey) place {
 	t.byHost[host] = q
 	return q
 }
+
+// clockOf returns what is known of the clocks of a session's host.
+func (t *sessions) clockOf(s *session) *idClock { return &t.queues[s.queue].clock }
 
 func (t *sessions) dropQueue(q place) {
 	delete(t.byHost, t.queues[q].host)

@@ -34,6 +34,10 @@ func (p *Parser) userError(s string, rec *Record) bool {
 	}
 	text, ok := behindEcho(s)
 	if !ok {
+		// A text of two words stands alone with 551 and 554 only: no address is so.
+		if r, known := p.texts[s]; known && strings.Contains(s, " ") {
+			return offence(rec, LineReject, r)
+		}
 		return false
 	}
 	return offence(rec, LineReject, p.userErrorReason(text))
@@ -86,12 +90,19 @@ func (p *Parser) userErrorReason(text string) Reason {
 	if isSyntaxError(text) {
 		return RcptSyntax
 	}
-	for _, phrase := range unknownUserPhrases {
-		if strings.HasPrefix(text, phrase) {
-			return UnknownUser
-		}
+	if isUnknownUser(text) {
+		return UnknownUser
 	}
 	return Other
+}
+
+func isUnknownUser(text string) bool {
+	for _, phrase := range unknownUserPhrases {
+		if strings.HasPrefix(text, phrase) {
+			return true
+		}
+	}
+	return false
 }
 
 // unknownUserPhrases begin the texts for recipients that do not exist.
