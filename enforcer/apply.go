@@ -322,10 +322,11 @@ func (e *Enforcer) refuse(refused []nft.Refusal) (out []Refusal) {
 	defer e.mu.Unlock()
 	for _, r := range refused {
 		e.logger.Error("kernel refuses an element", "prefix", r.Prefix, "timeout", r.Timeout, "err", r.Err)
-		if _, ok := e.list.remove(r.Prefix); !ok || r.Timeout <= 0 {
+		if _, ok := e.list.find(r.Prefix); !ok || r.Timeout <= 0 {
 			e.kernel.suspect = true // a piece of a network: all anew
 			continue
 		}
+		e.list.remove(r.Prefix)
 		e.journal.delete(r.Prefix)
 		cause := causeError
 		if nft.Full(r.Err) {

@@ -66,9 +66,10 @@ func (e *Enforcer) adopt(elems []nft.Element) {
 		e.lastID++
 		b.ID = e.lastID
 		e.insert(&b)
+		family, _ := e.list.class(b.Prefix)
 		e.mu.Unlock()
 		e.journal.put(b)
-		e.metrics.blocks.WithLabelValues(Manual, families[family4]).Inc()
+		e.metrics.blocks.WithLabelValues(Manual, families[family]).Inc()
 	}
 }
 

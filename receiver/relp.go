@@ -26,6 +26,8 @@ const (
 	maxRELPHeader = maxTransactionDigits + 1 + maxCommand + 1 + maxCountDigits + 1
 	// answerTimeout is how long a client may take to read its answers.
 	answerTimeout = 10 * time.Second
+	// lastWordsTimeout is how long beyond the deadline of a stop.
+	lastWordsTimeout = time.Second
 	// offers is what the server says of itself when a session is opened.
 	offers = "200 OK\nrelp_version=0\nrelp_software=uppercut\ncommands=syslog"
 )
@@ -263,7 +265,7 @@ func (s *relpSession) open(transaction int, wanted string) {
 func (s *relpSession) close(last string) {
 	deadline := time.Now().Add(s.timeout)
 	s.answers.settle(s.timeout)
-	_ = s.conn.SetWriteDeadline(deadline.Add(answerTimeout))
+	_ = s.conn.SetWriteDeadline(deadline.Add(lastWordsTimeout))
 	if _, err := io.WriteString(s.conn, last); err != nil {
 		return
 	}
@@ -347,11 +349,11 @@ func (a *relpAnswers) write(conn connection) {
 		var settled bool
 		out, settled = a.collect(out[:0])
 		_ = conn.SetWriteDeadline(time.Now().Add(answerTimeout))
-		if _, err := conn.Write(out); err != nil {
+		_, err := conn.Write(out)
+		if err != nil {
 			conn.Close()
-			return
 		}
-		if settled {
+		if settled || err != nil { // after an error there is nothing to wait for
 			close(a.settled)
 			return
 		}

@@ -70,7 +70,8 @@ func (a *appliance) scoresSaved(err error) {
 // the new one. ask runs its argument where the detector may be touched.
 func (a *appliance) saveScores(ask func(func(*detector.Detector)) error) error {
 	dir := a.config.Load().StateDir
-	f, err := os.CreateTemp(dir, scoresFile+".*")
+	// One name, so that a crash while saving leaves one file, however often.
+	f, err := os.OpenFile(filepath.Join(dir, scoresFile+".new"), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("create scores: %w", err)
 	}

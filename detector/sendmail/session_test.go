@@ -331,6 +331,17 @@ func TestConflict(t *testing.T) {
 	if s := d.m.Stats(); s.Conflicts != 3 {
 		t.Errorf("%+v", s)
 	}
+
+	// Without queue ids too, as long as the PID cannot have come again.
+	for after, conflicts := range map[time.Duration]uint64{soon * time.Second: 1, (soon + 1) * time.Second: 0} {
+		d = newDialogue(t, MemoryOptions{})
+		d.hear(100, "AUTH=server, relay="+client+", authid=joe, mech=PLAIN, bits=0")
+		d.now = d.now.Add(after)
+		d.hear(100, "AUTH=server, relay="+other+", authid=joe, mech=PLAIN, bits=0")
+		if s := d.m.Stats(); s.Conflicts != conflicts {
+			t.Errorf("after %v: %+v", after, s)
+		}
+	}
 }
 
 func TestLocalSessions(t *testing.T) {

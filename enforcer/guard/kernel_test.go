@@ -2,6 +2,7 @@ package guard
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"net/netip"
@@ -352,6 +353,31 @@ func FuzzNetlink(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A dump during which something changed is told from one that is whole.
+func TestChangeDuringADump(t *testing.T) {
+	message := func(kind, flags uint16) []byte {
+		m := make([]byte, unix.NLMSG_HDRLEN)
+		binary.NativeEndian.PutUint32(m, unix.NLMSG_HDRLEN)
+		binary.NativeEndian.PutUint16(m[4:], kind)
+		binary.NativeEndian.PutUint16(m[6:], flags)
+		return m
+	}
+	for name, c := range map[string]struct {
+		flags, endFlags uint16
+		want            dumpEnd
+	}{
+		"whole":           {unix.NLM_F_MULTI, unix.NLM_F_MULTI, dumpEnd{reached: true}},
+		"changed":         {unix.NLM_F_MULTI | unix.NLM_F_DUMP_INTR, unix.NLM_F_MULTI, dumpEnd{reached: true, changed: true}},
+		"changed, at end": {unix.NLM_F_MULTI, unix.NLM_F_MULTI | unix.NLM_F_DUMP_INTR, dumpEnd{reached: true, changed: true}},
+	} {
+		visits := 0
+		b := append(message(unix.RTM_NEWADDR, c.flags), message(unix.NLMSG_DONE, c.endFlags)...)
+		if end, err := walk(b, func(uint16, []byte) { visits++ }); err != nil || end != c.want || visits != 1 {
+			t.Errorf("%s: %+v, %d visits, %v", name, end, visits, err)
+		}
+	}
 }
 
 // BenchmarkSSHPeers is what each look at the socket table costs.

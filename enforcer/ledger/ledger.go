@@ -213,18 +213,22 @@ func (l *Ledger) Audit(each func(Audit) bool) error {
 // Detail returns the detail of a block, nil if it is no longer kept.
 func (l *Ledger) Detail(id uint64) (detail json.RawMessage, err error) {
 	err = l.view(bucketHistory, func(b *bbolt.Bucket) error {
-		v := b.Get(idKey(id))
-		if v == nil {
-			return nil
-		}
-		var block Block
-		if err := json.Unmarshal(v, &block); err != nil {
-			return fmt.Errorf("%w: history: %w", ErrDamaged, err)
-		}
-		detail = block.Detail
-		return nil
+		detail, err = detailIn(b, id)
+		return err
 	})
 	return detail, err
+}
+
+func detailIn(history *bbolt.Bucket, id uint64) (json.RawMessage, error) {
+	v := history.Get(idKey(id))
+	if v == nil {
+		return nil, nil
+	}
+	var block Block
+	if err := json.Unmarshal(v, &block); err != nil {
+		return nil, fmt.Errorf("%w: history: %w", ErrDamaged, err)
+	}
+	return block.Detail, nil
 }
 
 // Allowed returns the allow list made by hand, in order of prefix.
@@ -286,6 +290,13 @@ func (l *Ledger) writeHistory(bucket *bbolt.Bucket, blocks []Block) error {
 	for _, b := range blocks {
 		if b.ID+l.options.History <= last {
 			continue
+		}
+		if b.Detail == nil { // a block that goes on: what led to it stays
+			old, err := detailIn(bucket, b.ID)
+			if err != nil {
+				return err
+			}
+			b.Detail = old
 		}
 		v, err := json.Marshal(b)
 		if err != nil {

@@ -88,6 +88,12 @@ func TestWhatIsCommittedIsThereAfterwards(t *testing.T) {
 	if detail, err := l.Detail(2); err != nil || string(detail) != string(detailed.Detail) {
 		t.Errorf("detail %s, %v", detail, err)
 	}
+	longer := detailed
+	longer.Until, longer.Detail = longer.Until.Add(time.Hour), nil
+	commit(t, l, Batch{Put: []Block{longer}})
+	if detail, err := l.Detail(2); err != nil || string(detail) != string(detailed.Detail) {
+		t.Errorf("detail of a block that goes on: %s, %v", detail, err)
+	}
 	if detail, err := l.Detail(77); err != nil || detail != nil {
 		t.Errorf("detail of no block: %s, %v", detail, err)
 	}

@@ -88,6 +88,7 @@ func (f *Firewall) Replace(elems iter.Seq[Element]) error {
 		if err != nil {
 			return err
 		}
+		ours := f.write.commits
 		if err := f.replace(elems); err != nil {
 			return err
 		}
@@ -99,7 +100,7 @@ func (f *Firewall) Replace(elems iter.Seq[Element]) error {
 		if f.generation, err = f.write.generation(); err != nil {
 			return err
 		}
-		if f.generation == before+1 {
+		if f.generation == before+f.write.commits-ours {
 			return nil // nobody else wrote while we did: what we saw is ours
 		}
 	}

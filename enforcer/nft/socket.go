@@ -35,6 +35,9 @@ type socket struct {
 	enc  encoder
 	in   []byte
 	sndb int
+	// commits counts the transactions that the kernel took, modulo 1<<32 like
+	// its generation.
+	commits uint32
 }
 
 func dial(netns int) (*socket, error) {
@@ -196,6 +199,7 @@ func (s *socket) commit(bufs ...[]byte) error {
 				return e
 			}
 			if m.seq == last {
+				s.commits++
 				return nil
 			}
 		}
