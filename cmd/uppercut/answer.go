@@ -355,14 +355,19 @@ func topItem(s detector.SourceStatus) console.TopItem {
 
 // Firewall implements console.Reader.
 func (a *appliance) Firewall(context.Context) (console.Firewall, error) {
-	return a.firewallWith(enforcer.Report{}), nil
+	return a.firewallWith(enforcer.Report{})
 }
 
 // firewallWith is the state of the firewall and what a comparison found.
-func (a *appliance) firewallWith(r enforcer.Report) console.Firewall {
+func (a *appliance) firewallWith(r enforcer.Report) (console.Firewall, error) {
+	families, err := a.registry.Gather()
+	if err != nil {
+		return console.Firewall{}, err
+	}
 	state := a.enforcer.Show()
 	f := console.Firewall{
-		Table: state.Table, Missing: r.Found["missing"], Unexpected: r.Found["unexpected"],
+		Repairs: uint64(counts(families).sum("uppercut_firewall_repairs_total")),
+		Table:   state.Table, Missing: r.Found["missing"], Unexpected: r.Found["unexpected"],
 		DroppedPackets4: state.Dropped["ipv4"].Packets, DroppedPackets6: state.Dropped["ipv6"].Packets,
 	}
 	if r.Found != nil {
@@ -380,7 +385,11 @@ func (a *appliance) firewallWith(r enforcer.Report) console.Firewall {
 	for _, s := range state.Sets {
 		f.Sets = append(f.Sets, console.FirewallSet{Name: s.Name, Elements: s.Elements, Capacity: s.Capacity})
 	}
-	return f
+	if n := len(state.Drifts); n > 0 {
+		last := console.Drift(state.Drifts[n-1])
+		f.LastDrift = &last
+	}
+	return f, nil
 }
 
 // Configuration implements console.Reader.

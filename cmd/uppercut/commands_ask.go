@@ -366,6 +366,7 @@ func printFirewall(p *printer, f console.Firewall) error {
 		p.row("set", s.Name, fmt.Sprintf("%d elements of %d", s.Elements, s.Capacity))
 	}
 	p.row("dropped", fmt.Sprintf("%d IPv4 packets, %d IPv6 packets", f.DroppedPackets4, f.DroppedPackets6))
+	p.row("repaired", fmt.Sprintf("%d times since the start%s", f.Repairs, driftWords(p, f.LastDrift)))
 	for _, problem := range f.Problems {
 		p.styled(bad, "problem", problem)
 	}
@@ -373,6 +374,18 @@ func printFirewall(p *printer, f console.Firewall) error {
 		p.styled(bad, "differs", fmt.Sprintf("%d elements missing, %d unexpected", f.Missing, f.Unexpected))
 	}
 	return nil
+}
+
+// driftWords says what had to be repaired last, and who had changed it.
+func driftWords(p *printer, d *console.Drift) string {
+	if d == nil {
+		return ""
+	}
+	words := fmt.Sprintf("; found last, %s: %s", p.ago(d.Time), strings.Join(d.Kinds, ", "))
+	if d.Process != "" {
+		words += fmt.Sprintf(", changed by %s (pid %d)", d.Process, d.PID)
+	}
+	return words
 }
 
 func printVerified(p *printer, f console.Firewall) error {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -329,6 +330,26 @@ receiver: {udp: [], tcp: ["10.25.0.1:5514"]}
 	g.ask(t, "unblock", client)
 	if err := g.connect(t, client, 2*time.Second); err != nil {
 		t.Errorf("after unblock: %v", err)
+	}
+}
+
+// TestRepairsAreCounted: who takes our table away is named.
+func TestRepairsAreCounted(t *testing.T) {
+	g := newGateway(t)
+	g.serve(t, `
+state_dir: `+g.dir+`/state
+receiver: {udp: [], tcp: ["10.25.0.1:5514"]}
+`)
+	if out := g.ask(t, "firewall", "show"); !strings.Contains(out, "repaired  0 times since the start\n") {
+		t.Errorf("before any repair:\n%s", out)
+	}
+	g.flushRuleset(t)
+	repaired := regexp.MustCompile(`repaired +1 times since the start; found last, .* ago: table, .*, changed by nft \(pid \d+\)\n`)
+	waitFor(t, 10*time.Second, "the repair is counted", func() bool {
+		return repaired.MatchString(g.ask(t, "firewall", "show"))
+	})
+	if out := g.ask(t, "firewall", "verify", "--json"); !strings.Contains(out, `"repairs": 1,`) || !strings.Contains(out, `"process": "nft"`) {
+		t.Errorf("verify --json:\n%s", out)
 	}
 }
 

@@ -168,7 +168,10 @@ func (a *appliance) Resume(ctx context.Context, by console.By) error {
 // VerifyFirewall implements console.Operator.
 func (a *appliance) VerifyFirewall(ctx context.Context) (console.Firewall, error) {
 	report, err := a.enforcer.Verify(ctx)
-	return a.firewallWith(report), err
+	if err != nil {
+		return console.Firewall{}, err
+	}
+	return a.firewallWith(report)
 }
 
 // RepairFirewall implements console.Operator.

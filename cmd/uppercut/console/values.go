@@ -313,9 +313,25 @@ type Firewall struct {
 	Missing    int           `json:"missing"`
 	Unexpected int           `json:"unexpected"`
 	Sets       []FirewallSet `json:"sets"`
+	// Repairs is how often the kernel was put right since the start of the
+	// process, after others had changed it; LastDrift is what was found last,
+	// nil while nothing was.
+	Repairs   uint64 `json:"repairs"`
+	LastDrift *Drift `json:"last_drift,omitempty"`
 	// Dropped are packets dropped by our rules since the table was made.
 	DroppedPackets4 uint64 `json:"dropped_packets_ipv4"`
 	DroppedPackets6 uint64 `json:"dropped_packets_ipv6"`
+}
+
+// Drift is a difference between kernel and list that was found and repaired.
+type Drift struct {
+	Time time.Time `json:"time"`
+	// Kinds are table, chain, rules, set, counter, missing, unexpected and
+	// timeout.
+	Kinds []string `json:"kinds"`
+	// Process and PID are who changed it, "" and 0 if the kernel did not say.
+	Process string `json:"process,omitempty"`
+	PID     uint32 `json:"pid,omitempty"`
 }
 
 // FirewallSet is one nftables set.
