@@ -32,13 +32,24 @@ func printStatus(p *printer, s console.Status) error {
 	p.row("messages", s.Totals.Received, fmt.Sprintf("received, %d judged, %d lost, %d not understood",
 		s.Totals.Judged, s.Totals.Lost, s.Totals.NotUnderstood))
 	p.row("mail", s.Totals.Rejections, fmt.Sprintf("rejections, %d messages accepted", s.Totals.MailAccepted))
+	paceRow(p, "rejections", s.Pace, s.Pace.Rejections)
+	paceRow(p, "new blocks", s.Pace, s.Pace.Blocks)
 	p.row("sources", s.TrackedSources, fmt.Sprintf("watched, of %d at most", s.TrackedLimit))
 	p.row("hosts", s.HostsSeen, fmt.Sprintf("log, %d silent, %d breakers open", s.HostsSilent, s.BreakersOpen))
-	p.row("latency", s.BlockLatencyP50, fmt.Sprintf("median from line to block, %s for 99 of 100", s.BlockLatencyP99))
+	p.row("latency", s.BlockLatencyP50, fmt.Sprintf("at most from line to block for half of them since the start, %s for 99 of 100", s.BlockLatencyP99))
 	if s.Reload.Error != "" {
 		p.styled(warning, "reload", "failed", s.Reload.Error)
 	}
 	return printChecks(p, s.Checks)
+}
+
+// paceRow writes how many there are a minute now, and how many there were.
+func paceRow(p *printer, name string, pace console.Pace, r console.Rate) {
+	words := "a minute in the last " + roundDuration(time.Duration(pace.Recent))
+	if pace.Before > 0 {
+		words += fmt.Sprintf(", %.1f in the %s before", r.Before, roundDuration(time.Duration(pace.Before)))
+	}
+	p.row(name, fmt.Sprintf("%.1f", r.Recent), words)
 }
 
 func modeStyle(s console.Status) style {

@@ -37,6 +37,7 @@ type history struct {
 	mu   sync.Mutex
 	ring [slots]slot
 	last map[series]float64 // the counters at the last look
+	from time.Time          // the first look
 }
 
 type slot struct {
@@ -70,6 +71,9 @@ func (h *history) sample(now time.Time, g prometheus.Gatherer) error {
 		if grown := v - h.last[s]; h.last != nil && grown > 0 {
 			h.at(now).add(s.measure, s.name, uint64(grown))
 		}
+	}
+	if h.last == nil {
+		h.from = now
 	}
 	h.last = seen
 	return nil
@@ -156,6 +160,60 @@ func (h *history) trends(m measure, now time.Time) []trend {
 			}
 		}
 	}, func(a, b trend) int { return cmp.Or(cmp.Compare(b.Total, a.Total), cmp.Compare(a.Name, b.Name)) })
+}
+
+// recentSlots is how many full slots, besides the one that runs, are the last
+// minutes.
+const recentSlots = 2
+
+// pace compares the last minutes with the hours before.
+func (h *history) pace(now time.Time) Pace {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.last == nil {
+		return Pace{}
+	}
+	newest := now.Truncate(slotWidth)
+	recent, oldest := newest.Add(-recentSlots*slotWidth), newest.Add(-(slots-1)*slotWidth)
+	p := Pace{Recent: between(later(recent, h.from), now), Before: between(later(oldest, h.from), recent)}
+	p.Rejections = h.rate(rejectionsByReason, oldest, recent, p)
+	p.Blocks = h.rate(blocksByReason, oldest, recent, p)
+	return p
+}
+
+// rate counts m from oldest to recent, and from there on.
+func (h *history) rate(m measure, oldest, recent time.Time, p Pace) Rate {
+	var now, before uint64
+	for i := range h.ring {
+		s := &h.ring[i]
+		for _, n := range s.counts[m] {
+			switch {
+			case !s.start.Before(recent):
+				now += n
+			case !s.start.Before(oldest):
+				before += n
+			}
+		}
+	}
+	return Rate{Recent: aMinute(now, p.Recent), Before: aMinute(before, p.Before)}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// between is the time from one to the other, 0 if to comes first.
+func between(from, to time.Time) Duration { return Duration(max(0, to.Sub(from))) }
+
+// aMinute is n in so long as a rate, 0 for no time.
+func aMinute(n uint64, in Duration) float64 {
+	if in == 0 {
+		return 0
+	}
+	return float64(n) / time.Duration(in).Minutes()
 }
 
 func (h *history) top(m measure, limit int) []TopItem {

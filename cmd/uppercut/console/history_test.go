@@ -65,6 +65,46 @@ func TestHistoryForgetsAfterSixHours(t *testing.T) {
 	}
 }
 
+// TestPace: the last minutes begin two slots before the one that runs.
+func TestPace(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	rejections := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "uppercut_rejections_total", Help: "x"}, []string{"host", "reason"})
+	reg.MustRegister(rejections)
+	h := newHistory()
+	reject := func(at time.Time, n float64) {
+		rejections.WithLabelValues("mx1", "dnsbl").Add(n)
+		if err := h.sample(at, reg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(at time.Time, want Pace) {
+		t.Helper()
+		if diff := cmp.Diff(want, h.pace(at)); diff != "" {
+			t.Errorf("%v after the start (-want +got):\n%s", at.Sub(noon), diff)
+		}
+	}
+	check(noon, Pace{})
+	reject(noon.Add(time.Minute), 1000) // of no known time
+	check(noon.Add(time.Minute), Pace{})
+	reject(noon.Add(2*time.Minute), 30)
+	h.blocked(Event{Time: noon.Add(2 * time.Minute)})
+	check(noon.Add(3*time.Minute), Pace{Recent: Duration(2 * time.Minute), Rejections: Rate{Recent: 15}, Blocks: Rate{Recent: 0.5}})
+	reject(noon.Add(56*time.Minute), 500)
+	reject(noon.Add(61*time.Minute), 100)
+	check(noon.Add(61*time.Minute), Pace{
+		Recent: Duration(5 * time.Minute), Before: Duration(55 * time.Minute),
+		Rejections: Rate{Recent: 120, Before: 30. / 55}, Blocks: Rate{Before: 1. / 55},
+	})
+	end := noon.Add(slots * slotWidth)
+	check(end.Add(time.Minute), Pace{
+		Recent: Duration(5 * time.Minute), Before: Duration((slots - 3) * slotWidth),
+		Rejections: Rate{Before: 630. / 354}, Blocks: Rate{Before: 1. / 354},
+	})
+	check(end.Add(3*time.Minute), Pace{
+		Recent: Duration(5 * time.Minute), Before: Duration((slots - 3) * slotWidth), Rejections: Rate{Before: 600. / 354},
+	})
+}
+
 func TestFeedKeepsTheLast(t *testing.T) {
 	f := newFeed()
 	if got := f.latest(10); len(got) != 0 {

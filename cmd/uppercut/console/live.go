@@ -14,6 +14,7 @@ func (c *Console) currentStatus(ctx context.Context) (Status, error) {
 	h := c.currentHealth()
 	s.Ready, s.Checks = h.Ready, h.Checks
 	s.Rules = orEmpty(s.Rules)
+	s.Pace = c.history.pace(time.Now())
 	return s, nil
 }
 

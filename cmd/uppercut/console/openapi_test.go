@@ -171,7 +171,7 @@ func (d document) differences(at string, s schema, v any) (found []string) {
 func TestSchemasHaveTheFieldsOfTheTypes(t *testing.T) {
 	d := readDocument(t)
 	types := map[string]any{
-		"Status": Status{}, "Families": Families{}, "ActiveBlocks": ActiveBlocks{}, "Totals": Totals{}, "Reload": Reload{}, "Check": Check{},
+		"Status": Status{}, "Pace": Pace{}, "Rate": Rate{}, "Families": Families{}, "ActiveBlocks": ActiveBlocks{}, "Totals": Totals{}, "Reload": Reload{}, "Check": Check{},
 		"Health": Health{}, "Block": Block{}, "PastBlock": PastBlock{}, "BlockPage": BlockPage{}, "Evidence": Evidence{}, "Why": Why{},
 		"KernelState": KernelState{}, "RuleScore": RuleScore{}, "ScorePoint": ScorePoint{}, "AuditPage": AuditPage{}, "AuditEntry": AuditEntry{}, "Accepted": Accepted{}, "Allowance": Allowance{},
 		"Breaker": Breaker{}, "Sender": Sender{}, "Sample": Sample{}, "Top": Top{}, "TopItem": TopItem{}, "Firewall": Firewall{},

@@ -19,9 +19,10 @@ type Status struct {
 	// Enforcing says for each family whether table, sets and rule were found
 	// at the last look.
 	Enforcing Families `json:"enforcing"`
-	// Ready and Checks are filled in by the console.
+	// Ready, Checks and Pace are filled in by the console.
 	Ready  bool    `json:"ready"`
 	Checks []Check `json:"checks"`
+	Pace   Pace    `json:"pace"`
 
 	Blocks ActiveBlocks `json:"blocks"`
 	Totals Totals       `json:"totals"`
@@ -77,6 +78,23 @@ type Totals struct {
 	Unblocks       uint64 `json:"unblocks"`
 	DroppedPackets uint64 `json:"dropped_packets"`
 	DroppedBytes   uint64 `json:"dropped_bytes"`
+}
+
+// Pace compares the last minutes with the hours before: is this an attack?
+type Pace struct {
+	// Recent is how long the last minutes are, 4 to 6; Before how long the time
+	// before them, up to six hours. Both are shorter when the process is young,
+	// and 0 if there was no such time.
+	Recent     Duration `json:"recent"`
+	Before     Duration `json:"before"`
+	Rejections Rate     `json:"rejections"`
+	Blocks     Rate     `json:"blocks"`
+}
+
+// Rate is how many there were a minute, on average, in the times of a Pace.
+type Rate struct {
+	Recent float64 `json:"recent"`
+	Before float64 `json:"before"`
 }
 
 // Reload is how the last load of the configuration went.
