@@ -65,13 +65,14 @@ type Config struct {
 type Rule struct {
 	// Name is a metric label: [a-z0-9_]{1,32}.
 	Name string `mapstructure:"name"`
-	// Window is the width of the sliding window, 1 s to 7 days in seconds.
+	// Window is the width of the sliding window, 1s to 7d in whole
+	// seconds.
 	Window time.Duration `mapstructure:"window"`
 	// Score is the sum at which the rule fires, in points, 1 to 10000 in steps
 	// of 0.05.
 	Score float64 `mapstructure:"score"`
-	// Block is how long the source is blocked, from the offence: 1 s to 365
-	// days in seconds.
+	// Block is how long the source is blocked, from the offence: 1s to 365d
+	// in whole seconds.
 	Block time.Duration `mapstructure:"block"`
 	// Reasons limits the rule to these reasons; empty: all.
 	Reasons []string `mapstructure:"reasons"`
@@ -114,8 +115,8 @@ type Breaker struct {
 	// Surge is how many times the usual number of distinct sources must be
 	// refused for one reason, 2 to 1000. Default 20.
 	Surge float64 `mapstructure:"surge"`
-	// Close is how long a host must be normal for the breaker to close, 1 m to
-	// 24 h. Default 10 m.
+	// Close is how long a host must be normal for the breaker to close, 1m to
+	// 24h. Default 10m.
 	Close time.Duration `mapstructure:"close"`
 }
 
@@ -135,11 +136,11 @@ type Repeat struct {
 	// Factor multiplies the duration with each further block, 1 to 10.
 	// Default 2.
 	Factor float64 `mapstructure:"factor"`
-	// Max limits the grown duration, up to 365 days; a rule that blocks for
-	// longer by itself still does. Default 168 h.
+	// Max limits the grown duration, up to 365d; a rule that blocks for
+	// longer by itself still does. Default 168h.
 	Max time.Duration `mapstructure:"max"`
 	// Forget is how long after the end of its last block a source must be
-	// clean to be forgiven, 1 h to 365 days. Default 720 h.
+	// clean to be forgiven, 1h to 365d. Default 720h.
 	Forget time.Duration `mapstructure:"forget"`
 }
 
@@ -154,7 +155,7 @@ type Neighbourhood struct {
 	// IPv6 is the number of blocked prefixes of a /48 that block it, 2 to
 	// 65536. Default 16.
 	IPv6 int `mapstructure:"ipv6"`
-	// Block is how long the network is blocked, 1 s to 365 days. Default 24 h.
+	// Block is how long the network is blocked, 1s to 365d. Default 24h.
 	Block time.Duration `mapstructure:"block"`
 }
 

@@ -32,9 +32,9 @@ type Config struct {
 	// packets and bytes ("still knocking"), as MaxAddresses. A counter makes
 	// additions cost twice as much. 0 counts nowhere. Default: 0.
 	Counters int `mapstructure:"counters"`
-	// Extend, if not 0, keeps a blocked address blocked, when its time is up,
+	// Extend, if not 0s, keeps a blocked address blocked, when its time is up,
 	// until its packets have ceased for so long; the kernel does it. Networks
-	// do not take part. 0 or 1s to 24h. Default: 0.
+	// do not take part. 0s or 1s to 24h. Default: 0s.
 	Extend time.Duration `mapstructure:"extend"`
 	// ExtendLimit ends an extended block this long after it began, however
 	// much its source knocks. 1m to 8760h. Default: 168h.

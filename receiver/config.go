@@ -58,7 +58,7 @@ type Config struct {
 	// longest is closed. Default: 512.
 	MaxSilentConnections int `mapstructure:"max_silent_connections"`
 	// StopTimeout is how long senders get to finish when the receiver stops,
-	// 0 to 5 minutes. Default: 10s.
+	// 0s to 5m. Default: 10s.
 	StopTimeout time.Duration `mapstructure:"stop_timeout"`
 }
 
@@ -123,9 +123,9 @@ func between[T int | time.Duration](key string, value, low, high T) error {
 	return nil
 }
 
-// needsRestart reports a key that differs and that a running receiver cannot
+// NeedsRestart reports a key that differs and that a running receiver cannot
 // change.
-func needsRestart(old, c Config) error {
+func NeedsRestart(old, c Config) error {
 	for _, key := range []struct {
 		name string
 		same bool
@@ -143,7 +143,7 @@ func needsRestart(old, c Config) error {
 		{"stop_timeout", old.StopTimeout == c.StopTimeout},
 	} {
 		if !key.same {
-			return fmt.Errorf("%s: cannot change while running: restart uppercut", key.name)
+			return fmt.Errorf("%s: has changed, which takes a restart", key.name)
 		}
 	}
 	return nil

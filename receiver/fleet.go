@@ -21,7 +21,7 @@ type HostConfig struct {
 	// the host is known by its certificate.
 	Addresses []netip.Prefix `mapstructure:"addresses"`
 	// Silence is after how long without a message the host counts as silent,
-	// 1m to 30 days (720h). Default: 1h.
+	// 1m to 30d. Default: 1h.
 	Silence time.Duration `mapstructure:"silence"`
 }
 

@@ -294,7 +294,7 @@ func (r *Receiver) Reconfigure(c Config) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := needsRestart(r.config, c); err != nil {
+	if err := NeedsRestart(r.config, c); err != nil {
 		return err
 	}
 	if r.certificates != nil {

@@ -12,9 +12,11 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -33,6 +35,10 @@ the file: ` + "`UPPERCUT_`" + ` and the key in capitals, dots as underscores, su
 ` + "`UPPERCUT_RECEIVER_UDP=10.25.0.1:5514`" + `. A key that does not exist, a duration without a
 unit and a value that cannot be are errors that name the key and the line.
 Durations are written ` + "`90s`, `10m`, `1h30m`, `7d`" + `.
+
+` + "`systemctl reload uppercut`" + ` puts a changed file in force while uppercut runs; no message
+and no score is lost. Where it says below that a change takes a restart, a reload with
+such a change is refused and changes nothing, and the old configuration stays in force.
 
 This page is generated from the comments in the code.
 `)
@@ -56,6 +62,7 @@ func describe(t *testing.T, b *bytes.Buffer, docs map[string]string, v reflect.V
 		if doc == "" {
 			t.Errorf("%s.%s has no comment", v.Type(), field.Name)
 		}
+		checkDurations(t, field, doc)
 		section := isSection(field.Type)
 		if section {
 			fmt.Fprintf(b, "\n## %s\n\n%s\n", prefix+name, doc)
@@ -65,18 +72,92 @@ func describe(t *testing.T, b *bytes.Buffer, docs map[string]string, v reflect.V
 		fmt.Fprintf(b, "\n### `%s`\n\n%s\n", prefix+name, doc)
 		if field.Type.Kind() == reflect.Slice && isSection(field.Type.Elem()) {
 			b.WriteString("\nEach entry has these keys:\n\n")
-			listEntry(b, docs, field.Type.Elem())
+			listEntry(t, b, docs, field.Type.Elem())
 		}
 		writeDefault(t, b, value)
+		if takesRestart(t, prefix+name) {
+			b.WriteString("\nA change takes a restart.\n")
+		}
 	}
 }
 
+// takesRestart asks reload what it makes of a change of key.
+func takesRestart(t *testing.T, key string) bool {
+	t.Helper()
+	old, now := defaultConfig(), defaultConfig()
+	v := settingOf(reflect.ValueOf(&now).Elem(), key)
+	switch v.Kind() {
+	case reflect.Bool:
+		v.SetBool(!v.Bool())
+	case reflect.String:
+		v.SetString(v.String() + "x")
+	case reflect.Int, reflect.Int64:
+		v.SetInt(v.Int() + 1)
+	case reflect.Float64:
+		v.SetFloat(v.Float() + 1)
+	case reflect.Slice:
+		v.Set(reflect.Append(v, reflect.Zero(v.Type().Elem())))
+	case reflect.Map:
+		v.SetZero()
+	default:
+		t.Fatalf("%s is a %s", key, v.Kind())
+	}
+	err := needsRestart(&old, &now)
+	if err != nil && !strings.HasPrefix(err.Error(), key+": ") {
+		t.Errorf("who changes %s hears: %v", key, err)
+	}
+	return err != nil
+}
+
+// settingOf returns the field of v, a struct, that key names.
+func settingOf(v reflect.Value, key string) reflect.Value {
+	name, rest, _ := strings.Cut(key, ".")
+	for field, value := range v.Fields() {
+		tag, options, _ := strings.Cut(field.Tag.Get("mapstructure"), ",")
+		if options == "squash" {
+			if found := settingOf(value, key); found.IsValid() {
+				return found
+			}
+		}
+		switch {
+		case tag != name:
+		case rest == "":
+			return value
+		default:
+			return settingOf(value, rest)
+		}
+	}
+	return reflect.Value{}
+}
+
 // listEntry writes the keys of a list's entries.
-func listEntry(b *bytes.Buffer, docs map[string]string, entry reflect.Type) {
+func listEntry(t *testing.T, b *bytes.Buffer, docs map[string]string, entry reflect.Type) {
+	t.Helper()
 	for field := range entry.Fields() {
 		if name := field.Tag.Get("mapstructure"); name != "" && name != "-" {
 			doc := docs[entry.PkgPath()+"."+entry.Name()+"."+field.Name]
+			checkDurations(t, field, doc)
 			fmt.Fprintf(b, "- `%s`: %s\n", name, strings.ReplaceAll(doc, "\n", " "))
+		}
+	}
+}
+
+var quantity = regexp.MustCompile(`\b\d+(?:\.\d+)?(?: ?[a-z]+)?\b`)
+
+// checkDurations: the comment of a duration writes durations as the file takes
+// them.
+func checkDurations(t *testing.T, field reflect.StructField, doc string) {
+	t.Helper()
+	if field.Type != reflect.TypeFor[time.Duration]() {
+		return
+	}
+	for _, text := range quantity.FindAllString(doc, -1) {
+		value, err := parseValue(text)
+		if err == nil {
+			_, err = decodeDuration(reflect.TypeOf(value), field.Type, value)
+		}
+		if err != nil {
+			t.Errorf("the comment of %s: %v", field.Name, err)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"uppercut/detector"
 	"uppercut/detector/sendmail"
 	"uppercut/enforcer"
+	"uppercut/receiver"
 )
 
 // reload reads the configuration again and puts in force what can change while
@@ -68,7 +69,9 @@ func (a *appliance) tryReload(ctx context.Context) error {
 	return nil
 }
 
-// needsRestart refuses changes that cannot be put in force while running.
+// needsRestart refuses changes that cannot be put in force while running. The
+// error begins with the key. Sources are blocked as they are counted, so that the
+// prefix by which they are counted goes with the enforcer.
 func needsRestart(old, now *Config) error {
 	for _, part := range []struct {
 		key      string
@@ -76,12 +79,33 @@ func needsRestart(old, now *Config) error {
 	}{
 		{"mode", old.Mode, now.Mode},
 		{"state_dir", old.StateDir, now.StateDir},
+		{"detector.ipv6_prefix", old.Detector.IPv6Prefix, now.Detector.IPv6Prefix},
 		{"enforcer", old.Enforcer.Config, now.Enforcer.Config},
 		{"web", old.Web, now.Web},
 	} {
-		if !reflect.DeepEqual(part.old, part.now) {
-			return fmt.Errorf("%s: has changed, which takes a restart", part.key)
+		if key := changedKey(part.key, reflect.ValueOf(part.old), reflect.ValueOf(part.now)); key != "" {
+			return fmt.Errorf("%s: has changed, which takes a restart", key)
 		}
 	}
+	if err := receiver.NeedsRestart(old.Receiver, now.Receiver); err != nil {
+		return fmt.Errorf("receiver.%w", err)
+	}
 	return nil
+}
+
+// changedKey returns the first setting at or below key that differs, "" if none
+// does.
+func changedKey(key string, old, now reflect.Value) string {
+	if !isSection(old.Type()) {
+		if reflect.DeepEqual(old.Interface(), now.Interface()) {
+			return ""
+		}
+		return key
+	}
+	for field, value := range old.Fields() {
+		if changed := changedKey(key+"."+field.Tag.Get("mapstructure"), value, now.FieldByIndex(field.Index)); changed != "" {
+			return changed
+		}
+	}
+	return ""
 }
