@@ -22,7 +22,7 @@ func (c *Console) api() http.Handler {
 	}
 	mux.HandleFunc("GET "+apiRoot+"/openapi.yaml", serveOpenAPI)
 	mux.HandleFunc(apiRoot+"/", func(w http.ResponseWriter, r *http.Request) {
-		writeJSON(w, http.StatusNotFound, errorAnswer{"no such operation: " + r.Method + " " + r.URL.Path})
+		writeJSON(w, http.StatusNotFound, errorAnswer{"no such operation: " + r.Method + " " + r.URL.Path + "; see " + apiRoot + "/openapi.yaml"})
 	})
 	return mux
 }

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -234,9 +235,25 @@ func TestRequestsAreReadStrictly(t *testing.T) {
 		if w.Code != http.StatusBadRequest || !bytes.Contains(w.Body.Bytes(), []byte(`"error"`)) {
 			t.Errorf("%s: %d %.100s, want 400 and why", name, w.Code, w.Body)
 		}
+		if name == "nothing" && !strings.Contains(w.Body.String(), "the body is empty; {} says nothing more") {
+			t.Errorf("of an empty body: %s", w.Body)
+		}
 	}
 	if did := f.done(); len(did) > 0 {
 		t.Errorf("done all the same: %v", did)
+	}
+}
+
+// TestPageNamesEveryOrder: whoever scripts finds in the docs what there is.
+func TestPageNamesEveryOrder(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/page.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, op := range operations() {
+		if op.method == http.MethodPost && !bytes.Contains(page, []byte("`"+op.path+"`")) {
+			t.Errorf("docs/page.md does not name POST %s", op.path)
+		}
 	}
 }
 
@@ -245,7 +262,7 @@ func TestUnknownOperation(t *testing.T) {
 	for _, q := range [][2]string{{"GET", "/nothing"}, {"DELETE", "/blocks"}, {"GET", "/flush"}} {
 		w := httptest.NewRecorder()
 		c.api().ServeHTTP(w, httptest.NewRequest(q[0], apiRoot+q[1], nil))
-		if w.Code != http.StatusNotFound || w.Header().Get("Content-Type") != "application/json" {
+		if w.Code != http.StatusNotFound || w.Header().Get("Content-Type") != "application/json" || !strings.Contains(w.Body.String(), "see /api/v1/openapi.yaml") {
 			t.Errorf("%s %s: %d %s", q[0], q[1], w.Code, w.Body)
 		}
 	}

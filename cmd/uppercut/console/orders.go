@@ -37,6 +37,9 @@ func decode(r *http.Request, into any) error {
 	d := json.NewDecoder(http.MaxBytesReader(nil, r.Body, maxBody))
 	d.DisallowUnknownFields()
 	if err := d.Decode(into); err != nil {
+		if errors.Is(err, io.EOF) {
+			return invalid("the body is empty; {} says nothing more")
+		}
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return invalid("the body is larger than %d bytes", maxBody)
 		}
