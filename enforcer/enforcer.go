@@ -207,9 +207,9 @@ func remedyOf(err error) string {
 	case errors.Is(err, ledger.ErrLocked):
 		return "stop the other uppercut that uses this state_dir, then restart"
 	case errors.Is(err, ledger.ErrNewer):
-		return "run the newer uppercut, or move the ledger away and restart"
+		return "run the newer uppercut; or move the ledger away and restart, with enforcer.foreign: adopt to keep the kernel's blocks"
 	case errors.Is(err, ledger.ErrDamaged):
-		return "move the ledger away, or put back a copy, and restart"
+		return "put back a copy and restart; or move the ledger away and restart, with enforcer.foreign: adopt to keep the kernel's blocks"
 	case errors.Is(err, fs.ErrPermission):
 		return "let the user who runs uppercut write to state_dir, then restart"
 	}

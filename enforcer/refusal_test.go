@@ -152,6 +152,30 @@ func TestFullSetKeepsTheGuilty(t *testing.T) {
 	}
 }
 
+// TestLostLedger: a start without the ledger opens the firewall, unless what is
+// in the kernel is to be adopted.
+func TestLostLedger(t *testing.T) {
+	for foreign, want := range map[string]string{ForeignRemove: "", ForeignAdopt: "192.0.2.1/32 198.51.100.0/24"} {
+		t.Run(foreign, func(t *testing.T) {
+			ns := newKernel(t)
+			c, o := DefaultConfig(), options(t, ns)
+			a := start(t, c, o)
+			a.Block(verdict("192.0.2.1/32", time.Hour))
+			a.Block(verdict("198.51.100.0/24", time.Hour))
+			a.flush()
+			a.stop()
+			if err := os.Remove(filepath.Join(o.StateDir, LedgerFile)); err != nil {
+				t.Fatal(err)
+			}
+			c.Foreign = foreign
+			start(t, c, o)
+			if got := strings.Join(inKernel(t, ns), " "); got != want {
+				t.Errorf("in the kernel: %q, want %q", got, want)
+			}
+		})
+	}
+}
+
 // TestLedgerTrouble: whatever is wrong with the ledger, the kernel's blocks
 // stay, new ones are enforced, and somebody is told.
 func TestLedgerTrouble(t *testing.T) {
@@ -164,7 +188,7 @@ func TestLedgerTrouble(t *testing.T) {
 			if err := os.Truncate(path, 5000); err != nil {
 				t.Fatal(err)
 			}
-		}, "move the ledger away"},
+		}, "move the ledger away and restart, with enforcer.foreign: adopt"},
 		{"no ledger", func(t *testing.T, path string) { writeFile(t, path, strings.Repeat("x", 1<<16)) }, "it is damaged"},
 		{"locked", func(t *testing.T, path string) {
 			l, err := ledger.Open(path, ledger.Options{})
