@@ -17,8 +17,9 @@ type HostConfig struct {
 	// Name is the host's name: a metric label, and the name in its
 	// certificate if it has one.
 	Name string `mapstructure:"name"`
-	// Addresses lists the addresses that the host sends from. Default: none,
-	// the host is known by its certificate.
+	// Addresses lists the addresses that the host, and no other, sends from.
+	// Default: none, the host is known by its certificate or, without one, by
+	// the name in its lines.
 	Addresses []netip.Prefix `mapstructure:"addresses"`
 	// Silence is after how long without a message the host counts as silent,
 	// 1m to 30d. Default: 1h.
@@ -33,6 +34,7 @@ func (h HostConfig) silence() time.Duration { return cmp.Or(h.Silence, defaultSi
 func validateHosts(hosts []HostConfig) error {
 	var errs []error
 	seen := make(map[string]bool, len(hosts))
+	owners := make(map[netip.Prefix]string)
 	for i, h := range hosts {
 		key := fmt.Sprintf("hosts[%d]", i)
 		switch {
@@ -46,7 +48,13 @@ func validateHosts(hosts []HostConfig) error {
 		for j, p := range h.Addresses {
 			if !p.IsValid() {
 				errs = append(errs, fmt.Errorf("%s.addresses[%d]: not an address or network", key, j))
+				continue
 			}
+			if other, taken := owners[p.Masked()]; taken && other != h.Name {
+				errs = append(errs, fmt.Errorf("%s.addresses[%d]: %s is listed for %s, too; "+
+					"hosts that send through one address are told apart by the names in their lines: list them without addresses", key, j, p, other))
+			}
+			owners[p.Masked()] = h.Name
 		}
 	}
 	return errors.Join(errs...)
@@ -56,6 +64,8 @@ const (
 	// maxSenders bounds the senders whose state is kept; the one that has
 	// been silent for longest is forgotten for a new one.
 	maxSenders = 4096
+	// maxVoices bounds the names under which senders speak, all together.
+	maxVoices = 2 * maxSenders
 	// maxGap is the largest jump of a sequence number that counts as lost
 	// messages and not as a sender that started anew.
 	maxGap = 1_000_000
@@ -64,36 +74,39 @@ const (
 	skewWindow = 10 * time.Minute
 )
 
-// SenderStatus is what is known of one sender.
+// SenderStatus is what is known of one host at one sender: a relay sends for
+// many.
 type SenderStatus struct {
-	// Sender is what Message.Sender is.
+	// Sender is what Message.Sender is, "" for an expected host that never
+	// sent.
 	Sender string
-	// Host is the name from the configuration or the certificate, else what
-	// the last message claimed.
+	// Host is the label of the host: the name from the configuration or the
+	// certificate, else what its messages claim.
 	Host string
-	// Transport is how the last message came.
+	// Transport is how the sender's last message came.
 	Transport Transport
 	// Expected is true for a host of the configuration, which is listed here
-	// also if it never sent. Silent is true if it never did, or not for its
-	// time of silence.
+	// also if it never sent. Silent is true if nobody sent under its name for
+	// its time of silence.
 	Expected, Silent bool
-	// LastMessage is when the last message came; zero if none did.
+	// LastMessage is when the host's last message came from this sender; zero
+	// if none did.
 	LastMessage time.Time
 	// Messages is how many were read, Rate how many a second, over the last
 	// minute or two.
 	Messages uint64
 	Rate     float64
-	// Refused is how many frames could not be read.
+	// Refused is how many frames of the sender could not be read.
 	Refused uint64
-	// Lost is how many messages syslog-ng's sequenceId says were lost on the
-	// way.
+	// Lost is how many messages of the sender syslog-ng's sequenceId says were
+	// lost on the way.
 	Lost uint64
 	// Lag is arrival minus header time of the newest message with an absolute
 	// time. ClockSkew is the smallest Lag in 5 to 10 minutes: negative if the
 	// sender's clock is ahead.
 	Lag, ClockSkew time.Duration
-	// CertificateExpires is the end of the certificate shown last; zero
-	// without one.
+	// CertificateExpires is the end of the certificate that the sender showed
+	// last; zero without one.
 	CertificateExpires time.Time
 }
 
@@ -106,14 +119,23 @@ type fleet struct {
 	started time.Time
 	senders map[string]*senderState
 	hosts   map[string]*hostState
+	voices  int // of all senders
 }
 
 // senderState is the state of one sender.
 type senderState struct {
 	status   SenderStatus
+	sequence map[Transport]uint32 // the last id of a connection that ended
+	voices   map[string]*voice    // by host label: one, unless it is a relay
+}
+
+// voice is what came from one sender under one name.
+type voice struct {
+	messages uint64
+	last     time.Time
+	lag      time.Duration
 	rate     rate
 	skew     skew
-	sequence map[Transport]uint32 // the last id of a connection that ended
 }
 
 // hostState is what the metrics of one host label need.
@@ -151,7 +173,7 @@ func (f *fleet) greet(from *origin) {
 	delete(s.sequence, from.transport)
 	if !from.expires.IsZero() {
 		s.status.CertificateExpires = from.expires
-		f.host(from.host, "").expires = from.expires
+		f.host(f.labels.label(from.host, "")).expires = from.expires
 	}
 }
 
@@ -186,38 +208,51 @@ func (f *fleet) observe(from *origin, messages []Message) (lost uint64) {
 	defer f.mu.Unlock()
 	s := f.sender(from)
 	s.status.Transport = from.transport
-	if host := cmp.Or(from.host, last.Host); host != "" && host != s.status.Host {
-		s.status.Host = strings.Clone(host) // it may be part of a read buffer
-	}
 	s.status.LastMessage = last.Received
-	s.status.Messages += uint64(len(messages))
 	s.status.Lost += lost
-	s.rate.add(last.Received, len(messages))
-	if last.Stamp == StampFull {
-		s.status.Lag = last.Received.Sub(last.Time)
-		s.skew.add(last.Received, s.status.Lag)
-	}
-	f.countHosts(from, messages)
+	f.countHosts(from, s, messages)
 	return lost
 }
 
-// countHosts counts for the labels: by the sender's own name, else by what
+// countHosts counts by host label: that of the sender's own name, else of what
 // each message claims.
-func (f *fleet) countHosts(from *origin, messages []Message) {
+func (f *fleet) countHosts(from *origin, s *senderState, messages []Message) {
 	for len(messages) > 0 {
 		n := 1
 		for n < len(messages) && (from.host != "" || messages[n].Host == messages[0].Host) {
 			n++
 		}
 		last := &messages[n-1]
-		h := f.host(from.host, messages[0].Host)
+		label := f.labels.label(from.host, messages[0].Host)
+		h, v := f.host(label), f.voice(s, label)
 		h.messages += uint64(n)
 		h.last = last.Received
+		v.messages += uint64(n)
+		v.last = last.Received
+		v.rate.add(last.Received, n)
 		if last.Stamp == StampFull {
-			h.skew, h.hasSkew = last.Received.Sub(last.Time), true
+			lag := last.Received.Sub(last.Time)
+			h.skew, h.hasSkew = lag, true
+			v.lag = lag
+			v.skew.add(last.Received, lag)
 		}
 		messages = messages[n:]
 	}
+}
+
+// voice returns what is known of a host label at a sender.
+func (f *fleet) voice(s *senderState, label string) *voice {
+	v, ok := s.voices[label]
+	if !ok && len(s.voices) > 0 && f.voices >= maxVoices {
+		label = otherHost
+		v, ok = s.voices[label]
+	}
+	if !ok {
+		v = new(voice)
+		s.voices[strings.Clone(label)] = v // it may be part of a read buffer
+		f.voices++
+	}
+	return v
 }
 
 // sender returns the state of a sender, new or known.
@@ -231,6 +266,7 @@ func (f *fleet) sender(from *origin) *senderState {
 	s := &senderState{
 		status:   SenderStatus{Sender: from.sender, Host: from.host, Transport: from.transport},
 		sequence: make(map[Transport]uint32),
+		voices:   make(map[string]*voice, 1),
 	}
 	f.senders[from.sender] = s
 	return s
@@ -240,13 +276,13 @@ func (f *fleet) forgetOldest() {
 	oldest := slices.MinFunc(slices.Collect(maps.Values(f.senders)), func(a, b *senderState) int {
 		return a.status.LastMessage.Compare(b.status.LastMessage)
 	})
+	f.voices -= len(oldest.voices)
 	delete(f.senders, oldest.status.Sender)
 }
 
-// host returns the state of a host, by its own name or else the one that its
-// lines claim; those that have no label of their own share one.
-func (f *fleet) host(own, claimed string) *hostState {
-	label := f.labels.label(own, claimed)
+// host returns the state of a host label; hosts without one of their own share
+// one.
+func (f *fleet) host(label string) *hostState {
 	h, ok := f.hosts[label]
 	if !ok {
 		h = new(hostState)
@@ -255,35 +291,53 @@ func (f *fleet) host(own, claimed string) *hostState {
 	return h
 }
 
-// status returns a copy of every sender's state, sorted by name, and the
-// expected hosts that never sent.
+// status returns a copy of what is known of every host at every sender, sorted
+// by their names, and the expected hosts that never sent.
 func (f *fleet) status(now time.Time) []SenderStatus {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	silence := make(map[string]time.Duration, len(f.config))
-	for _, h := range f.config {
-		silence[h.Name] = h.silence()
-	}
 	var all []SenderStatus
-	seen := make(map[string]bool)
+	heard := make(map[string]bool)
 	for _, s := range f.senders {
-		status := s.status
-		status.Rate = s.rate.perSecond(now)
-		status.ClockSkew = s.skew.smallest()
-		if limit, ok := silence[status.Host]; ok {
-			status.Expected = true
-			status.Silent = now.Sub(status.LastMessage) > limit
-			seen[status.Host] = true
+		for label, v := range s.voices {
+			heard[label] = true
+			status := s.status
+			status.Host, status.LastMessage, status.Messages = label, v.last, v.messages
+			status.Rate, status.Lag, status.ClockSkew = v.rate.perSecond(now), v.lag, v.skew.smallest()
+			all = append(all, status)
 		}
-		all = append(all, status)
+		if len(s.voices) == 0 {
+			heard[s.status.Host] = true
+			all = append(all, s.status)
+		}
 	}
 	for _, h := range f.config {
-		if !seen[h.Name] {
-			all = append(all, SenderStatus{Sender: h.Name, Host: h.Name, Expected: true, Silent: now.Sub(f.started) > h.silence()})
+		if !heard[h.Name] {
+			all = append(all, SenderStatus{Host: h.Name})
 		}
 	}
-	slices.SortFunc(all, func(a, b SenderStatus) int { return cmp.Compare(a.Sender, b.Sender) })
+	f.expect(all, now)
+	slices.SortFunc(all, func(a, b SenderStatus) int {
+		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Sender, b.Sender))
+	})
 	return all
+}
+
+// expect marks the hosts of the configuration, and those of them from which
+// nothing came for too long, whoever sent it.
+func (f *fleet) expect(all []SenderStatus, now time.Time) {
+	silent := make(map[string]bool, len(f.config))
+	for _, h := range f.config {
+		last := f.started
+		if state := f.hosts[h.Name]; state != nil && !state.last.IsZero() {
+			last = state.last
+		}
+		silent[h.Name] = now.Sub(last) > h.silence()
+	}
+	for i := range all {
+		s := &all[i]
+		s.Silent, s.Expected = silent[s.Host]
+	}
 }
 
 // gap takes the next sequence number of a connection and returns how many are

@@ -6,6 +6,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 func TestSequenceGaps(t *testing.T) {
@@ -67,7 +70,7 @@ func TestFleetStatus(t *testing.T) {
 		if mx1.Rate < 0.9 || mx1.Rate > 1.1 || mx1.Lag != 3*time.Second || mx1.ClockSkew != 3*time.Second {
 			t.Errorf("rate %v, lag %v, skew %v", mx1.Rate, mx1.Lag, mx1.ClockSkew)
 		}
-		if mx2.Sender != "mx2" || !mx2.Expected || mx2.Silent || !mx2.LastMessage.IsZero() {
+		if mx2.Sender != "" || mx2.Host != "mx2" || !mx2.Expected || mx2.Silent || !mx2.LastMessage.IsZero() {
 			t.Errorf("%+v", mx2)
 		}
 		last := mx1.LastMessage
@@ -79,6 +82,67 @@ func TestFleetStatus(t *testing.T) {
 			t.Error("mx2 never reported, and is not silent after an hour")
 		}
 	})
+}
+
+// TestRelay: one sender speaks for many hosts, each of which counts by itself.
+func TestRelay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hosts := []HostConfig{{Name: "mx1", Silence: time.Minute}, {Name: "mx2", Silence: time.Minute}, {Name: "mx4"}}
+		f := newFleet(newHosts(t, hosts...), hosts, time.Now())
+		relay, other := &origin{sender: "192.0.2.1", transport: TCP}, &origin{sender: "192.0.2.2", transport: TCP}
+		now := time.Now()
+		from := func(host string, lag time.Duration) Message {
+			return Message{Host: host, Received: time.Now(), Stamp: StampFull, Time: time.Now().Add(-lag)}
+		}
+		f.observe(relay, []Message{from("mx1", time.Second), from("mx2", time.Hour), from("mx1", 2*time.Second), from("mx3", 0)})
+		<-time.After(time.Minute + 1)
+		f.observe(other, []Message{from("mx1", 0)})
+		want := []SenderStatus{
+			{
+				Sender: "192.0.2.1", Host: "mx1", Transport: TCP, Expected: true, LastMessage: now, Messages: 2,
+				Lag: 2 * time.Second, ClockSkew: time.Second,
+			},
+			{Sender: "192.0.2.2", Host: "mx1", Transport: TCP, Expected: true, LastMessage: time.Now(), Messages: 1},
+			{
+				Sender: "192.0.2.1", Host: "mx2", Transport: TCP, Expected: true, Silent: true, LastMessage: now, Messages: 1,
+				Lag: time.Hour, ClockSkew: time.Hour,
+			},
+			{Sender: "192.0.2.1", Host: "mx3", Transport: TCP, LastMessage: now, Messages: 1},
+			{Host: "mx4", Expected: true},
+		}
+		if diff := cmp.Diff(want, f.status(time.Now()), cmpopts.IgnoreFields(SenderStatus{}, "Rate")); diff != "" {
+			t.Errorf("status (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// TestVoicesAreBounded: who forges senders and names gets no more memory than
+// maxVoices and one for each sender.
+func TestVoicesAreBounded(t *testing.T) {
+	f := newFleet(newHosts(t), nil, time.Now())
+	addr := netip.MustParseAddr("10.0.0.0")
+	for range maxVoices / 100 {
+		addr = addr.Next()
+		var batch []Message
+		for n := range 200 {
+			batch = append(batch, Message{Host: fmt.Sprintf("host%d", n), Received: time.Now()})
+		}
+		f.observe(&origin{sender: addr.String()}, batch)
+	}
+	voices := 0
+	for _, s := range f.senders {
+		voices += len(s.voices)
+	}
+	if voices != f.voices || voices > maxVoices+len(f.senders) {
+		t.Errorf("%d voices of %d senders, counted %d", voices, len(f.senders), f.voices)
+	}
+	for range maxSenders {
+		addr = addr.Next()
+		f.observe(&origin{sender: addr.String()}, []Message{{Host: "mx1", Received: time.Now()}})
+	}
+	if f.voices != maxSenders {
+		t.Errorf("%d voices are left of %d senders of one name", f.voices, maxSenders)
+	}
 }
 
 // TestSkew tells a backlog, whose lag shrinks, from a clock that is behind.

@@ -341,6 +341,10 @@ func TestConfigErrors(t *testing.T) {
 		{"relative path", func(c *Config) { c.Unix = []string{"log"} }, []string{"unix[0]: ", "absolute"}},
 		{"zero network", func(c *Config) { c.Senders = []netip.Prefix{{}} }, []string{"senders[0]: "}},
 		{"host twice", func(c *Config) { c.Hosts = []HostConfig{{Name: "a"}, {Name: "a"}} }, []string{"hosts[1].name: ", "twice"}},
+		{"an address of two hosts", func(c *Config) {
+			relay := []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}
+			c.Hosts = []HostConfig{{Name: "mx1", Addresses: relay}, {Name: "mx2", Addresses: relay}}
+		}, []string{"hosts[1].addresses[0]: 192.0.2.1/32 is listed for mx1, too; ", "list them without addresses"}},
 		{"host without name", func(c *Config) { c.Hosts = []HostConfig{{}} }, []string{"hosts[0].name: "}},
 		{"short silence", func(c *Config) { c.Hosts = []HostConfig{{Name: "a", Silence: time.Second}} }, []string{"hosts[0].silence: 1s "}},
 		{"TLS version", func(c *Config) { c.TLS.MaxVersion = "1.1" }, []string{"tls.max_version: "}},

@@ -73,18 +73,24 @@ func (a *appliance) countHosts(ctx context.Context, s *console.Status, n counts)
 	if err != nil {
 		return err
 	}
+	seen, unseen, silent, open := hostSet{}, hostSet{}, hostSet{}, hostSet{}
 	for _, sender := range senders {
-		if !sender.Last.IsZero() {
-			s.HostsSeen++
-		}
-		if sender.Silent {
-			s.HostsSilent++
-		}
-		if sender.BreakerOpen {
-			s.BreakersOpen++
-		}
+		seen.add(sender.Host, !sender.Last.IsZero())
+		unseen.add(sender.Host, sender.Sender == "")
+		silent.add(sender.Host, sender.Silent)
+		open.add(sender.Host, sender.BreakerOpen)
 	}
+	s.HostsSeen, s.HostsUnseen, s.HostsSilent, s.BreakersOpen = len(seen), len(unseen), len(silent), len(open)
 	return nil
+}
+
+// hostSet counts hosts: one that logs through two senders is one.
+type hostSet map[string]bool
+
+func (s hostSet) add(host string, when bool) {
+	if when {
+		s[host] = true
+	}
 }
 
 // counts are gathered metrics.
@@ -434,8 +440,12 @@ func (a *appliance) senders(ctx context.Context, n counts) ([]console.Sender, er
 	list := []console.Sender{}
 	rejections, accepted := n.byHost("uppercut_rejections_total"), n.byHost("uppercut_mail_accepted_total")
 	for _, s := range a.receiver.Senders() {
+		transport := ""
+		if s.Sender != "" {
+			transport = s.Transport.String()
+		}
 		list = append(list, console.Sender{
-			Host: s.Host, Sender: s.Sender, Transport: s.Transport.String(), Last: s.LastMessage,
+			Host: s.Host, Sender: s.Sender, Transport: transport, Last: s.LastMessage,
 			Expected: s.Expected, Silent: s.Silent, Messages: s.Messages,
 			Rejections:  uint64(rejections[s.Host]),
 			Accepted:    uint64(accepted[s.Host]),

@@ -35,7 +35,7 @@ func printStatus(p *printer, s console.Status) error {
 	paceRow(p, "rejections", s.Pace, s.Pace.Rejections)
 	paceRow(p, "new blocks", s.Pace, s.Pace.Blocks)
 	p.row("sources", s.TrackedSources, fmt.Sprintf("watched, of %d at most", s.TrackedLimit))
-	p.row("hosts", s.HostsSeen, fmt.Sprintf("log, %d silent, %d breakers open", s.HostsSilent, s.BreakersOpen))
+	p.row("hosts", s.HostsSeen, fmt.Sprintf("log, %d expected not heard yet, %d silent, %d breakers open", s.HostsUnseen, s.HostsSilent, s.BreakersOpen))
 	p.row("latency", s.BlockLatencyP50, fmt.Sprintf("at most from line to block for half of them since the start, %s for 99 of 100", s.BlockLatencyP99))
 	if s.Reload.Error != "" {
 		p.styled(warning, "reload", "failed", s.Reload.Error)
@@ -296,6 +296,8 @@ func senderState(s console.Sender) string {
 		return "NEVER SEEN"
 	case s.Silent:
 		return "SILENT"
+	case s.Expected && s.Last.IsZero():
+		return "not heard yet"
 	case s.BreakerOpen:
 		return "breaker open"
 	}

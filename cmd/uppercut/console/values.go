@@ -30,8 +30,10 @@ type Status struct {
 	// TrackedSources have a live score; TrackedLimit is how many may.
 	TrackedSources int `json:"tracked_sources"`
 	TrackedLimit   int `json:"tracked_limit"`
-	// HostsSeen log; HostsSilent are expected to and do not.
+	// HostsSeen have logged since the start, HostsUnseen are expected to and
+	// have not yet. HostsSilent are expected to and have not for too long.
 	HostsSeen   int `json:"hosts_seen"`
+	HostsUnseen int `json:"hosts_unseen"`
 	HostsSilent int `json:"hosts_silent"`
 	// BreakersOpen is the number of hosts whose evidence is set aside in part.
 	BreakersOpen int `json:"breakers_open"`
@@ -252,17 +254,22 @@ type Breaker struct {
 	SetAside uint64 `json:"set_aside"`
 }
 
-// Sender is a mail host as the appliance sees it.
+// Sender is a mail host as the appliance sees it, at one sender: a relay sends
+// for many hosts.
 type Sender struct {
 	// Host is the name by which it is counted, Sender the address or
-	// certificate name that is a fact.
+	// certificate name that is a fact, with its transport; both are "" for an
+	// expected host that has not logged since the start.
 	Host      string    `json:"host"`
 	Sender    string    `json:"sender"`
 	Transport string    `json:"transport"`
 	Last      time.Time `json:"last,omitzero"`
-	// Expected: the configuration names it. Silent: for longer than it may.
-	Expected   bool   `json:"expected"`
-	Silent     bool   `json:"silent"`
+	// Expected: the configuration names it. Silent: for longer than it may,
+	// whoever sends for it.
+	Expected bool `json:"expected"`
+	Silent   bool `json:"silent"`
+	// Messages came from this sender; Rejections and Accepted are the host's,
+	// whoever sent them.
 	Messages   uint64 `json:"messages"`
 	Rejections uint64 `json:"rejections"`
 	Accepted   uint64 `json:"accepted"`
