@@ -321,7 +321,10 @@ func (a *appliance) Breakers(ctx context.Context) ([]console.Breaker, error) {
 	}
 	list := make([]console.Breaker, 0, len(states))
 	for _, s := range states {
-		list = append(list, console.Breaker{Host: a.hosts.Label(s.Sender, s.Host), Open: s.Open, Since: s.Since, Reason: breakerWords(s.Cause), SetAside: s.SetAside})
+		list = append(list, console.Breaker{
+			Host: a.hosts.Label(s.Sender, s.Host), Claimed: s.Host,
+			Open: s.Open, Since: s.Since, Reason: breakerWords(s.Cause), SetAside: s.SetAside,
+		})
 	}
 	return list, nil
 }

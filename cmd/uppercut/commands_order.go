@@ -236,13 +236,13 @@ func newBreakersCommand(env *environment) *cobra.Command {
 	}, func(ctx context.Context, c *console.Client, _ []string) ([]console.Breaker, error) {
 		return c.Breakers(ctx)
 	}, func(p *printer, list []console.Breaker) error {
-		p.styled(heading, "HOST", "BREAKER", "SINCE", "SET ASIDE", "WHY")
+		p.styled(heading, "HOST", "IN ITS LINES", "BREAKER", "SINCE", "SET ASIDE", "WHY")
 		for _, b := range list {
 			state := "closed"
 			if b.Open {
 				state = "OPEN"
 			}
-			p.row(b.Host, state, p.ago(b.Since), b.SetAside, b.Reason)
+			p.row(b.Host, b.Claimed, state, p.ago(b.Since), b.SetAside, b.Reason)
 		}
 		return nil
 	})

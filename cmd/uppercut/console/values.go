@@ -243,7 +243,10 @@ type Allowance struct {
 
 // Breaker guards against the evidence of one reporting host.
 type Breaker struct {
-	Host string `json:"host"`
+	// Host is the name by which it is counted, Claimed the one in its lines.
+	// Hosts behind a relay with a name of its own differ in the latter only.
+	Host    string `json:"host"`
+	Claimed string `json:"claimed"`
 	// Open: the host's relay-causable and weak evidence is set aside.
 	Open  bool      `json:"open"`
 	Since time.Time `json:"since,omitzero"`
