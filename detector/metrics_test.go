@@ -151,8 +151,12 @@ func TestRulesetReplies(t *testing.T) {
 		labels []string
 		n      float64
 	}{
-		{[]string{"check_rcpt", "5xx"}, 1}, {[]string{"check_rcpt", "4xx"}, 1}, {[]string{"check_relay", "5xx"}, 1},
-		{[]string{"check_mail", "5xx"}, 0}, {[]string{"other", "5xx"}, 1}, {[]string{"check_compat", "4xx"}, 0},
+		{[]string{"check_rcpt", "5xx"}, 1},
+		{[]string{"check_rcpt", "4xx"}, 1},
+		{[]string{"check_relay", "5xx"}, 1},
+		{[]string{"check_mail", "5xx"}, 0},
+		{[]string{"other", "5xx"}, 1},
+		{[]string{"check_compat", "4xx"}, 0},
 	} {
 		counter := d.metrics.counters("uppercut_ruleset_rejections_total", "SMTP rejections per sendmail ruleset and reply class.", "ruleset", "reply_class")
 		if got := testutil.ToFloat64(counter.WithLabelValues(want.labels...)); got != want.n {

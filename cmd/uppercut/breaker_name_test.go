@@ -78,7 +78,9 @@ func TestBreakerIsClosedByEitherName(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !slices.ContainsFunc(list, func(b console.Breaker) bool { return b.Open && b.Host == "mx2.example.org" && b.Claimed == "mx2" && b.SetAside > 0 }) {
+			if !slices.ContainsFunc(list, func(b console.Breaker) bool {
+				return b.Open && b.Host == "mx2.example.org" && b.Claimed == "mx2" && b.SetAside > 0
+			}) {
 				t.Fatalf("breakers: %+v, want mx2.example.org open, with something set aside", list)
 			}
 			by := console.By{Author: "anna", Note: "mended"}
