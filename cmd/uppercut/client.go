@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/netip"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -40,7 +41,8 @@ func (f *answerFlags) register(command *cobra.Command) {
 }
 
 // asking makes a command that asks the running appliance one question and
-// prints the answer, as JSON or by print.
+// prints the answer, as JSON or by show. The exit code is the same for both:
+// show decides it.
 func asking[T any](env *environment, command *cobra.Command,
 	ask func(context.Context, *console.Client, []string) (T, error),
 	show func(*printer, T) error,
@@ -54,21 +56,28 @@ func asking[T any](env *environment, command *cobra.Command,
 		}
 		defer client.Close()
 		answer, err := ask(cmd.Context(), client, args)
+		if errors.Is(err, console.ErrInvalid) {
+			return exitCode{exitUsage, err}
+		}
 		if err != nil {
 			return err
 		}
-		if flags.json {
-			return printJSON(env.stdout, answer)
-		}
 		p := newPrinter(env)
+		if flags.json {
+			p.out = io.Discard
+			if err := printJSON(env.stdout, answer); err != nil {
+				return err
+			}
+		}
 		return errors.Join(show(p, answer), p.Flush())
 	}
 	return command
 }
 
-// printJSON writes v. For a terminal it also escapes what must not reach a
-// screen; to a program it is the same.
-func printJSON(w io.Writer, v any) error {
+// printJSON writes v, a list without entries as []. For a terminal it also
+// escapes what must not reach a screen; to a program it is the same.
+func printJSON[T any](w io.Writer, v T) error {
+	fillLists(reflect.ValueOf(&v).Elem())
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetEscapeHTML(false) // people read addresses in < and >
@@ -82,6 +91,30 @@ func printJSON(w io.Writer, v any) error {
 	}
 	_, err := w.Write(out)
 	return err
+}
+
+// fillLists makes empty lists of the nil ones in v, which can be set: whoever
+// reads the JSON goes through a list and not through null.
+func fillLists(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			fillLists(v.Elem())
+		}
+	case reflect.Struct:
+		for _, field := range v.Fields() {
+			if field.CanSet() {
+				fillLists(field)
+			}
+		}
+	case reflect.Slice:
+		if v.IsNil() {
+			v.Set(reflect.MakeSlice(v.Type(), 0, 0))
+		}
+		for i := range v.Len() {
+			fillLists(v.Index(i))
+		}
+	}
 }
 
 // visibleJSON escapes in JSON what console.Visible replaces. The encoder has

@@ -149,8 +149,9 @@ func (g *gateway) testCourse(t *testing.T, client string) {
 func (g *gateway) testPast(t *testing.T, client string) {
 	t.Helper()
 	var why console.Why
-	if err := json.Unmarshal([]byte(g.ask(t, "why", "--json", client)), &why); err != nil {
-		t.Fatal(err)
+	text, code := g.outcome(t, "why", "--json", client)
+	if err := json.Unmarshal([]byte(text), &why); err != nil || code != exitNo {
+		t.Fatalf("exit code %d, %v:\n%s", code, err, text)
 	}
 	if len(why.History) != 1 || why.History[0].Cause != endManual || why.History[0].Ended.IsZero() || !why.LeftAloneUntil.After(time.Now()) {
 		t.Errorf("history %+v, left alone until %v", why.History, why.LeftAloneUntil)
