@@ -126,6 +126,7 @@ type Enforcer struct {
 	exempt    bart.Table[struct{}] // allowed
 	lastID    uint64
 	suspended bool
+	since     time.Time // when it was suspended
 	trouble   error // why the kernel does not enforce the list; nil if it does
 	lastDrops [2]nft.Drops
 	drift     []Drift
@@ -419,6 +420,24 @@ func (e *Enforcer) Lookup(a netip.Addr) (Block, bool) {
 		return Block{}, false
 	}
 	return e.list.block(slot), true
+}
+
+// Current returns the block of exactly p, without evidence.
+func (e *Enforcer) Current(p netip.Prefix) (Block, bool) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	entry, ok := e.list.find(p)
+	if !ok || entry.until <= time.Now().UnixNano() {
+		return Block{}, false
+	}
+	return e.list.block(e.list.index[entry.key]), true
+}
+
+// Suspended reports whether an operator has flushed the firewall.
+func (e *Enforcer) Suspended() bool {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.suspended
 }
 
 // Blocks yields every block in force, in no order; evidence is left out. It

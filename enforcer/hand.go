@@ -325,7 +325,7 @@ func (e *Enforcer) closeHoles(keep map[netip.Prefix]bool) (touched []netip.Prefi
 func (e *Enforcer) Flush(ctx context.Context, author, note string, forget bool) error {
 	return e.do(ctx, func() error {
 		e.mu.Lock()
-		e.suspended = true
+		e.suspended, e.since = true, time.Now()
 		e.mu.Unlock()
 		e.metrics.suspended.Set(1)
 		var forgotten []netip.Prefix
@@ -362,7 +362,7 @@ func (e *Enforcer) everything() (ps []netip.Prefix) {
 func (e *Enforcer) Resume(ctx context.Context, author, note string) error {
 	return e.do(ctx, func() error {
 		e.mu.Lock()
-		e.suspended = false
+		e.suspended, e.since = false, time.Time{}
 		e.mu.Unlock()
 		e.metrics.suspended.Set(0)
 		e.record(ActionResume, author, note, nil, 0)

@@ -238,7 +238,7 @@ func (l *list) block(slot uint32) Block {
 		Rule:     l.names[e.rule],
 		Reason:   l.names[e.reason],
 		Host:     l.names[e.host],
-		Score:    float64(e.score),
+		Score:    math.Round(float64(e.score)*100) / 100, // points have two decimals, a float32 some noise
 		Observed: e.flags&flagObserved != 0,
 		Seen:     e.flags&flagSeen != 0,
 		Note:     r.note,

@@ -2,6 +2,7 @@ package enforcer
 
 import (
 	"net/netip"
+	"time"
 
 	"uppercut/enforcer/nft"
 )
@@ -11,6 +12,8 @@ type State struct {
 	Table     string `json:"table"`
 	Observe   bool   `json:"observe"`
 	Suspended bool   `json:"suspended"`
+	// Since is when an operator suspended it, zero while nobody has.
+	Since time.Time `json:"since,omitzero"`
 	// Enforcing: table, sets and rules were there at the last look, and the
 	// last write succeeded.
 	Enforcing bool   `json:"enforcing"`
@@ -57,6 +60,7 @@ func (e *Enforcer) Show() State {
 		Table:     "inet " + nft.Table,
 		Observe:   e.options.Observe,
 		Suspended: e.suspended,
+		Since:     e.since,
 		Enforcing: e.firewall != nil && e.trouble == nil,
 		Saving:    e.journal.ledger != nil && !e.journal.failed(),
 		Scope:     e.config.Scope,

@@ -188,11 +188,22 @@ func blockForPeople(b enforcer.Block) console.Block {
 	return forPeople
 }
 
+// NotEnforced implements console.Reader.
+func (a *appliance) NotEnforced() string {
+	switch {
+	case a.config.Load().Mode == modeObserve:
+		return console.CauseObserve
+	case a.enforcer.Suspended():
+		return console.CauseSuspended
+	}
+	return ""
+}
+
 // Why implements console.Reader.
 func (a *appliance) Why(ctx context.Context, addr netip.Addr) (console.Why, error) {
 	addr = addr.Unmap().WithZone("")
 	single := netip.PrefixFrom(addr, addr.BitLen())
-	w := console.Why{Addr: addr, Source: single, Exempt: a.guard.Exempt(single)}
+	w := console.Why{Addr: addr, Source: single, NotEnforced: a.NotEnforced(), Exempt: a.guard.Exempt(single)}
 	var (
 		status detector.SourceStatus
 		story  detector.Story
@@ -273,7 +284,7 @@ func (a *appliance) describeBlock(w *console.Why, addr netip.Addr) error {
 	if err != nil {
 		w.Kernel.Problem = err.Error()
 	}
-	if a.config.Load().Mode == modeObserve {
+	if w.NotEnforced == console.CauseObserve {
 		w.Kernel.Problem = "not asked: mode observe"
 	}
 	return a.describeHistory(w)

@@ -165,6 +165,13 @@ func (p *printer) styled(s style, columns ...any) {
 	p.styles = append(p.styles, s)
 }
 
+// warnNotEnforced says why nothing is dropped, where it is not.
+func (p *printer) warnNotEnforced(cause string) {
+	if cause != "" {
+		p.styled(warning, console.NotEnforcedWords(cause))
+	}
+}
+
 // Flush writes what has been collected: only now is known how wide columns are.
 func (p *printer) Flush() error {
 	if err := p.columns.Flush(); err != nil {

@@ -139,7 +139,8 @@ func allPages(ctx context.Context, c *console.Client, s console.Search) (console
 			return all, err
 		}
 		all.Blocks = append(all.Blocks, next.Blocks...)
-		all.Matching, all.Next, s.After = next.Matching, next.Next, next.Next
+		all.Matching, all.NotEnforced = next.Matching, next.NotEnforced
+		all.Next, s.After = next.Next, next.Next
 		if next.Next == "" || len(all.Blocks) == wanted {
 			return all, nil
 		}
@@ -147,6 +148,7 @@ func allPages(ctx context.Context, c *console.Client, s console.Search) (console
 }
 
 func printBlocks(p *printer, page console.BlockPage) error {
+	p.warnNotEnforced(page.NotEnforced)
 	if len(page.Blocks) == 0 {
 		p.row("nobody is blocked")
 		return nil
@@ -181,12 +183,17 @@ func newWhyCommand(env *environment) *cobra.Command {
 	return asking(env, &cobra.Command{
 		Use:   "why ADDR",
 		Short: "Say all that is known of an address: is it blocked, why, since when, by which lines",
-		Long: fmt.Sprintf("why answers in one screen why an address is or is not blocked. Exit code 3 if it is not.\n"+
-			"Of earlier blocks it has the last %d; one ended by a time if nothing says how.", maxHistory),
+		Long: fmt.Sprintf("why answers in one screen why an address is or is not blocked.\n"+
+			"Exit code 3 if it is not dropped: not blocked, left out of a blocked network,\n"+
+			"blocking suspended, or mode observe. Of earlier blocks it has the last %d;\n"+
+			"one expired if nothing is known to have ended it before its time.", maxHistory),
 		Example: "  uppercut why 203.0.113.9",
 		Args:    wellCounted(cobra.ExactArgs(1)),
 	}, func(ctx context.Context, c *console.Client, args []string) (console.Why, error) {
 		addr, err := netip.ParseAddr(args[0])
+		if _, prefixErr := netip.ParsePrefix(args[0]); prefixErr == nil {
+			return console.Why{}, exitCode{exitUsage, fmt.Errorf("%s is a network; uppercut blocks %s lists what is blocked in it", args[0], args[0])}
+		}
 		if err != nil {
 			return console.Why{}, exitCode{exitUsage, fmt.Errorf("%q is no address", args[0])}
 		}
@@ -207,50 +214,88 @@ func printWhy(p *printer, w console.Why) error {
 		p.row("in favour", words)
 	}
 	for _, b := range w.History {
-		p.row("before", fmt.Sprintf("blocked %s by %s, %s", p.ago(b.At), b.Rule, endWords(p, b)))
+		when := "before"
+		if b.Cause == "" {
+			when = "also"
+		}
+		p.row(when, fmt.Sprintf("%s %s by %s, %s", blockedAs(b.Prefix, w.Addr), p.ago(b.At), b.Rule, endWords(p, b)))
 	}
 	for _, e := range w.Evidence {
 		p.row(e.Reason, fmt.Sprintf("%s %s via %s (%s): %s",
 			e.Time.Local().Format(time.DateTime), e.Host, e.Sender, e.Transport, e.Text))
 	}
-	if w.Block == nil {
+	if s := w.Standing(); s != console.Blocked && s != console.Unlisted {
 		return exitCode{code: exitNo}
 	}
 	return nil
 }
 
+// blockedAs names the prefix of a block that is not of the address alone.
+func blockedAs(prefix netip.Prefix, addr netip.Addr) string {
+	if prefix == netip.PrefixFrom(addr, addr.BitLen()) {
+		return "blocked"
+	}
+	return fmt.Sprintf("%s blocked", prefix)
+}
+
 // endWords says when and how an earlier block ended.
 func endWords(p *printer, b console.PastBlock) string {
-	if b.Ended.IsZero() {
+	switch {
+	case b.Cause == "":
+		return "in force for another " + p.left(b.Until)
+	case b.Ended.IsZero():
 		return "ended before its time"
-	}
-	if b.Cause == endUnknown {
-		return "ended by " + b.Ended.Local().Format(time.DateTime)
 	}
 	return fmt.Sprintf("ended %s: %s", p.ago(b.Ended), b.Cause)
 }
 
 // printVerdict says whether the address is blocked, and what the kernel says.
 func printVerdict(p *printer, w console.Why) {
-	if w.Block == nil {
-		p.styled(good, w.Addr, "not blocked")
-	} else {
-		p.styled(bad, w.Addr, fmt.Sprintf("blocked as %s since %s, for another %s, by %s", w.Block.Prefix,
-			w.Block.At.Local().Format(time.DateTime), p.left(w.Block.Until), w.Block.Rule))
-		if w.Block.Author+w.Block.Note != "" {
-			p.row("by hand", w.Block.Author+": "+w.Block.Note)
-		}
+	p.styled(headlineOf(p, w))
+	if b := w.Block; b != nil && b.Author+b.Note != "" {
+		p.row("by hand", byWords(b.Author, b.Note))
 	}
 	p.row("kernel", kernelWords(w.Kernel))
 	if w.Allowed != nil {
 		p.row("allowed", fmt.Sprintf("%s (%s) %s", w.Allowed.Prefix, allowanceEnd(p, *w.Allowed), w.Allowed.Note))
 	}
 	if w.Exempt != "" {
-		p.row("never blocked", w.Exempt)
+		p.row("never blocked", "it is "+console.CauseWords(w.Exempt))
 	}
 	if !w.LeftAloneUntil.IsZero() {
 		p.row("unblocked", "counts again in "+p.left(w.LeftAloneUntil))
 	}
+}
+
+// headlineOf answers the question in a line.
+func headlineOf(p *printer, w console.Why) (style, any, any) {
+	as := ""
+	if w.Block != nil {
+		as = fmt.Sprintf("blocked as %s since %s, for another %s, by %s", w.Block.Prefix,
+			w.Block.At.Local().Format(time.DateTime), p.left(w.Block.Until), w.Block.Rule)
+	}
+	switch w.Standing() {
+	case console.Blocked:
+		return bad, w.Addr, as
+	case console.Spared:
+		return good, w.Addr, fmt.Sprintf("not blocked: it is %s; its network is %s, with a hole for it", console.CauseWords(w.Exempt), as)
+	case console.Idle:
+		return warning, w.Addr, fmt.Sprintf("would be %s; but %s", as, console.NotEnforcedWords(w.NotEnforced))
+	case console.Missed:
+		return bad, w.Addr, fmt.Sprintf("should be %s; but the kernel lets it pass, which uppercut firewall repair puts right", as)
+	case console.Unlisted:
+		return bad, w.Addr, "not on the list, but the kernel drops it"
+	case console.NotBlocked:
+	}
+	return good, w.Addr, "not blocked"
+}
+
+// byWords is who ordered something, and the note if there is one.
+func byWords(author, note string) string {
+	if author == "" || note == "" {
+		return author + note
+	}
+	return author + ": " + note
 }
 
 func kernelWords(k console.KernelState) string {

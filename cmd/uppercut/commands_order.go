@@ -47,7 +47,8 @@ func newBlockCommand(env *environment) *cobra.Command {
 		Short: "Block addresses or networks by hand",
 		Long: `block drops everything from the given addresses or networks at the gateway for a
 while (--for, 1 hour if not given). - reads a list from standard input, one a
-line. What must never be blocked is refused; exit code 3 if any was.`,
+line. What must never be blocked is refused. Exit code 3 if any was, and if
+nothing is dropped because blocking is suspended or the mode is observe.`,
 		Example: "  uppercut block --for 2h --note 'ticket 4711' 203.0.113.9 198.51.100.0/24",
 		Args:    atLeastOne("an address or a network, or - for standard input"),
 	}
@@ -60,13 +61,18 @@ line. What must never be blocked is refused; exit code 3 if any was.`,
 		}
 		return c.Block(ctx, time.Duration(flags.lasts), flags.note, prefixes...)
 	}, func(p *printer, result console.BlockResult) error {
+		verb := "blocked"
+		if result.NotEnforced != "" {
+			verb = "on the list"
+		}
 		for _, b := range result.Blocked {
-			p.row("blocked", b.Prefix, "for "+p.left(b.Until))
+			p.row(verb, b.Prefix, "for "+p.left(b.Until))
 		}
 		for _, r := range result.Refused {
-			p.styled(bad, "refused", r.Prefix, r.Cause)
+			p.styled(bad, "refused", r.Prefix, fmt.Sprintf("%s: it is %s", r.Cause, console.CauseWords(r.Cause)))
 		}
-		if len(result.Refused) > 0 {
+		p.warnNotEnforced(result.NotEnforced)
+		if len(result.Refused) > 0 || result.NotEnforced != "" {
 			return exitCode{code: exitNo}
 		}
 		return nil
@@ -219,11 +225,25 @@ func newResumeCommand(env *environment) *cobra.Command {
 		Use:     "resume [--note TEXT]",
 		Example: "  uppercut resume",
 		Short:   "Block again after flush",
-		Args:    noArgs,
+		Long: `resume ends a flush: when it returns, the list is in the kernel. Exit code 3 if
+blocking was not suspended, and if nothing is dropped since the mode is observe.`,
+		Args: noArgs,
 	}
 	flags.registerNote(command)
-	return ordering(env, command, "blocking again", func(ctx context.Context, c *console.Client, _ []string) error {
+	return asking(env, command, func(ctx context.Context, c *console.Client, _ []string) (console.ResumeResult, error) {
 		return c.Resume(ctx, flags.note)
+	}, func(p *printer, result console.ResumeResult) error {
+		switch {
+		case !result.Resumed:
+			p.row("blocking was not suspended")
+		case result.NotEnforced == "":
+			p.row("blocking again")
+		}
+		p.warnNotEnforced(result.NotEnforced)
+		if !result.Resumed || result.NotEnforced != "" {
+			return exitCode{code: exitNo}
+		}
+		return nil
 	})
 }
 

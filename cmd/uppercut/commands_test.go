@@ -70,3 +70,37 @@ func TestExitCodeIsThatOfTheAnswer(t *testing.T) {
 		g.says(t, exitNo, append(args, "--json"))
 	}
 }
+
+// What is on the list is not called blocked where its packets pass.
+func TestBlockedMeansDropped(t *testing.T) {
+	g := serveWith(t, "")
+	const spared, client = "203.0.113.5", "203.0.113.9"
+	g.says(t, exitOK, []string{"block", "--note", "ticket 7", "203.0.113.0/24"}, "blocked  203.0.113.0/24")
+	g.says(t, exitOK, []string{"why", client}, "blocked as 203.0.113.0/24", "root: ticket 7", "drops it")
+	g.says(t, exitOK, []string{"allow", spared})
+	g.says(t, exitNo, []string{"why", spared},
+		"not blocked: it is on the allow list; its network is blocked as 203.0.113.0/24 since", "with a hole for it", "lets it pass")
+
+	// The history names what is not of the address, and knows what is in force.
+	g.ask(t, "block", client)
+	g.says(t, exitOK, []string{"why", client}, "also         203.0.113.0/24 blocked", "in force for another")
+
+	g.says(t, exitNo, []string{"resume"}, "blocking was not suspended")
+	g.ask(t, "flush")
+	const suspended = "blocking is suspended: nothing is dropped until `uppercut resume`"
+	g.says(t, exitNo, []string{"why", client}, "would be blocked as "+client+"/32", suspended)
+	g.says(t, exitOK, []string{"blocks"}, client, suspended)
+	g.says(t, exitOK, []string{"blocks", "--json"}, `"not_enforced": "suspended"`)
+	g.says(t, exitNo, []string{"block", "198.51.100.7"}, "on the list  198.51.100.7/32", suspended)
+	g.says(t, exitOK, []string{"resume"}, "blocking again")
+	g.says(t, exitOK, []string{"why", "198.51.100.7"}, "blocked as 198.51.100.7/32")
+}
+
+// A block in observe mode is none, and nobody reads that it is.
+func TestObservedBlocksAreNotCalledBlocked(t *testing.T) {
+	g := serveWith(t, "mode: observe\n")
+	const observing = "mode is observe: nothing is dropped"
+	g.says(t, exitNo, []string{"block", "203.0.113.9"}, "on the list  203.0.113.9/32", observing)
+	g.says(t, exitNo, []string{"why", "203.0.113.9"}, "would be blocked as 203.0.113.9/32", observing)
+	g.says(t, exitOK, []string{"blocks"}, "203.0.113.9/32", observing)
+}

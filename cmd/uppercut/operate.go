@@ -38,7 +38,7 @@ func (a *appliance) Block(ctx context.Context, o console.Order) (console.BlockRe
 	if err != nil {
 		return console.BlockResult{}, err
 	}
-	var result console.BlockResult
+	result := console.BlockResult{NotEnforced: a.NotEnforced()}
 	no := make(map[netip.Prefix]bool)
 	for _, r := range refused {
 		no[r.Prefix] = true
@@ -161,8 +161,12 @@ func (a *appliance) Flush(ctx context.Context, by console.By, forget bool) error
 }
 
 // Resume implements console.Operator.
-func (a *appliance) Resume(ctx context.Context, by console.By) error {
-	return a.enforcer.Resume(ctx, by.Author, by.Note)
+func (a *appliance) Resume(ctx context.Context, by console.By) (console.ResumeResult, error) {
+	if !a.enforcer.Suspended() {
+		return console.ResumeResult{NotEnforced: a.NotEnforced()}, nil
+	}
+	err := a.enforcer.Resume(ctx, by.Author, by.Note)
+	return console.ResumeResult{Resumed: true, NotEnforced: a.NotEnforced()}, err
 }
 
 // VerifyFirewall implements console.Operator.

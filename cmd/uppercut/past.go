@@ -54,7 +54,9 @@ func (a *appliance) describeHistory(w *console.Why) error {
 			break
 		}
 		past := console.PastBlock{Block: blockForPeople(b)}
-		past.Ended, past.Cause = ending(b, blocks[:i], lifts, now)
+		if current, ok := a.enforcer.Current(b.Prefix); !ok || current.ID != b.ID {
+			past.Ended, past.Cause = ending(b, blocks[:i], lifts, now)
+		}
 		w.History = append(w.History, past)
 	}
 	return nil
@@ -86,6 +88,7 @@ func (a *appliance) lifts(p netip.Prefix, since time.Time) (found []enforcer.Aud
 
 // The ways in which a block ended, as far as can be told afterwards.
 const (
+	endExpired  = "expired"
 	endReplaced = "replaced"
 	endManual   = "manual"
 	endAllowed  = "allowlisted"
@@ -94,11 +97,11 @@ const (
 )
 
 // ending tells when a block that is no longer in force ended, and how: by the
-// next block of the same prefix or by an order. Of any other the ledger does not
-// have the end. It is unknown, and the time that of the block's own end, by
-// which it was over, or zero if that is to come.
+// next block of the same prefix, by an order, or else when its time was up. If
+// that is to come, something ended it that the ledger does not have: to make
+// room, or because it became exempt. Then the time is zero.
 func ending(b enforcer.Block, newer []enforcer.Block, lifts []enforcer.Audit, now time.Time) (at time.Time, cause string) {
-	at, cause = b.Until, endUnknown
+	at, cause = b.Until, endExpired
 	sooner := func(t time.Time, why string) {
 		if !t.Before(b.At) && t.Before(at) {
 			at, cause = t, why

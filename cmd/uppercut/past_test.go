@@ -25,13 +25,13 @@ func TestEnding(t *testing.T) {
 		at    time.Time
 		cause string
 	}{
-		"by its own end, nobody knows":   {now: at(60), at: at(60), cause: endUnknown},
+		"by its own end":                 {now: at(60), at: at(60), cause: endExpired},
 		"before its time, nobody knows":  {now: at(59), cause: endUnknown},
 		"unblocked":                      {lifts: lift(enforcer.ActionUnblock, 10, own), now: at(90), at: at(10), cause: endManual},
 		"unblocked as it began":          {lifts: lift(enforcer.ActionUnblock, 0, own), now: at(90), at: noon, cause: endManual},
-		"unblocked before it began":      {lifts: lift(enforcer.ActionUnblock, -1, own), now: at(90), at: at(60), cause: endUnknown},
-		"unblocked after it had run out": {lifts: lift(enforcer.ActionUnblock, 60, own), now: at(90), at: at(60), cause: endUnknown},
-		"somebody else unblocked":        {lifts: lift(enforcer.ActionUnblock, 10, around), now: at(90), at: at(60), cause: endUnknown},
+		"unblocked before it began":      {lifts: lift(enforcer.ActionUnblock, -1, own), now: at(90), at: at(60), cause: endExpired},
+		"unblocked after it had run out": {lifts: lift(enforcer.ActionUnblock, 60, own), now: at(90), at: at(60), cause: endExpired},
+		"somebody else unblocked":        {lifts: lift(enforcer.ActionUnblock, 10, around), now: at(90), at: at(60), cause: endExpired},
 		"allowed with its neighbours":    {lifts: lift(enforcer.ActionAllow, 10, around), now: at(90), at: at(10), cause: endAllowed},
 		"forgotten by a flush":           {lifts: []enforcer.Audit{{Action: enforcer.ActionFlush, Time: at(10), Count: 7}}, now: at(90), at: at(10), cause: endFlushed},
 		"blocked for longer": {

@@ -68,7 +68,7 @@ var deeds = map[string]deed{
 // refusalOr makes an error of the first refusal, since a form names one prefix.
 func refusalOr(res BlockResult, err error) error {
 	if err == nil && len(res.Refused) > 0 {
-		return refused("%s: %s", res.Refused[0].Prefix, res.Refused[0].Cause)
+		return refused("%s is %s", res.Refused[0].Prefix, CauseWords(res.Refused[0].Cause))
 	}
 	return err
 }

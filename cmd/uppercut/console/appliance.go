@@ -31,6 +31,9 @@ type Reader interface {
 	// FindBlocks returns the blocks in force that match and how many there
 	// are in all. It must be quick, also at a million.
 	FindBlocks(context.Context, Query) (found []Block, matching int, err error)
+	// NotEnforced says why what is on the list is not dropped, CauseSuspended
+	// or CauseObserve, "" if it is. It must be cheap.
+	NotEnforced() string
 	// Why tells all that is known of an address.
 	Why(context.Context, netip.Addr) (Why, error)
 	// Allowed lists the allow list, that of the file included.
@@ -65,7 +68,8 @@ type Operator interface {
 	// Flush removes our table and suspends blocking until Resume; forget
 	// also empties the ledger.
 	Flush(ctx context.Context, by By, forget bool) error
-	Resume(ctx context.Context, by By) error
+	// Resume ends a Flush; it changes nothing if there was none.
+	Resume(ctx context.Context, by By) (ResumeResult, error)
 	// VerifyFirewall compares objects and elements with the list.
 	VerifyFirewall(context.Context) (Firewall, error)
 	// RepairFirewall makes the kernel agree with the list.
@@ -96,6 +100,17 @@ type Order struct {
 type BlockResult struct {
 	Blocked []Block   `json:"blocked"`
 	Refused []Refusal `json:"refused,omitempty"`
+	// NotEnforced says why Blocked are on the list and not dropped, "" if
+	// they are dropped.
+	NotEnforced string `json:"not_enforced,omitempty"`
+}
+
+// ResumeResult is what became of an order to resume.
+type ResumeResult struct {
+	// Resumed is false if blocking was not suspended.
+	Resumed bool `json:"resumed"`
+	// NotEnforced says why still nothing is dropped, "" if it is.
+	NotEnforced string `json:"not_enforced,omitempty"`
 }
 
 // Refusal is a prefix that must not be blocked, and why.

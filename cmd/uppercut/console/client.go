@@ -89,6 +89,7 @@ func (c *Client) Block(ctx context.Context, d time.Duration, note string, ps ...
 	err = order(ctx, c, "/blocks", orderRequest{For: Duration(d), Note: note}, ps, func(part BlockResult) {
 		all.Blocked = append(all.Blocked, part.Blocked...)
 		all.Refused = append(all.Refused, part.Refused...)
+		all.NotEnforced = part.NotEnforced
 	})
 	return all, err
 }
@@ -164,8 +165,9 @@ func (c *Client) Flush(ctx context.Context, forget bool, note string) error {
 }
 
 // Resume ends a Flush.
-func (c *Client) Resume(ctx context.Context, note string) error {
-	return c.post(ctx, "/resume", noteRequest{note}, &done{})
+func (c *Client) Resume(ctx context.Context, note string) (r ResumeResult, err error) {
+	err = c.post(ctx, "/resume", noteRequest{note}, &r)
+	return r, err
 }
 
 // Firewall asks for the state of the objects in the kernel.

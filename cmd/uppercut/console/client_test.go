@@ -133,11 +133,14 @@ func TestOrdersOverTheSocket(t *testing.T) {
 	}
 	for name, err := range map[string]error{
 		"close breaker": c.CloseBreaker(ctx, "mx1", "dnsbl is back"), "flush": c.Flush(ctx, true, "lunch"),
-		"resume": c.Resume(ctx, ""), "reload": c.Reload(ctx, ""),
+		"reload": c.Reload(ctx, ""),
 	} {
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	if resumed, err := c.Resume(ctx, ""); err != nil || !resumed.Resumed {
+		t.Errorf("resume: %+v, %v", resumed, err)
 	}
 	if _, err := c.RepairFirewall(ctx, "flushed by accident"); err != nil {
 		t.Errorf("repair: %v", err)
@@ -250,7 +253,7 @@ func TestErrorsKeepTheirMeaning(t *testing.T) {
 	if _, err := c.Block(ctx, -time.Hour, "", prefixes("192.0.2.1/32")...); !errors.Is(err, ErrInvalid) {
 		t.Errorf("block for a negative time: %v", err)
 	}
-	if err := c.Resume(ctx, strings.Repeat("x", maxNote+1)); !errors.Is(err, ErrInvalid) {
+	if _, err := c.Resume(ctx, strings.Repeat("x", maxNote+1)); !errors.Is(err, ErrInvalid) {
 		t.Errorf("long note: %v", err)
 	}
 }

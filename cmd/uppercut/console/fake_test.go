@@ -28,6 +28,8 @@ type fake struct {
 	fail    error // what every method but Status answers, if not nil
 	status  Status
 	nextID  uint64
+
+	notEnforced string
 }
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -172,7 +174,7 @@ func (f *fake) Block(_ context.Context, o Order) (BlockResult, error) {
 	}
 	for _, p := range o.Prefixes {
 		if p.Addr().IsLoopback() {
-			res.Refused = append(res.Refused, Refusal{p, "loopback is never blocked"})
+			res.Refused = append(res.Refused, Refusal{p, "reserved"})
 			continue
 		}
 		d := cmp.Or(o.For, time.Hour)
@@ -264,7 +266,10 @@ func (f *fake) Flush(_ context.Context, by By, forget bool) error {
 	return f.command("flush", by)
 }
 
-func (f *fake) Resume(_ context.Context, by By) error { return f.command("resume", by) }
+func (f *fake) NotEnforced() string { return f.notEnforced }
+func (f *fake) Resume(_ context.Context, by By) (ResumeResult, error) {
+	return ResumeResult{Resumed: true}, f.command("resume", by)
+}
 func (f *fake) Reload(_ context.Context, by By) error { return f.command("reload", by) }
 
 func (f *fake) VerifyFirewall(ctx context.Context) (Firewall, error) {

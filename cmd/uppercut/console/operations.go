@@ -53,7 +53,7 @@ func operations() []operation {
 		{"GET", "/firewall", evidence, (*Console).firewall},
 		{"POST", "/firewall/verify", action, (*Console).verifyFirewall},
 		{"POST", "/firewall/repair", action, (*Console).repairFirewall},
-		{"POST", "/reload", action, commanded("reload", Operator.Reload)},
+		{"POST", "/reload", action, commanded("reload", reloadAll)},
 		{"GET", "/config", evidence, (*Console).configuration},
 	}
 }
@@ -104,16 +104,20 @@ func unblockAll(op Operator, ctx context.Context, o Order) (UnblockResult, error
 }
 
 // commanded serves an order that takes nothing but a note.
-func commanded(name string, do func(Operator, context.Context, By) error) handler {
+func commanded[T any](name string, do func(Operator, context.Context, By) (T, error)) handler {
 	return func(c *Console, r *http.Request) (any, error) {
 		by, err := byOf(r)
 		if err != nil {
 			return nil, err
 		}
-		err = do(c.appliance, r.Context(), by)
+		answer, err := do(c.appliance, r.Context(), by)
 		c.audit(r, name, Order{By: by}, err)
-		return done{}, err
+		return answer, err
 	}
+}
+
+func reloadAll(op Operator, ctx context.Context, by By) (done, error) {
+	return done{}, op.Reload(ctx, by)
 }
 
 func (c *Console) status(r *http.Request) (any, error) { return c.currentStatus(r.Context()) }

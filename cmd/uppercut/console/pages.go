@@ -111,6 +111,7 @@ func namesOf(ts []trend) (names []string) {
 type addressView struct {
 	Why
 	Sentence string
+	LetIn    bool // as it should be
 	Charts   []scoreChart
 	// Target is what an action on this page is about: the block if there is
 	// one, which may be wider than the address.
@@ -128,7 +129,11 @@ func (c *Console) drawAddress(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	now := time.Now()
-	v := addressView{Why: why, Sentence: why.Sentence(now), Target: why.Source, Did: r.URL.Query().Get("did")}
+	standing := why.Standing()
+	v := addressView{
+		Why: why, Sentence: why.Sentence(now), LetIn: standing == NotBlocked || standing == Spared,
+		Target: why.Source, Did: r.URL.Query().Get("did"),
+	}
 	if why.Block != nil {
 		v.Target = why.Block.Prefix
 	}

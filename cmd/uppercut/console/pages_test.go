@@ -79,7 +79,7 @@ func TestActionsSayWhatDidNotWork(t *testing.T) {
 		status int
 		says   string
 	}{
-		{"a guard refuses", form("token", token, "do", "block", "prefix", "127.0.0.1/32"), 409, "loopback is never blocked"},
+		{"a guard refuses", form("token", token, "do", "block", "prefix", "127.0.0.1/32"), 409, "127.0.0.1/32 is in a reserved range"},
 		{"no such action", form("token", token, "do", "dance"), 400, "no action"},
 		{"no such time", form("token", token, "do", "block", "prefix", "192.0.2.1/32", "for", "soon"), 400, "is not a time"},
 		{"no such prefix", form("token", token, "do", "unblock", "prefix", "mx1"), 400, "neither an address"},

@@ -92,6 +92,7 @@ var words = template.FuncMap{
 	"left":       func(now, t time.Time) string { return span(t.Sub(now)) },
 	"span":       func(d Duration) string { return span(time.Duration(d)) },
 	"clip":       clip,
+	"cause":      func(s string) string { return clip(CauseWords(s)) },
 	"address":    addressURL,
 	"state":      func(s Status) string { word, _ := s.state(); return word },
 	"stateclass": func(s Status) string { _, class := s.state(); return class },

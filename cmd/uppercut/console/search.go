@@ -33,6 +33,8 @@ type BlockPage struct {
 	Blocks []Block `json:"blocks"`
 	// Matching is the number of all blocks that the search finds.
 	Matching int `json:"matching"`
+	// NotEnforced says why they are not dropped, "" if they are.
+	NotEnforced string `json:"not_enforced,omitempty"`
 	// Next is where the next page begins, "" on the last.
 	Next string `json:"next,omitempty"`
 }
@@ -66,7 +68,7 @@ func find(ctx context.Context, a Reader, s Search) (BlockPage, error) {
 	limit := q.Limit
 	q.Limit++ // one more tells whether there is another page
 	found, matching, err := a.FindBlocks(ctx, q)
-	page := BlockPage{Blocks: orEmpty(found), Matching: matching}
+	page := BlockPage{Blocks: orEmpty(found), Matching: matching, NotEnforced: a.NotEnforced()}
 	if len(found) > limit {
 		page.Blocks = found[:limit]
 		last := found[limit-1]

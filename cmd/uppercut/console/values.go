@@ -121,6 +121,12 @@ type Health struct {
 	Checks []Check `json:"checks"`
 }
 
+// Why what is on the list is not dropped: the values of NotEnforced.
+const (
+	CauseSuspended = "suspended" // an operator has flushed the table
+	CauseObserve = "observe"   // the mode
+)
+
 // Block is one entry of the list.
 type Block struct {
 	ID     uint64       `json:"id"`
@@ -146,9 +152,10 @@ type Block struct {
 // PastBlock is a block that was, or one that is still in force.
 type PastBlock struct {
 	Block
-	// Ended is when it ended, and Cause how: manual, allowlisted, replaced or
-	// flushed. If that is unknown it ended by then: by itself or to make room;
-	// if Ended is zero, it ended before its time.
+	// Ended is when it ended, zero if it is in force, and Cause how: manual,
+	// allowlisted, replaced or flushed, expired if nothing is known to have
+	// ended it before its time. If Cause is unknown it ended before its time,
+	// and Ended is zero as well.
 	Ended time.Time `json:"ended,omitzero"`
 	Cause string    `json:"cause,omitempty"`
 }
@@ -171,6 +178,8 @@ type Why struct {
 	Source netip.Prefix `json:"source"`
 	// Block is the block that covers the address, nil if there is none.
 	Block *Block `json:"block,omitempty"`
+	// NotEnforced says why a block is not dropped, "" if it is.
+	NotEnforced string `json:"not_enforced,omitempty"`
 	// Kernel is what the kernel says of the address.
 	Kernel KernelState `json:"kernel"`
 	// Exempt says why the address is never blocked, "" if it may be.

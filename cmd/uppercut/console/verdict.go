@@ -5,22 +5,63 @@ import (
 	"time"
 )
 
+// Standing is how an address stands with the list and the kernel.
+type Standing uint8
+
+// The standings.
+const (
+	NotBlocked Standing = iota
+	Blocked             // on the list, and dropped
+	Spared              // its network is on the list, with a hole for it
+	Idle                // on the list, but nothing is dropped: Why.NotEnforced
+	Missed              // on the list, but the kernel lets it pass
+	Unlisted            // not on the list, but the kernel drops it
+)
+
+// Standing takes the kernel's word before that of the list.
+func (w Why) Standing() Standing {
+	switch {
+	case w.Block == nil && w.Kernel.Blocked:
+		return Unlisted
+	case w.Block == nil:
+		return NotBlocked
+	case w.Kernel.Blocked:
+		return Blocked
+	case w.Exempt != "":
+		return Spared
+	case w.NotEnforced != "":
+		return Idle
+	case w.Kernel.Problem == "":
+		return Missed
+	}
+	return Blocked
+}
+
 // Sentence answers in one sentence whether the address is blocked, and why.
 func (w Why) Sentence(now time.Time) string {
-	switch {
-	case w.Block != nil && w.Kernel.Problem == "" && !w.Kernel.Blocked:
-		return fmt.Sprintf("%s should be blocked until %s, but the kernel does not block it; `uppercut firewall repair` puts that right.",
-			w.Addr, clock(now, w.Block.Until))
-	case w.Block != nil:
+	switch w.Standing() {
+	case Blocked:
 		return fmt.Sprintf("%s is blocked until %s, for another %s: %s.",
 			w.Addr, clock(now, w.Block.Until), span(w.Block.Until.Sub(now)), w.Block.cause())
-	case w.Kernel.Blocked:
+	case Spared:
+		return fmt.Sprintf("%s is not blocked: it is %s. Its network %s is blocked until %s, with a hole for it.",
+			w.Addr, CauseWords(w.Exempt), w.Block.Prefix, clock(now, w.Block.Until))
+	case Idle:
+		return fmt.Sprintf("%s would be blocked until %s: %s. But %s.",
+			w.Addr, clock(now, w.Block.Until), w.Block.cause(), NotEnforcedWords(w.NotEnforced))
+	case Missed:
+		return fmt.Sprintf("%s should be blocked until %s, but the kernel does not block it; `uppercut firewall repair` puts that right.",
+			w.Addr, clock(now, w.Block.Until))
+	case Unlisted:
 		return fmt.Sprintf("%s is blocked by the kernel for another %s, but is not on the list; `uppercut firewall repair` puts that right.",
 			w.Addr, span(time.Duration(w.Kernel.Left)))
+	case NotBlocked:
+	}
+	switch {
 	case w.Allowed != nil:
 		return fmt.Sprintf("%s is not blocked and will not be: %s is on the allow list.", w.Addr, w.Allowed.Prefix)
 	case w.Exempt != "":
-		return fmt.Sprintf("%s is not blocked and will not be: %s.", w.Addr, w.Exempt)
+		return fmt.Sprintf("%s is not blocked and will not be: it is %s.", w.Addr, CauseWords(w.Exempt))
 	case w.LeftAloneUntil.After(now):
 		return fmt.Sprintf("%s is not blocked and is left alone until %s.", w.Addr, clock(now, w.LeftAloneUntil))
 	}

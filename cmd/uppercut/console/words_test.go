@@ -122,7 +122,23 @@ func TestSentence(t *testing.T) {
 		},
 		{
 			"observing",
-			Why{Block: block, Kernel: KernelState{Problem: "observing"}},
+			Why{Block: block, NotEnforced: CauseObserve, Kernel: KernelState{Problem: "not asked"}},
+			"203.0.113.9 would be blocked until " + at + ": rule burst fired at a score of 12.5, mostly for dnsbl. But mode is observe: nothing is dropped.",
+		},
+		{
+			"suspended",
+			Why{Block: block, NotEnforced: CauseSuspended},
+			"203.0.113.9 would be blocked until " + at + ": rule burst fired at a score of 12.5, mostly for dnsbl. " +
+				"But blocking is suspended: nothing is dropped until `uppercut resume`.",
+		},
+		{
+			"in a hole",
+			Why{Block: &Block{Prefix: netip.MustParsePrefix("203.0.113.0/24"), Until: until}, Exempt: "allowlist"},
+			"203.0.113.9 is not blocked: it is on the allow list. Its network 203.0.113.0/24 is blocked until " + at + ", with a hole for it.",
+		},
+		{
+			"the kernel does not answer",
+			Why{Block: block, Kernel: KernelState{Problem: "netlink: no buffer space"}},
 			"203.0.113.9 is blocked until " + at + ", for another 1 h: rule burst fired at a score of 12.5, mostly for dnsbl.",
 		},
 		{
@@ -135,7 +151,7 @@ func TestSentence(t *testing.T) {
 			Why{Allowed: &Allowance{Prefix: netip.MustParsePrefix("203.0.113.0/24")}},
 			"203.0.113.9 is not blocked and will not be: 203.0.113.0/24 is on the allow list.",
 		},
-		{"exempt", Why{Exempt: "it is a resolver"}, "203.0.113.9 is not blocked and will not be: it is a resolver."},
+		{"exempt", Why{Exempt: "resolver"}, "203.0.113.9 is not blocked and will not be: it is a DNS server of this gateway."},
 		{"left alone", Why{LeftAloneUntil: until}, "203.0.113.9 is not blocked and is left alone until " + at + "."},
 		{
 			"near a rule",
