@@ -92,7 +92,7 @@ func (env *environment) replayReport(ctx context.Context, in *input, c Config, f
 }
 
 // judgeAll judges every line and returns what came of it. The report is nil if
-// there was no way to begin; otherwise the error is of reading.
+// nothing could be read; otherwise the error is of reading.
 func (env *environment) judgeAll(ctx context.Context, in *input, c Config) (*report, error) {
 	r := newReport()
 	judge, err := newJudge(c, r)
@@ -103,6 +103,9 @@ func (env *environment) judgeAll(ctx context.Context, in *input, c Config) (*rep
 	defer stop()
 	begin := time.Now()
 	err = in.each(ctx, c.Detector, judge.observe)
+	if in.nothingRead() {
+		return nil, err
+	}
 	judge.finish()
 	r.finish(in.totals(), time.Since(begin))
 	return r, err

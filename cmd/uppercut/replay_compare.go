@@ -53,9 +53,12 @@ func (env *environment) replayCompare(ctx context.Context, in *input, c Config, 
 		return err
 	}
 	base, errBase := env.judgeAll(ctx, in, c)
+	if base == nil {
+		return errBase
+	}
 	again := &input{paths: in.paths, zone: in.zone}
 	changed, errOther := env.judgeAll(ctx, again, other)
-	if base == nil || changed == nil {
+	if changed == nil {
 		return errors.Join(errBase, errOther)
 	}
 	result := compare(cmp.Or(env.configFile, "the configuration in force"), base, flags.compare, changed)

@@ -144,6 +144,11 @@ func (in *input) openDue(p *parsers, waiting []*source, m *merger) []*source {
 	return waiting
 }
 
+// nothingRead reports whether not one file could be read.
+func (in *input) nothingRead() bool {
+	return !slices.ContainsFunc(in.sources, func(s *source) bool { return s.err == nil || s.lines > 0 })
+}
+
 func (in *input) errors() error {
 	var errs []error
 	for _, s := range in.sources {
