@@ -127,7 +127,7 @@ type Enforcer struct {
 	lastID    uint64
 	suspended bool
 	since     time.Time // when it was suspended
-	trouble   error // why the kernel does not enforce the list; nil if it does
+	trouble   error     // why the kernel does not enforce the list; nil if it does
 	lastDrops [2]nft.Drops
 	drift     []Drift
 }

@@ -18,8 +18,10 @@ func TestFlushStopped(t *testing.T) {
 		t.Fatal("the table went with the process")
 	}
 	ns.nft(t, "add", "table", "inet", "others")
-	if err := FlushStopped(t.Context(), c, o, "op", "", false); err != nil {
-		t.Fatal(err)
+	for _, want := range []bool{true, false} {
+		if found, err := FlushStopped(t.Context(), c, o, "op", "", false); err != nil || found != want {
+			t.Fatalf("there was a table: %v, %v; want %v", found, err, want)
+		}
 	}
 	if got := ns.nft(t, "list", "tables"); got != "table inet others\n" {
 		t.Errorf("tables after the flush: %q", got)
@@ -29,7 +31,7 @@ func TestFlushStopped(t *testing.T) {
 		t.Errorf("the block did not come back: %v", inKernel(t, ns))
 	}
 	back.stop()
-	if err := FlushStopped(t.Context(), c, o, "op", "gone for good", true); err != nil {
+	if _, err := FlushStopped(t.Context(), c, o, "op", "gone for good", true); err != nil {
 		t.Fatal(err)
 	}
 	forgot := start(t, c, o)

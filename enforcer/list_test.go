@@ -236,6 +236,18 @@ func TestDueAtTheEnd(t *testing.T) {
 	}
 }
 
+// Points are multiples of 0.05, and come back as they were put in.
+func TestScoresComeBackExactly(t *testing.T) {
+	l := newList(64, epoch)
+	for i := range 200_000 {
+		b := Block{Prefix: prefix("192.0.2.1/32"), At: epoch, Until: epoch, Score: float64(i) / 20}
+		l.put(&b)
+		if got := l.block(l.index[keyOf(b.Prefix)]).Score; got != b.Score {
+			t.Fatalf("score %v came back as %v", b.Score, got)
+		}
+	}
+}
+
 func TestSlotsAreUsedAgain(t *testing.T) {
 	l := newList(64, epoch)
 	for round := range 3 {

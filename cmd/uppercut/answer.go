@@ -375,41 +375,51 @@ func topItem(s detector.SourceStatus) console.TopItem {
 
 // Firewall implements console.Reader.
 func (a *appliance) Firewall(context.Context) (console.Firewall, error) {
-	return a.firewallWith(enforcer.Report{})
-}
-
-// firewallWith is the state of the firewall and what a comparison found.
-func (a *appliance) firewallWith(r enforcer.Report) (console.Firewall, error) {
 	families, err := a.registry.Gather()
 	if err != nil {
 		return console.Firewall{}, err
 	}
 	state := a.enforcer.Show()
 	f := console.Firewall{
-		Repairs: uint64(counts(families).sum("uppercut_firewall_repairs_total")),
-		Table:   state.Table, Missing: r.Found["missing"], Unexpected: r.Found["unexpected"],
+		Table: state.Table, NotEnforced: a.NotEnforced(), Repairs: uint64(counts(families).sum("uppercut_firewall_repairs_total")),
 		DroppedPackets4: state.Dropped["ipv4"].Packets, DroppedPackets6: state.Dropped["ipv6"].Packets,
-	}
-	if r.Found != nil {
-		f.Verified = time.Now()
 	}
 	if state.Suspended {
 		f.Problems = append(f.Problems, "suspended by flush: there is no table until resume")
 	}
-	for kind, n := range r.Found {
-		if n > 0 && kind != "missing" && kind != "unexpected" {
-			f.Problems = append(f.Problems, kind+" is missing or not as it should be")
-		}
+	if v := a.verified.Load(); v != nil {
+		v.describe(&f)
 	}
-	slices.Sort(f.Problems)
 	for _, s := range state.Sets {
-		f.Sets = append(f.Sets, console.FirewallSet{Name: s.Name, Elements: s.Elements, Capacity: s.Capacity})
+		set := console.FirewallSet{Name: s.Name, Capacity: s.Capacity}
+		if s.Elements >= 0 {
+			set.Elements = &s.Elements
+		}
+		f.Sets = append(f.Sets, set)
 	}
 	if n := len(state.Drifts); n > 0 {
 		last := console.Drift(state.Drifts[n-1])
 		f.LastDrift = &last
 	}
 	return f, nil
+}
+
+// verification is what the last comparison of kernel and list has found. By now
+// that may be repaired: it is told with its time.
+type verification struct {
+	at    time.Time
+	found map[string]int
+}
+
+// describe fills in what was found.
+func (v *verification) describe(f *console.Firewall) {
+	f.Verified, f.Missing, f.Unexpected = v.at, v.found["missing"], v.found["unexpected"]
+	for kind, n := range v.found {
+		if n > 0 && kind != "missing" && kind != "unexpected" {
+			f.Problems = append(f.Problems, kind+" was missing or not as it should be when compared")
+		}
+	}
+	slices.Sort(f.Problems)
 }
 
 // Configuration implements console.Reader.

@@ -36,6 +36,7 @@ type appliance struct {
 	registry *prometheus.Registry
 	metrics  *applianceMetrics
 	reloads  *metrics.Reload
+	verified atomic.Pointer[verification] // nil until somebody asks
 	hosts    *receiver.Hosts
 
 	recheck    chan []netip.Prefix // who has become exempt
@@ -199,7 +200,12 @@ func (a *appliance) health() *metrics.Health {
 		return nil
 	})
 	h.Add("firewall", func() error {
-		if s := a.enforcer.Show(); !s.Enforcing && !s.Observe {
+		s := a.enforcer.Show()
+		if s.Suspended && !s.Observe {
+			return fmt.Errorf("blocking is suspended by an operator since %s; uppercut resume ends that, uppercut audit --action flush says who ordered it",
+				s.Since.Format(time.DateTime))
+		}
+		if !s.Enforcing && !s.Observe {
 			return errors.New("table, sets or rules are not in the kernel; uppercut firewall verify says more")
 		}
 		return nil

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -38,6 +39,26 @@ type answerFlags struct {
 
 func (f *answerFlags) register(command *cobra.Command) {
 	command.Flags().BoolVar(&f.json, "json", false, "print JSON")
+}
+
+// limitFlag is how many to list.
+type limitFlag int
+
+func limitVar(command *cobra.Command, limit *int, usual int, usage string) {
+	*limit = usual
+	command.Flags().Var((*limitFlag)(limit), "limit", usage)
+}
+
+func (l *limitFlag) String() string { return strconv.Itoa(int(*l)) }
+func (l *limitFlag) Type() string   { return "int" }
+
+func (l *limitFlag) Set(text string) error {
+	n, err := strconv.ParseUint(text, 10, 31)
+	if err != nil {
+		return fmt.Errorf("%q is no number from 0 up", text)
+	}
+	*l = limitFlag(n)
+	return nil
 }
 
 // asking makes a command that asks the running appliance one question and

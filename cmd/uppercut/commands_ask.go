@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"uppercut/cmd/uppercut/console"
+	"uppercut/detector/sendmail"
 )
 
 func newStatusCommand(env *environment) *cobra.Command {
@@ -17,7 +19,9 @@ func newStatusCommand(env *environment) *cobra.Command {
 		Use:     "status",
 		Example: "  uppercut status\n  uppercut status --json",
 		Short:   "Say in one screen how the appliance is",
-		Args:    noArgs,
+		Long: `status says in one screen how the appliance is, checks included. Exit code 0
+whatever they find, 1 if no appliance answers; health is for health checks.`,
+		Args: noArgs,
 	}, func(ctx context.Context, c *console.Client, _ []string) (console.Status, error) {
 		return c.Status(ctx)
 	}, printStatus)
@@ -91,8 +95,10 @@ func newHealthCommand(env *environment) *cobra.Command {
 	return asking(env, &cobra.Command{
 		Use:     "health",
 		Example: "  uppercut health",
-		Short:   "Exit 0 if the appliance does its work, 3 if not (for health checks)",
-		Args:    noArgs,
+		Short:   "Say whether the appliance does its work (for health checks)",
+		Long: `health says what each check of the appliance finds. Exit code 0 if all are well,
+3 if one is not: blocking is suspended, say; 1 if no appliance answers.`,
+		Args: noArgs,
 	}, func(ctx context.Context, c *console.Client, _ []string) (console.Health, error) {
 		return c.Health(ctx)
 	}, func(p *printer, h console.Health) error {
@@ -112,16 +118,36 @@ func newBlocksCommand(env *environment) *cobra.Command {
 		Long: `blocks lists the blocks in force that overlap PREFIX (an address, a network, or
 the beginning of an address such as 203.0.), all without it.`,
 		Args: wellCounted(cobra.MaximumNArgs(1)),
+		PreRunE: func(*cobra.Command, []string) error {
+			if _, known := sendmail.ParseReason(search.Reason); known || search.Reason == "" {
+				return nil
+			}
+			return exitCode{exitUsage, fmt.Errorf("--reason: %q is none of %s", search.Reason, strings.Join(reasonNames(), ", "))}
+		},
 	}
 	f := command.Flags()
 	f.StringVar(&search.Reason, "reason", "", "only blocks for this `class` of offence")
 	f.StringVar(&search.Host, "host", "", "only blocks that this mail `host` reported")
 	f.StringVar(&search.Rule, "rule", "", "only blocks by this `rule`, or manual")
-	f.IntVar(&search.Limit, "limit", 100, "how many to list; 0 lists all")
+	limitVar(command, &search.Limit, 100, "how many to list; 0 lists all")
 	return asking(env, command, func(ctx context.Context, c *console.Client, args []string) (console.BlockPage, error) {
 		search.Text = strings.Join(args, "")
 		return allPages(ctx, c, search)
-	}, printBlocks)
+	}, func(p *printer, page console.BlockPage) error {
+		all := console.Search{Limit: search.Limit}
+		if len(page.Blocks) == 0 && search != all {
+			p.row("no block matches")
+			return nil
+		}
+		return printBlocks(p, page)
+	})
+}
+
+func reasonNames() (names []string) {
+	for _, reason := range sendmail.Reasons() {
+		names = append(names, reason.String())
+	}
+	return names
 }
 
 // allPages asks until Limit blocks are there, for all of them if it is 0.
@@ -153,13 +179,15 @@ func printBlocks(p *printer, page console.BlockPage) error {
 		p.row("nobody is blocked")
 		return nil
 	}
-	p.styled(heading, "PREFIX", "LEFT", "SINCE", "RULE", "SCORE", "REASON", "HOSTS", "NOTE")
+	p.styled(heading, "PREFIX", "LEFT", "SINCE", "RULE", "SCORE", "REASON", "HOSTS", "BY", "NOTE")
 	for _, b := range page.Blocks {
-		p.styled(blockStyle(b), b.Prefix, p.left(b.Until), p.ago(b.At), b.Rule, b.Score, b.Reason, strings.Join(b.Hosts, ","), noteWords(b))
+		p.styled(blockStyle(b), b.Prefix, p.left(b.Until), p.ago(b.At), b.Rule, fmt.Sprintf("%.1f", b.Score), b.Reason, strings.Join(b.Hosts, ","), b.Author, noteWords(b))
 	}
-	if more := page.Matching - len(page.Blocks); more > 0 {
-		p.row(fmt.Sprintf("and %d more; --limit 0 lists all", more))
+	total := fmt.Sprintf("%d in all", page.Matching)
+	if page.Matching > len(page.Blocks) {
+		total = fmt.Sprintf("%d of %d; --limit 0 lists all", len(page.Blocks), page.Matching)
 	}
+	p.row(total)
 	return nil
 }
 
@@ -180,6 +208,7 @@ func noteWords(b console.Block) string {
 }
 
 func newWhyCommand(env *environment) *cobra.Command {
+	var addr netip.Addr
 	return asking(env, &cobra.Command{
 		Use:   "why ADDR",
 		Short: "Say all that is known of an address: is it blocked, why, since when, by which lines",
@@ -189,16 +218,25 @@ func newWhyCommand(env *environment) *cobra.Command {
 			"one expired if nothing is known to have ended it before its time.", maxHistory),
 		Example: "  uppercut why 203.0.113.9",
 		Args:    wellCounted(cobra.ExactArgs(1)),
-	}, func(ctx context.Context, c *console.Client, args []string) (console.Why, error) {
-		addr, err := netip.ParseAddr(args[0])
-		if _, prefixErr := netip.ParsePrefix(args[0]); prefixErr == nil {
-			return console.Why{}, exitCode{exitUsage, fmt.Errorf("%s is a network; uppercut blocks %s lists what is blocked in it", args[0], args[0])}
-		}
-		if err != nil {
-			return console.Why{}, exitCode{exitUsage, fmt.Errorf("%q is no address", args[0])}
-		}
+		PreRunE: func(_ *cobra.Command, args []string) (err error) {
+			addr, err = parseAddr(args[0])
+			return err
+		},
+	}, func(ctx context.Context, c *console.Client, _ []string) (console.Why, error) {
 		return c.Why(ctx, addr)
 	}, printWhy)
+}
+
+// parseAddr makes a usage error of what is no address.
+func parseAddr(text string) (netip.Addr, error) {
+	if _, err := netip.ParsePrefix(text); err == nil {
+		return netip.Addr{}, exitCode{exitUsage, fmt.Errorf("%s is a network; uppercut blocks %s lists what is blocked in it", text, text)}
+	}
+	addr, err := netip.ParseAddr(text)
+	if err != nil {
+		return addr, exitCode{exitUsage, fmt.Errorf("%q is no address", text)}
+	}
+	return addr, nil
 }
 
 func printWhy(p *printer, w console.Why) error {
@@ -319,10 +357,18 @@ func newSendersCommand(env *environment) *cobra.Command {
 	}, func(p *printer, list []console.Sender) error {
 		p.styled(heading, "HOST", "SENDER", "BY", "LAST", "MESSAGES", "REJECTIONS", "ACCEPTED", "SKEW", "")
 		for _, s := range list {
-			p.styled(senderStyle(s), s.Host, s.Sender, s.Transport, p.ago(s.Last), s.Messages, s.Rejections, s.Accepted, s.Skew, senderState(s))
+			p.styled(senderStyle(s), s.Host, s.Sender, s.Transport, p.ago(s.Last), s.Messages, s.Rejections, s.Accepted, skewWords(time.Duration(s.Skew)), senderState(s))
 		}
 		return nil
 	})
+}
+
+// skewWords rounds a skew, which is below 0 for a clock that is ahead.
+func skewWords(skew time.Duration) string {
+	if skew < 0 {
+		return "-" + roundDuration(-skew)
+	}
+	return roundDuration(skew)
 }
 
 func senderStyle(s console.Sender) style {
@@ -358,15 +404,22 @@ func newTopCommand(env *environment) *cobra.Command {
 		ValidArgs: []string{"source", "reason", "host"},
 		Args:      wellCounted(cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs)),
 	}
-	command.Flags().IntVar(&limit, "limit", 20, "how many to list")
+	limitVar(command, &limit, 20, fmt.Sprintf("how many to list, %d at most; 0 lists as many", console.MaxTop))
 	return asking(env, command, func(ctx context.Context, c *console.Client, args []string) (console.Top, error) {
 		by := "source"
 		if len(args) > 0 {
 			by = args[0]
 		}
-		return c.Top(ctx, by, limit)
+		return c.Top(ctx, by, cmp.Or(limit, console.MaxTop))
 	}, func(p *printer, top console.Top) error {
-		p.styled(heading, strings.ToUpper(top.By), "OFFENCES", "OF A BLOCK", "LAST")
+		if top.By != "source" {
+			p.styled(heading, strings.ToUpper(top.By), "OFFENCES")
+			for _, item := range top.Items {
+				p.row(item.Name, item.Count)
+			}
+			return nil
+		}
+		p.styled(heading, "SOURCE", "OFFENCES", "OF A BLOCK", "LAST")
 		for _, item := range top.Items {
 			share := ""
 			if item.Score > 0 {
@@ -421,7 +474,7 @@ func newFirewallCommand(env *environment) *cobra.Command {
 func printFirewall(p *printer, f console.Firewall) error {
 	p.row("table", f.Table, "compared "+p.ago(f.Verified))
 	for _, s := range f.Sets {
-		p.row("set", s.Name, fmt.Sprintf("%d elements of %d", s.Elements, s.Capacity))
+		p.row("set", s.Name, elementsWords(f, s))
 	}
 	p.row("dropped", fmt.Sprintf("%d IPv4 packets, %d IPv6 packets", f.DroppedPackets4, f.DroppedPackets6))
 	p.row("repaired", fmt.Sprintf("%d times since the start%s", f.Repairs, driftWords(p, f.LastDrift)))
@@ -444,6 +497,16 @@ func driftWords(p *printer, d *console.Drift) string {
 		words += fmt.Sprintf(", changed by %s (pid %d)", d.Process, d.PID)
 	}
 	return words
+}
+
+func elementsWords(f console.Firewall, s console.FirewallSet) string {
+	switch {
+	case s.Elements == nil && f.NotEnforced != "":
+		return "absent"
+	case s.Elements == nil:
+		return "absent, or this kernel does not count its elements (before Linux 6.16)"
+	}
+	return fmt.Sprintf("%d elements of %d", *s.Elements, s.Capacity)
 }
 
 func printVerified(p *printer, f console.Firewall) error {

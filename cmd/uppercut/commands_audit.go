@@ -26,7 +26,7 @@ as 203.0.) only what was about it.`,
 	f := command.Flags()
 	f.StringVar(&search.Action, "action", "", "only this `action`, such as unblock")
 	f.StringVar(&search.Author, "author", "", "only what this `user` ordered")
-	f.IntVar(&search.Limit, "limit", 100, "how many to list; 0 lists all")
+	limitVar(command, &search.Limit, 100, "how many to list; 0 lists all")
 	return asking(env, command, func(ctx context.Context, c *console.Client, args []string) (console.AuditPage, error) {
 		search.Text = strings.Join(args, "")
 		return allEntries(ctx, c, search)

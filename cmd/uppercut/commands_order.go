@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -113,22 +115,25 @@ again only after a while. Exit code 3 if none of them was blocked.`,
 
 func newAllowCommand(env *environment) *cobra.Command {
 	var (
-		flags  orderFlags
-		remove bool
+		flags    orderFlags
+		remove   bool
+		prefixes []netip.Prefix
 	)
 	command := &cobra.Command{
 		Use:   "allow [--for D] [--note TEXT] [--remove] [PREFIX... | -]",
 		Short: "Never block addresses or networks, from now on or for a while",
 		Long: `allow puts addresses or networks on the allow list, for ever or for a while
 (--for), and lifts their blocks in the same second. --remove takes them off
-again. Without arguments it prints the list, that of the configuration included.`,
+again; exit code 3 if none of them was on it. Without arguments it prints the
+list, that of the configuration included.`,
 		Example: "  uppercut allow --for 7d --note 'migration of example.net' 198.51.100.0/24",
 	}
 	command.Flags().Var(&flags.lasts, "for", "how long, such as 90m or 7d (default for ever)")
 	command.Flags().BoolVar(&remove, "remove", false, "take off the list")
 	flags.registerNote(command)
 	return asking(env, command, func(ctx context.Context, c *console.Client, args []string) ([]console.Allowance, error) {
-		prefixes, err := env.readPrefixes(args)
+		var err error
+		prefixes, err = env.readPrefixes(args)
 		switch {
 		case err != nil:
 			return nil, err
@@ -139,18 +144,35 @@ again. Without arguments it prints the list, that of the configuration included.
 		}
 		return c.Allow(ctx, time.Duration(flags.lasts), flags.note, prefixes...)
 	}, func(p *printer, list []console.Allowance) error {
-		verb := "allowed"
 		if remove {
-			verb = "removed"
+			return printRemoved(p, prefixes, list)
+		}
+		if len(list) == 0 {
+			p.row("the allow list is empty")
 		}
 		for _, a := range list {
-			p.row(verb, a.Prefix, allowanceEnd(p, a), a.Author, a.Note)
-		}
-		if remove && len(list) == 0 {
-			return exitCode{code: exitNo}
+			p.row("allowed", a.Prefix, allowanceEnd(p, a), a.Author, a.Note)
+			for _, lifted := range a.Lifted {
+				p.row("unblocked", lifted)
+			}
 		}
 		return nil
 	})
+}
+
+// printRemoved says which of the prefixes were on the allow list.
+func printRemoved(p *printer, prefixes []netip.Prefix, removed []console.Allowance) error {
+	for _, prefix := range prefixes {
+		if slices.ContainsFunc(removed, func(a console.Allowance) bool { return a.Prefix == prefix }) {
+			p.row("removed", prefix)
+		} else {
+			p.row("not listed", prefix, "what the configuration allows is removed there")
+		}
+	}
+	if len(removed) == 0 {
+		return exitCode{code: exitNo}
+	}
+	return nil
 }
 
 func allowanceEnd(p *printer, a console.Allowance) string {
@@ -186,7 +208,8 @@ func newFlushCommand(env *environment) *cobra.Command {
 		Long: `flush removes the table "inet uppercut" with every block in it, and nothing else.
 A running appliance goes on judging but blocks nobody until "uppercut resume" or
 a restart; the list of blocks is kept and comes back then, unless --forget.
-Without a running appliance flush removes the table itself.`,
+Without a running appliance flush removes the table itself; the next start brings
+the blocks back, unless --forget.`,
 		Args: noArgs,
 	}
 	command.Flags().BoolVar(&forget, "forget", false, "empty the ledger, too: no block comes back")
@@ -212,10 +235,19 @@ func (e *environment) flushStopped(ctx context.Context, note string, forget bool
 		return err
 	}
 	author := "uid " + strconv.Itoa(os.Getuid())
-	if err := enforcer.FlushStopped(ctx, c.enforcerConfig(), enforcer.Options{StateDir: c.StateDir}, author, note, forget); err != nil {
+	found, err := enforcer.FlushStopped(ctx, c.enforcerConfig(), enforcer.Options{StateDir: c.StateDir}, author, note, forget)
+	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(e.stdout, "table removed; no appliance is running")
+	did := "there was no table"
+	if found {
+		did = "table removed"
+	}
+	next := "the next start brings back the blocks of the ledger that are still due; --forget empties it"
+	if forget {
+		next = "the ledger is empty: no block comes back"
+	}
+	_, err = fmt.Fprintf(e.stdout, "%s; no appliance is running\n%s\n", did, next)
 	return err
 }
 

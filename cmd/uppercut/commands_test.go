@@ -1,10 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"uppercut/cmd/uppercut/console"
+	"uppercut/enforcer/guard"
 )
 
 // outcome runs a command of ours and returns what it prints and its exit code.
@@ -103,4 +109,94 @@ func TestObservedBlocksAreNotCalledBlocked(t *testing.T) {
 	g.says(t, exitNo, []string{"block", "203.0.113.9"}, "on the list  203.0.113.9/32", observing)
 	g.says(t, exitNo, []string{"why", "203.0.113.9"}, "would be blocked as 203.0.113.9/32", observing)
 	g.says(t, exitOK, []string{"blocks"}, "203.0.113.9/32", observing)
+}
+
+// What an administrator reads of the firewall while it is flushed and when it
+// has been compared.
+func TestFirewallInWords(t *testing.T) {
+	g := serveWith(t, "")
+	g.says(t, exitOK, []string{"firewall", "show"}, "compared never")
+	g.says(t, exitOK, []string{"firewall", "verify"}, "agrees with the list")
+	g.says(t, exitOK, []string{"firewall", "show"}, "compared", "ago")
+	if out := g.ask(t, "firewall", "show"); strings.Contains(out, "never") {
+		t.Errorf("firewall show after verify:\n%s", out)
+	}
+	g.ask(t, "flush")
+	g.says(t, exitNo, []string{"firewall", "verify"}, "set      block4         absent", "suspended by flush")
+	if out, _ := g.outcome(t, "firewall", "verify", "--json"); strings.Contains(out, "elements") {
+		t.Errorf("elements of no table:\n%s", out)
+	}
+	const why = "blocking is suspended by an operator since"
+	g.says(t, exitNo, []string{"health"}, why, "uppercut resume")
+	if _, text := g.get(t, "/-/ready"); !strings.Contains(text, why) {
+		t.Errorf("/-/ready says %s", text)
+	}
+}
+
+// An empty list says so, an order what it did.
+func TestAllowSaysWhatItDid(t *testing.T) {
+	g := serveWith(t, "")
+	g.says(t, exitOK, []string{"allow"}, "the allow list is empty")
+	g.says(t, exitNo, []string{"allow", "--remove", "203.0.113.9"}, "not listed  203.0.113.9/32")
+	g.ask(t, "block", "203.0.113.9")
+	g.says(t, exitOK, []string{"allow", "203.0.113.0/24"}, "allowed    203.0.113.0/24", "unblocked  203.0.113.9/32")
+	g.says(t, exitNo, []string{"block", "203.0.113.9"}, "allowlist: it is on the allow list")
+	g.says(t, exitNo, []string{"block", "10.0.0.0/8"}, "too_wide: it is wider than a block may be")
+	if out := g.ask(t, "allow", "--remove", "203.0.113.0/24"); out != "removed  203.0.113.0/24\n" {
+		t.Errorf("allow --remove: %q", out)
+	}
+}
+
+// A list says what it is a part of, and what was asked for.
+func TestBlocksSayHowMany(t *testing.T) {
+	g := serveWith(t, "")
+	g.says(t, exitOK, []string{"blocks"}, "nobody is blocked")
+	g.says(t, exitOK, []string{"blocks", "--rule", "nonesuch"}, "no block matches")
+	g.ask(t, "block", "--note", "ticket 7", "203.0.113.9", "203.0.113.10")
+	g.says(t, exitOK, []string{"blocks"}, "root  ticket 7\n", "\n2 in all\n")
+	g.says(t, exitOK, []string{"blocks", "--limit", "1"}, "\n1 of 2; --limit 0 lists all\n")
+	g.says(t, exitOK, []string{"top", "--limit", "0"}, "SOURCE  OFFENCES  OF A BLOCK  LAST")
+	if out := g.ask(t, "top", "reason"); out != "REASON  OFFENCES\n" {
+		t.Errorf("top reason: %q", out)
+	}
+}
+
+// Without an appliance flush says what was there and what the next start does.
+func TestFlushWithoutAnAppliance(t *testing.T) {
+	g := newGateway(t)
+	g.config = filepath.Join(g.dir, "uppercut.yaml")
+	writeFile(t, g.config, "state_dir: "+g.dir+"/state\n")
+	g.says(t, exitOK, []string{"flush"}, "there was no table", "the next start brings back the blocks")
+	if out, err := g.gw.CommandContext(t.Context(), "nft", "add", "table", "inet", "uppercut").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	g.says(t, exitOK, []string{"flush", "--forget"}, "table removed", "no block comes back")
+	g.says(t, exitError, []string{"health"}, "not running")
+}
+
+// Every cause that can stand in the way of a block has words.
+func TestCausesHaveWords(t *testing.T) {
+	for _, cause := range guard.Causes() {
+		if console.CauseWords(cause) == cause {
+			t.Errorf("%s has no words", cause)
+		}
+	}
+}
+
+func TestScoresAndSkewsAreRounded(t *testing.T) {
+	var out bytes.Buffer
+	p := newPrinter(&environment{stdout: &out})
+	if err := printBlocks(p, console.BlockPage{Blocks: []console.Block{{Score: 10.2499}}, Matching: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Flush(); err != nil || !strings.Contains(out.String(), "  10.2\n") {
+		t.Errorf("%v:\n%s", err, out.String())
+	}
+	for skew, want := range map[time.Duration]string{
+		2*time.Minute + 31563408341*time.Nanosecond: "2m32s", -1234 * time.Millisecond: "-1.2s", 0: "0s",
+	} {
+		if got := skewWords(skew); got != want {
+			t.Errorf("skew %v: %s, want %s", skew, got, want)
+		}
+	}
 }

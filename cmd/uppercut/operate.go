@@ -96,6 +96,7 @@ func (a *appliance) Allow(ctx context.Context, o console.Order) ([]console.Allow
 	}
 	var list []console.Allowance
 	for _, p := range o.Prefixes {
+		blocked := a.blockedWithin(p) // the guard's news may lift them before we do
 		a.guard.Allow(p, until)
 		entry := enforcer.AllowEntry{Prefix: p, Since: now, Until: until, Author: o.Author, Note: o.Note}
 		lifted, err := a.enforcer.Allow(ctx, entry)
@@ -105,9 +106,22 @@ func (a *appliance) Allow(ctx context.Context, o console.Order) ([]console.Allow
 		if err := a.forget(ctx, lifted); err != nil {
 			return list, err
 		}
-		list = append(list, allowance(entry))
+		added := allowance(entry)
+		added.Lifted = blocked
+		list = append(list, added)
 	}
 	return list, nil
+}
+
+// blockedWithin are the blocks that lie in p.
+func (a *appliance) blockedWithin(p netip.Prefix) (within []netip.Prefix) {
+	found, _ := a.enforcer.Find(enforcer.Query{Within: p, Limit: a.enforcer.Count() + 1})
+	for _, b := range found {
+		if b.Prefix.Bits() >= p.Bits() {
+			within = append(within, b.Prefix)
+		}
+	}
+	return within
 }
 
 // forget tells the judge that the blocks of these prefixes are gone: it would
@@ -166,6 +180,7 @@ func (a *appliance) Resume(ctx context.Context, by console.By) (console.ResumeRe
 		return console.ResumeResult{NotEnforced: a.NotEnforced()}, nil
 	}
 	err := a.enforcer.Resume(ctx, by.Author, by.Note)
+	a.verified.Store(nil) // of a table that is no more
 	return console.ResumeResult{Resumed: true, NotEnforced: a.NotEnforced()}, err
 }
 
@@ -175,7 +190,8 @@ func (a *appliance) VerifyFirewall(ctx context.Context) (console.Firewall, error
 	if err != nil {
 		return console.Firewall{}, err
 	}
-	return a.firewallWith(report)
+	a.verified.Store(&verification{time.Now(), report.Found})
+	return a.Firewall(ctx)
 }
 
 // RepairFirewall implements console.Operator.

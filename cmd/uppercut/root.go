@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -14,7 +15,7 @@ const (
 	exitOK    = 0
 	exitError = 1 // it could not be done; the reason is on standard error
 	exitUsage = 2 // the command line is wrong
-	exitNo    = 3 // the question was answered with no: not blocked, not healthy
+	exitNo    = 3 // the question was answered with no: not blocked, not in force, not healthy
 )
 
 // environment is what the process was given. Commands use nothing else, so that
@@ -81,7 +82,8 @@ they refused in sliding windows over all hosts together, and drops the worst at
 the gateway with nftables.
 
 Exit codes: 0 done, 1 it could not be done, 2 the command line is wrong,
-3 the answer is no (not blocked, not healthy).`,
+3 the answer is no (not blocked, not dropped, refused, not listed, not healthy).
+They are the same with --json.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args:          noArgs,
@@ -101,7 +103,23 @@ Exit codes: 0 done, 1 it could not be done, 2 the command line is wrong,
 		newFlushCommand(env), newResumeCommand(env), newFirewallCommand(env),
 		newHealthCommand(env), newSenderConfigCommand(env), newVersionCommand(env), newManualCommand(),
 	)
+	root.InitDefaultHelpCmd()
+	for _, command := range root.Commands() {
+		if command.Name() == "help" {
+			command.Args = helpTopic
+			command.Example = "  uppercut help blocks"
+		}
+	}
 	return root
+}
+
+// helpTopic refuses what is no command as a usage error.
+func helpTopic(cmd *cobra.Command, args []string) error {
+	command, rest, err := cmd.Root().Find(args)
+	if err != nil {
+		return exitCode{exitUsage, err}
+	}
+	return noArgs(command, rest)
 }
 
 // noArgs refuses arguments as a usage error.
@@ -109,7 +127,20 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	return exitCode{exitUsage, fmt.Errorf("%s takes no argument %q; see uppercut --help", cmd.Name(), args[0])}
+	if !cmd.HasSubCommands() {
+		return exitCode{exitUsage, fmt.Errorf("%s takes no argument %q; see uppercut --help", cmd.Name(), args[0])}
+	}
+	return exitCode{exitUsage, fmt.Errorf("%s has no command %q%s; see uppercut --help", cmd.Name(), args[0], meant(cmd, args[0]))}
+}
+
+// meant asks whether a command with a name like typed was meant.
+func meant(cmd *cobra.Command, typed string) string {
+	cmd.SuggestionsMinimumDistance = 2 // letters
+	names := cmd.SuggestionsFor(typed)
+	if len(names) == 0 {
+		return ""
+	}
+	return ", did you mean " + strings.Join(names, " or ") + "?"
 }
 
 // wellCounted makes a usage error of what args has against the arguments.

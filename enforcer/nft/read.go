@@ -61,6 +61,19 @@ func (f *Firewall) Check() (Layout, []string, error) {
 	return l, l.Differences(f.expected), nil
 }
 
+// Present reports whether there is a table of our name.
+func (f *Firewall) Present() (bool, error) {
+	f.write.mu.Lock()
+	defer f.write.mu.Unlock()
+	l, err := f.write.layout(f.config)
+	for p := range l.parts {
+		if p.kind == "table" {
+			return true, err
+		}
+	}
+	return false, err
+}
+
 // Elements asks for the number of elements in force of each set of Sets; -1
 // where there is no set or the kernel does not say (before Linux 6.16).
 func (f *Firewall) Elements() ([4]int, error) {

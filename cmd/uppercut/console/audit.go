@@ -66,8 +66,11 @@ func (c *Console) audit(r *http.Request, action string, o Order, err error, more
 	c.recent.forget()
 	who := callerOf(r)
 	attrs := append([]any{
-		"action", action, "author", o.Author, "via", via(who), "remote", r.RemoteAddr, "note", Visible(o.Note),
+		"action", action, "author", o.Author, "via", via(who), "note", Visible(o.Note),
 	}, more...)
+	if !who.local { // a Unix socket has no address
+		attrs = append(attrs, "remote", r.RemoteAddr)
+	}
 	if len(o.Prefixes) > 0 {
 		attrs = append(attrs, "prefixes", joinPrefixes(o.Prefixes), "count", len(o.Prefixes), "for", o.For)
 	}

@@ -167,6 +167,9 @@ func TestOrdersOverTheSocket(t *testing.T) {
 			t.Errorf("audit log lacks %q:\n%s", want, r.audit)
 		}
 	}
+	if strings.Contains(r.audit.String(), "remote=") {
+		t.Errorf("a Unix socket has an address in the audit log:\n%s", r.audit)
+	}
 }
 
 func TestQuestionsOverTheSocket(t *testing.T) {

@@ -161,7 +161,7 @@ func (f *fake) TopSources(_ context.Context, limit int) ([]TopItem, error) {
 func (f *fake) Firewall(context.Context) (Firewall, error) {
 	return Firewall{
 		Table: "inet uppercut", Verified: noon, DroppedPackets4: 12,
-		Sets: []FirewallSet{{"block4", 1, 1 << 20}, {"block6", 0, 1 << 20}},
+		Sets: []FirewallSet{{"block4", new(1), 1 << 20}, {"block6", nil, 1 << 20}},
 	}, f.fail
 }
 

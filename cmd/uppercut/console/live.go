@@ -65,15 +65,16 @@ func (c *Console) currentHealth() Health {
 // The sizes of a list of the most.
 const (
 	defaultTop = 10
-	maxTop     = 1000
+	// MaxTop is how long such a list may be.
+	MaxTop = 1000
 )
 
 func (c *Console) topBy(ctx context.Context, by string, limit int) (Top, error) {
 	if limit == 0 {
 		limit = defaultTop
 	}
-	if limit < 1 || limit > maxTop {
-		return Top{}, invalid("limit must be 1 to %d", maxTop)
+	if limit < 1 || limit > MaxTop {
+		return Top{}, invalid("limit must be 1 to %d", MaxTop)
 	}
 	t := Top{By: by}
 	var err error

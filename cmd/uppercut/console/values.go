@@ -124,7 +124,7 @@ type Health struct {
 // Why what is on the list is not dropped: the values of NotEnforced.
 const (
 	CauseSuspended = "suspended" // an operator has flushed the table
-	CauseObserve = "observe"   // the mode
+	CauseObserve   = "observe"   // the mode
 )
 
 // Block is one entry of the list.
@@ -248,6 +248,8 @@ type Allowance struct {
 	Author string    `json:"author,omitempty"`
 	// Configured entries come from the file and are removed there.
 	Configured bool `json:"configured"`
+	// Lifted are the blocks that it ended, in the answer to an order.
+	Lifted []netip.Prefix `json:"lifted,omitempty"`
 }
 
 // Breaker guards against the evidence of one reporting host.
@@ -342,9 +344,12 @@ type Top struct {
 type Firewall struct {
 	// Table is the name of the table, with its family.
 	Table string `json:"table"`
+	// NotEnforced says why there is no table, "" if there should be one.
+	NotEnforced string `json:"not_enforced,omitempty"`
 	// Verified is when the objects and elements were last compared.
 	Verified time.Time `json:"verified,omitzero"`
-	// Problems say what is missing or wrong, none if all is well.
+	// Problems say what is missing or wrong, none if all is well: now, or when
+	// it was compared.
 	Problems []string `json:"problems,omitempty"`
 	// Missing and Unexpected count the elements that differ from the list.
 	Missing    int           `json:"missing"`
@@ -373,7 +378,9 @@ type Drift struct {
 
 // FirewallSet is one nftables set.
 type FirewallSet struct {
-	Name     string `json:"name"`
-	Elements int    `json:"elements"`
-	Capacity int    `json:"capacity"`
+	Name string `json:"name"`
+	// Elements is nil if there is no such set or the kernel does not say
+	// (before Linux 6.16).
+	Elements *int `json:"elements,omitempty"`
+	Capacity int  `json:"capacity"`
 }
