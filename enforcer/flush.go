@@ -9,10 +9,11 @@ import (
 
 // FlushStopped removes the table when no appliance runs, and nothing else. The
 // ledger in o.StateDir stays, so the next start brings its blocks back, unless
-// forget is set. The author of an order to forget is in the audit log. It
-// reports whether there was a table.
+// forget is set. The author of an order to forget is in the audit log. Without
+// forget c may be anything: the table has one name, whatever is in it. It reports
+// whether there was a table.
 func FlushStopped(ctx context.Context, c Config, o Options, author, note string, forget bool) (found bool, err error) {
-	firewall, err := nft.Open(c.firewall(o.NetNS))
+	firewall, err := nft.Open(DefaultConfig().firewall(o.NetNS))
 	if err != nil {
 		return false, explain(err)
 	}

@@ -19,7 +19,7 @@ func TestFlushStopped(t *testing.T) {
 	}
 	ns.nft(t, "add", "table", "inet", "others")
 	for _, want := range []bool{true, false} {
-		if found, err := FlushStopped(t.Context(), c, o, "op", "", false); err != nil || found != want {
+		if found, err := FlushStopped(t.Context(), Config{MaxAddresses: -1}, o, "op", "", false); err != nil || found != want {
 			t.Fatalf("there was a table: %v, %v; want %v", found, err, want)
 		}
 	}

@@ -20,16 +20,45 @@ import (
 	"github.com/spf13/cobra"
 
 	"uppercut/cmd/uppercut/console"
+	"uppercut/enforcer"
 )
 
 // dial finds the running appliance by the state directory of the
-// configuration.
+// configuration. Mistakes elsewhere in it are warnings: the appliance runs on
+// what it read before, and nobody must be kept from an undo by a typing error.
 func (e *environment) dial() (*console.Client, error) {
-	c, err := e.config()
-	if err != nil {
+	r := readConfig(e.configFile, e.settings(), e.environ)
+	if !r.placed {
+		return nil, fmt.Errorf("%w; --state-dir says where the appliance is", r.broken)
+	}
+	if err := r.doc.locate(r.of("state_dir")); err != nil {
 		return nil, err
 	}
-	return console.Dial(filepath.Join(c.StateDir, console.SocketName))
+	for _, mistake := range unjoin(r.err()) {
+		fmt.Fprintf(e.stderr, "uppercut: warning: %v\n", mistake)
+	}
+	return console.Dial(filepath.Join(r.config.StateDir, console.SocketName))
+}
+
+// configToFlush is what flush needs without an appliance: the state directory,
+// and what shapes the ledger if that is to be emptied.
+func (e *environment) configToFlush(forget bool) (Config, error) {
+	r := readConfig(e.configFile, e.settings(), e.environ)
+	mistakes := r.of("state_dir")
+	if forget {
+		keys := configKeys(reflect.TypeFor[enforcer.Config](), "enforcer.")
+		mistakes = append(mistakes, r.of(append(keys, "detector.ipv6_prefix")...)...)
+	}
+	if forget && len(mistakes) == 0 { // what is wrong elsewhere has kept others from a look
+		for _, mistake := range unjoin(r.config.enforcerConfig().Validate()) {
+			mistakes = append(mistakes, fmt.Errorf("enforcer.%w", mistake))
+		}
+	}
+	err := r.doc.locate(mistakes)
+	if forget {
+		err = errors.Join(r.broken, err)
+	}
+	return r.config, err
 }
 
 // answerFlags are common to the commands that ask the running appliance.

@@ -230,7 +230,7 @@ the blocks back, unless --forget.`,
 
 // flushStopped removes the table when no appliance runs.
 func (e *environment) flushStopped(ctx context.Context, note string, forget bool) error {
-	c, err := e.config()
+	c, err := e.configToFlush(forget)
 	if err != nil {
 		return err
 	}

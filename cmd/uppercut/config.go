@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/spf13/viper"
+	"go.yaml.in/yaml/v3"
 
 	"uppercut/cmd/uppercut/console"
 	"uppercut/cmd/uppercut/outbox"
@@ -162,41 +163,63 @@ func unjoin(err error) []error {
 	return all
 }
 
+// reading is a configuration as far as it could be read.
+type reading struct {
+	config   Config
+	doc      *document
+	broken   error   // why there is no reading the file; nil if it could be read
+	mistakes []error // in file, environment and flags, each beginning with its key
+	// placed: the state directory is the one that somebody has named, or the
+	// default since nobody has. A file that was named and cannot be opened may
+	// have named another.
+	placed bool
+}
+
+// err names every mistake, with the key and the line; nil if there is none.
+func (r *reading) err() error { return errors.Join(r.broken, r.doc.locate(r.mistakes)) }
+
+// of returns the mistakes in some keys, and in what belongs to them.
+func (r *reading) of(keys ...string) (mistakes []error) {
+	for _, mistake := range r.mistakes {
+		key, _, _ := strings.Cut(mistake.Error(), ":")
+		key, _, _ = strings.Cut(key, "[")
+		if slices.Contains(keys, key) {
+			mistakes = append(mistakes, mistake)
+		}
+	}
+	return mistakes
+}
+
 // loadConfig reads file (the default file may be missing, one that is named may
-// not), lays the environment's UPPERCUT_... over it and checks the whole. The
-// error names every mistake, with the key and the line.
-func loadConfig(file, stateDir string, environ []string) (Config, error) {
+// not), lays the environment's UPPERCUT_... and the settings of flags over it
+// and checks the whole. The error names every mistake, with the key and the
+// line.
+func loadConfig(file string, flags map[string]string, environ []string) (Config, error) {
+	r := readConfig(file, flags, environ)
+	return r.config, r.err()
+}
+
+// readConfig is loadConfig for those who need only a part.
+func readConfig(file string, flags map[string]string, environ []string) reading {
+	r := reading{doc: &document{name: cmp.Or(file, defaultConfigFile), root: new(yaml.Node)}}
 	text, err := readConfigFile(file)
-	if err != nil {
-		return Config{}, err
-	}
-	name := file
-	if name == "" {
-		name = defaultConfigFile
-	}
-	doc, err := parseDocument(name, text)
-	if err != nil {
-		return Config{}, err
+	opened := err == nil
+	if opened {
+		r.doc, err = parseDocument(r.doc.name, text)
 	}
 	v := viper.NewWithOptions(viper.WithDecodeHook(decodeHook()))
-	if err := v.MergeConfigMap(doc.settings); err != nil {
-		return Config{}, fmt.Errorf("%s: %w", name, err)
+	r.broken = errors.Join(err, v.MergeConfigMap(r.doc.settings))
+	r.mistakes = applyEnviron(v, environ)
+	for key, value := range flags {
+		v.Set(key, value)
 	}
-	if err := applyEnviron(v, environ); err != nil {
-		return Config{}, err
-	}
-	if stateDir != "" {
-		absolute, err := filepath.Abs(stateDir)
-		if err != nil {
-			return Config{}, fmt.Errorf("--state-dir: %w", err)
-		}
-		v.Set("state_dir", absolute)
-	}
+	r.placed = opened || file == "" || v.IsSet("state_dir")
 	c, mistakes := decode(v)
-	if len(mistakes) == 0 {
-		mistakes = c.validate()
+	r.config, r.mistakes = c, append(r.mistakes, mistakes...)
+	if r.broken == nil && len(r.mistakes) == 0 {
+		r.mistakes = c.validate()
 	}
-	return c, doc.locate(mistakes)
+	return r
 }
 
 // readConfigFile returns the text of file, nothing if it is the default file
@@ -279,8 +302,8 @@ func innermost(err error) error {
 }
 
 // applyEnviron lays UPPERCUT_SECTION_KEY=value over what v holds. A variable
-// that names no key is an error: it would be a setting that silently is not.
-func applyEnviron(v *viper.Viper, environ []string) error {
+// that names no key is a mistake: it would be a setting that silently is not.
+func applyEnviron(v *viper.Viper, environ []string) (mistakes []error) {
 	keys := configKeys(reflect.TypeFor[Config](), "")
 	for _, assignment := range environ {
 		name, value, _ := strings.Cut(assignment, "=")
@@ -289,15 +312,17 @@ func applyEnviron(v *viper.Viper, environ []string) error {
 		}
 		i := slices.IndexFunc(keys, func(key string) bool { return environName(key) == name })
 		if i < 0 {
-			return fmt.Errorf("environment: %s: no such key", name)
+			mistakes = append(mistakes, fmt.Errorf("environment: %s: no such key", name))
+			continue
 		}
 		setting, err := parseValue(value)
 		if err != nil {
-			return fmt.Errorf("environment: %s: %w", name, err)
+			mistakes = append(mistakes, fmt.Errorf("environment: %s: %w", name, err))
+			continue
 		}
 		v.Set(keys[i], setting)
 	}
-	return nil
+	return mistakes
 }
 
 func environName(key string) string {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"reflect"
@@ -20,16 +21,29 @@ type document struct {
 	settings map[string]any
 }
 
-// parseDocument reads YAML. The error names the line.
+// parseDocument reads YAML. The error names the line; then the document holds
+// no more than stateDirLine finds.
 func parseDocument(name string, text []byte) (*document, error) {
 	doc := &document{name: name, root: new(yaml.Node)}
-	if err := yaml.Unmarshal(text, doc.root); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+	err := yaml.Unmarshal(text, doc.root)
+	if err == nil && doc.root.Kind != 0 {
+		err = doc.root.Decode(&doc.settings)
 	}
-	if err := doc.root.Decode(&doc.settings); doc.root.Kind != 0 && err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+	if err != nil {
+		return &document{name: name, root: new(yaml.Node), settings: stateDirLine(text)}, fmt.Errorf("%s: %w", name, err)
 	}
 	return doc, nil
+}
+
+// stateDirLine finds the line of state_dir in a file that as a whole is not
+// what it should be: whoever asks a running appliance needs no other.
+func stateDirLine(text []byte) (settings map[string]any) {
+	for line := range bytes.Lines(text) {
+		if bytes.HasPrefix(line, []byte("state_dir:")) && yaml.Unmarshal(line, &settings) == nil {
+			break
+		}
+	}
+	return settings
 }
 
 // locate joins mistakes to one error, each with the file and the line of the

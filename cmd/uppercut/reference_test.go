@@ -34,7 +34,8 @@ Every setting, with its default. The file is YAML, ` + "`" + defaultConfigFile +
 the file: ` + "`UPPERCUT_`" + ` and the key in capitals, dots as underscores, such as
 ` + "`UPPERCUT_RECEIVER_UDP=10.25.0.1:5514`" + `. A key that does not exist, a duration without a
 unit and a value that cannot be are errors that name the key and the line.
-Durations are written ` + "`90s`, `10m`, `1h30m`, `7d`" + `.
+Durations are written ` + "`90s`, `10m`, `1h30m`, `7d`" + `. Commands that ask a running appliance
+need ` + "`state_dir`" + ` only, and warn of mistakes elsewhere.
 
 ` + "`systemctl reload uppercut`" + ` puts a changed file in force while uppercut runs; no message
 and no score is lost. Where it says below that a change takes a restart, a reload with

@@ -48,7 +48,7 @@ func (env *environment) replayCompare(ctx context.Context, in *input, c Config, 
 	if err := in.needFiles(); err != nil {
 		return exitCode{exitUsage, fmt.Errorf("--compare: %w", err)}
 	}
-	other, err := loadConfig(flags.compare, env.stateDir, env.environ)
+	other, err := loadConfig(flags.compare, env.settings(), env.environ)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -31,7 +32,19 @@ type environment struct {
 // config loads the configuration that the command line and the environment
 // name.
 func (e *environment) config() (Config, error) {
-	return loadConfig(e.configFile, e.stateDir, e.environ)
+	return loadConfig(e.configFile, e.settings(), e.environ)
+}
+
+// settings are those that flags make; they win over file and environment.
+func (e *environment) settings() map[string]string {
+	set := make(map[string]string)
+	if e.stateDir != "" {
+		set["state_dir"] = e.stateDir
+		if absolute, err := filepath.Abs(e.stateDir); err == nil {
+			set["state_dir"] = absolute
+		}
+	}
+	return set
 }
 
 // exitCode is an error that asks for a particular exit code. Without an error
