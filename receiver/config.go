@@ -116,6 +116,16 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+// CheckFiles reads the certificates and reports what is wrong with them, by the
+// key.
+func (c Config) CheckFiles() error {
+	if !c.TLS.enabled() {
+		return nil
+	}
+	_, err := readCertificates(c.TLS)
+	return err
+}
+
 func between[T int | time.Duration](key string, value, low, high T) error {
 	if value < low || value > high {
 		return fmt.Errorf("%s: %v is not between %v and %v", key, value, low, high)

@@ -18,19 +18,24 @@ func newCheckCommand(env *environment) *cobra.Command {
 		Example: "  uppercut check --config new.yaml",
 		Short:   "Validate the configuration and print what is in force",
 		Long: `check reads the configuration file, lays the environment over it, validates the
-whole and prints every setting that is in force, defaults included, as YAML that
-can serve as a configuration file. Exit code 1 and a line for each mistake, with
-file, line, key and reason, if it is not valid.`,
+whole, reads the files that it names (allow lists, certificates, secrets, the
+users of the page) and prints every setting that is in force, defaults included,
+as YAML that can serve as a configuration file. Exit code 1 and a line for each
+mistake, with file, line, key and reason, if serve would refuse it. Whether a
+file may be read is asked for the user who runs check.`,
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			c, err := env.config()
-			if err != nil {
+			r := env.read()
+			if err := r.err(); err != nil {
 				return err
 			}
-			for _, warning := range c.warnings() {
+			if err := r.checkFiles(); err != nil {
+				return err
+			}
+			for _, warning := range r.config.warnings() {
 				fmt.Fprintf(env.stderr, "uppercut: warning: %s\n", warning)
 			}
-			return printConfig(env.stdout, c)
+			return printConfig(env.stdout, r.config)
 		},
 	}
 }

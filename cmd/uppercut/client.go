@@ -27,7 +27,7 @@ import (
 // configuration. Mistakes elsewhere in it are warnings: the appliance runs on
 // what it read before, and nobody must be kept from an undo by a typing error.
 func (e *environment) dial() (*console.Client, error) {
-	r := readConfig(e.configFile, e.settings(), e.environ)
+	r := e.read()
 	if !r.placed {
 		return nil, fmt.Errorf("%w; --state-dir says where the appliance is", r.broken)
 	}
@@ -43,7 +43,7 @@ func (e *environment) dial() (*console.Client, error) {
 // configToFlush is what flush needs without an appliance: the state directory,
 // and what shapes the ledger if that is to be emptied.
 func (e *environment) configToFlush(forget bool) (Config, error) {
-	r := readConfig(e.configFile, e.settings(), e.environ)
+	r := e.read()
 	mistakes := r.of("state_dir")
 	if forget {
 		keys := configKeys(reflect.TypeFor[enforcer.Config](), "enforcer.")

@@ -63,24 +63,24 @@ type EnforcerConfig struct {
 	Guard guard.Config `mapstructure:"guard"`
 }
 
-// Validate returns the mistakes in c, each beginning with its key.
-func (c EnforcerConfig) Validate() error {
-	guarded := c.Guard
-	guarded.Allow = nil
-	mistakes := []error{c.Config.Validate(), c.validateAllow()}
-	for _, err := range unjoin(guarded.Validate()) {
-		mistakes = append(mistakes, fmt.Errorf("guard.%w", err))
-	}
-	return errors.Join(mistakes...)
+// section is a part of the configuration that knows its own mistakes. The
+// errors begin with keys within the section.
+type section struct {
+	key        string
+	validate   func() error
+	checkFiles func() error // reads the files that the section names; nil if it names none
 }
 
-func (c EnforcerConfig) validateAllow() error {
-	for i, entry := range c.Allow {
-		if _, err := guard.ParseEntry(entry); err != nil {
-			return fmt.Errorf("allow[%d]: %w", i, err)
-		}
+func (c *Config) sections() []section {
+	guarded := c.guardConfig()
+	return []section{
+		{"receiver", c.Receiver.Validate, c.Receiver.CheckFiles},
+		{"detector", c.Detector.Validate, nil},
+		{"enforcer", c.Enforcer.Validate, nil},
+		{"enforcer", guarded.Validate, guarded.CheckFiles},
+		{"events", c.Events.Validate, c.Events.CheckFiles},
+		{"web", c.Web.Validate, c.Web.CheckFiles},
 	}
-	return nil
 }
 
 // defaultConfig is what runs without a file.
@@ -105,19 +105,16 @@ func (c *Config) validate() []error {
 	if !filepath.IsAbs(c.StateDir) {
 		mistakes = append(mistakes, fmt.Errorf("state_dir: %q is not an absolute path", c.StateDir))
 	}
-	for _, section := range []struct {
-		key      string
-		validate func() error
-	}{
-		{"receiver", c.Receiver.Validate},
-		{"detector", c.Detector.Validate},
-		{"enforcer", c.Enforcer.Validate},
-		{"events", c.Events.Validate},
-		{"web", c.Web.Validate},
-	} {
-		for _, err := range unjoin(section.validate()) {
-			mistakes = append(mistakes, fmt.Errorf("%s.%w", section.key, err))
-		}
+	for _, s := range c.sections() {
+		mistakes = append(mistakes, s.keyed(s.validate())...)
+	}
+	return mistakes
+}
+
+// keyed takes the errors in err apart and puts the section's key before each.
+func (s section) keyed(err error) (mistakes []error) {
+	for _, mistake := range unjoin(err) {
+		mistakes = append(mistakes, fmt.Errorf("%s.%w", s.key, mistake))
 	}
 	return mistakes
 }
@@ -188,6 +185,17 @@ func (r *reading) of(keys ...string) (mistakes []error) {
 		}
 	}
 	return mistakes
+}
+
+// checkFiles reads the files that the configuration names and returns what is
+// wrong with them: what would keep a valid configuration from being served.
+func (r *reading) checkFiles() error {
+	for _, s := range r.config.sections() {
+		if s.checkFiles != nil {
+			r.mistakes = append(r.mistakes, s.keyed(s.checkFiles())...)
+		}
+	}
+	return r.err()
 }
 
 // loadConfig reads file (the default file may be missing, one that is named may

@@ -23,6 +23,7 @@ func TestReceiverMistakes(t *testing.T) {
 	cert, key := filepath.Join(p.dir, "collector.example.org.pem"), filepath.Join(p.dir, "collector.example.org.key")
 	other, none := filepath.Join(p.dir, "mx1.example.org.key"), filepath.Join(p.dir, "none.pem")
 	ca, locked := filepath.Join(p.dir, "ca.pem"), filepath.Join(p.dir, "locked.key")
+	file := filepath.Join(p.dir, "mistake.yaml")
 	writeFile(t, locked, "")
 	netns.Must(t, os.Chown(locked, 1, 1))
 	const tcp = `tcp: ["127.0.0.1:5514"]`
@@ -41,36 +42,32 @@ func TestReceiverMistakes(t *testing.T) {
 		},
 		{
 			"unreadable key", key, locked,
-			"receiver.tls.key_file: open " + locked + ": permission denied: let the user that runs uppercut read the file",
+			file + ":11: receiver.tls.key_file: open " + locked + ": permission denied: let the user that runs uppercut read the file",
 		},
 		{
 			"key of another certificate", key, other,
-			"receiver.tls.key_file: " + other + " does not go with the certificate in " + cert +
+			file + ":11: receiver.tls.key_file: " + other + " does not go with the certificate in " + cert +
 				" (tls: private key does not match public key): use the key that the certificate was made for, both in PEM",
 		},
 		{
 			"no authority", ca, none,
-			"receiver.tls.client_ca_file: open " + none + ": no such file or directory: create the file or correct the path",
+			file + ":12: receiver.tls.client_ca_file: open " + none + ": no such file or directory: create the file or correct the path",
 		},
 		{
 			"no authority in the file", ca, key,
-			"receiver.tls.client_ca_file: " + key + " holds no certificate: give the authority that signed the senders' certificates, in PEM",
+			file + ":12: receiver.tls.client_ca_file: " + key + " holds no certificate: give the authority that signed the senders' certificates, in PEM",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			file := filepath.Join(p.dir, "mistake.yaml")
 			writeFile(t, file, strings.Replace(strings.ReplaceAll(postConfig, "DIR", p.dir), test.old, test.new, 1))
-			// a root that may neither read what is not its own nor use low ports
-			lacking := "-dac_override,-dac_read_search,-net_bind_service"
-			_, err := p.net.CommandContext(t.Context(), "setpriv", "--bounding-set="+lacking, "--inh-caps="+lacking,
-				p.program, "--config", file, "serve").Output()
-			exit, ok := errors.AsType[*exec.ExitError](err)
-			if !ok || exit.ExitCode() != 1 {
-				t.Fatalf("ended with %v, want exit code 1", err)
+			commands := []string{"serve"}
+			if strings.HasPrefix(test.want, file) {
+				commands = append(commands, "check") // it reads the files and binds nothing
 			}
-			said := strings.TrimSpace(string(exit.Stderr))
-			if last := said[strings.LastIndexByte(said, '\n')+1:]; last != "uppercut: "+test.want {
-				t.Errorf("it says\n%s\nand not\nuppercut: %s", said, test.want)
+			for _, command := range commands {
+				if said := p.refuses(file, command); said[strings.LastIndexByte(said, '\n')+1:] != "uppercut: "+test.want {
+					t.Errorf("%s says\n%s\nand not\nuppercut: %s", command, said, test.want)
+				}
 			}
 			if conn, err := p.net.Dial(t.Context(), new(net.Dialer), "tcp", "127.0.0.1:5514"); err == nil {
 				conn.Close()
@@ -78,4 +75,18 @@ func TestReceiverMistakes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// refuses returns what a command that must end with exit code 1 says. It runs
+// as a root that may neither read what is not its own nor use low ports.
+func (p *post) refuses(file string, command ...string) string {
+	p.t.Helper()
+	lacking := "-dac_override,-dac_read_search,-net_bind_service"
+	args := append([]string{"--bounding-set=" + lacking, "--inh-caps=" + lacking, p.program, "--config", file}, command...)
+	_, err := p.net.CommandContext(p.t.Context(), "setpriv", args...).Output()
+	exit, ok := errors.AsType[*exec.ExitError](err)
+	if !ok || exit.ExitCode() != 1 {
+		p.t.Fatalf("%s ended with %v, want exit code 1", command, err)
+	}
+	return strings.TrimSpace(string(exit.Stderr))
 }

@@ -34,12 +34,15 @@ func (a *appliance) reload(ctx context.Context, by console.By) error {
 
 func (a *appliance) tryReload(ctx context.Context) error {
 	old := a.config.Load()
-	c, err := a.env.config()
-	if err != nil {
+	r := a.env.read()
+	if err := r.err(); err != nil {
 		return err
 	}
-	c.Web.ConfigFile = old.Web.ConfigFile
+	c := r.config
 	if err := needsRestart(old, &c); err != nil {
+		return err
+	}
+	if err := r.checkFiles(); err != nil {
 		return err
 	}
 	parser, err := sendmail.NewParser(c.Detector.Texts)
@@ -51,7 +54,7 @@ func (a *appliance) tryReload(ctx context.Context) error {
 		return fmt.Errorf("events.%w", err)
 	}
 	if err := a.guard.Reload(c.guardConfig()); err != nil {
-		return fmt.Errorf("enforcer.guard: %w", err)
+		return fmt.Errorf("enforcer.%w", err)
 	}
 	if err := a.receiver.Reconfigure(c.Receiver); err != nil {
 		return errors.Join(fmt.Errorf("receiver.%w", err), a.guard.Reload(old.guardConfig()))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -44,7 +45,7 @@ func newJudge(c Config, r *report) (*judge, error) {
 	// Static: these may be the logs of another machine's hosts.
 	exempt, err := guard.New(context.Background(), c.guardConfig(), guard.Options{Static: true})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("enforcer.%w", err)
 	}
 	c.Detector.EvidenceBytes = leastEvidence
 	d, err := detector.New(c.Detector, detector.Options{

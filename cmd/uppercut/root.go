@@ -27,12 +27,18 @@ type environment struct {
 	stdout, stderr io.Writer
 	configFile     string // --config
 	stateDir       string // --state-dir
+	webConfigFile  string // --web.config.file
 }
 
 // config loads the configuration that the command line and the environment
 // name.
 func (e *environment) config() (Config, error) {
 	return loadConfig(e.configFile, e.settings(), e.environ)
+}
+
+// read is config for those who need only a part, or more.
+func (e *environment) read() reading {
+	return readConfig(e.configFile, e.settings(), e.environ)
 }
 
 // settings are those that flags make; they win over file and environment.
@@ -43,6 +49,9 @@ func (e *environment) settings() map[string]string {
 		if absolute, err := filepath.Abs(e.stateDir); err == nil {
 			set["state_dir"] = absolute
 		}
+	}
+	if e.webConfigFile != "" {
+		set["web.config_file"] = e.webConfigFile
 	}
 	return set
 }

@@ -26,9 +26,8 @@ import (
 
 // serveFlags are the flags of uppercut serve.
 type serveFlags struct {
-	webConfigFile string
-	logLevel      slog.LevelVar
-	logFormat     string
+	logLevel  slog.LevelVar
+	logFormat string
 }
 
 func newServeCommand(env *environment) *cobra.Command {
@@ -43,7 +42,7 @@ func newServeCommand(env *environment) *cobra.Command {
 		},
 	}
 	f := command.Flags()
-	f.StringVar(&flags.webConfigFile, "web.config.file", "", "`file` with users and TLS of the web listener (Prometheus exporter-toolkit)")
+	f.StringVar(&env.webConfigFile, "web.config.file", "", "`file` with users and TLS of the web listener (Prometheus exporter-toolkit)")
 	f.TextVar(&flags.logLevel, "log.level", &flags.logLevel, "debug, info, warn or error")
 	f.StringVar(&flags.logFormat, "log.format", "text", "text or json")
 	return command
@@ -82,13 +81,11 @@ func (env *environment) serve(ctx context.Context, flags *serveFlags) error {
 	if err != nil {
 		return err
 	}
-	c, err := env.config()
-	if err != nil {
+	r := env.read()
+	if err := r.err(); err != nil {
 		return err
 	}
-	if flags.webConfigFile != "" {
-		c.Web.ConfigFile = flags.webConfigFile
-	}
+	c := r.config
 	registry := metrics.NewRegistry(metrics.ReadBuild(version))
 	a := &appliance{
 		env:      env,
@@ -105,6 +102,9 @@ func (env *environment) serve(ctx context.Context, flags *serveFlags) error {
 		a.logger.Warn("configuration", "warning", warning)
 	}
 	if err := a.beginWithLess(&c); err != nil {
+		return err
+	}
+	if err := r.checkFiles(); err != nil {
 		return err
 	}
 	if err := a.build(ctx); err != nil {
@@ -167,7 +167,7 @@ func (a *appliance) buildJudge(ctx context.Context, c *Config) error {
 		NamesFile: filepath.Join(c.StateDir, "names.json"),
 	})
 	if err != nil {
-		return fmt.Errorf("enforcer.guard: %w", err)
+		return fmt.Errorf("enforcer.%w", err)
 	}
 	d, err := detector.New(c.Detector, detector.Options{
 		Registerer: a.registry, HostLabel: a.hosts.Label,

@@ -36,17 +36,18 @@ func (es *entries) add(e Entry) {
 // readAllow parses a list and reads its files.
 func readAllow(list []string) (allowList, error) {
 	l := allowList{files: map[string]allowFile{}}
+	var errs []error
 	for i, s := range list {
 		e, err := ParseEntry(s)
 		if err == nil && e.File != "" {
 			l.files[e.File], err = openAllowFile(e.File)
 		}
 		if err != nil {
-			return l, fmt.Errorf("allow[%d]: %w", i, err)
+			errs = append(errs, fmt.Errorf("allow[%d]: %w", i, err))
 		}
 		l.add(e)
 	}
-	return l, nil
+	return l, errors.Join(errs...)
 }
 
 // filePrefixes returns the prefixes of all files.

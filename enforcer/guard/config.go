@@ -88,8 +88,7 @@ func DefaultConfig() Config {
 }
 
 // Validate reports every value that cannot be, joined (errors.Join). Each error
-// begins with the key, relative to guard's own section; that of an allow entry
-// with "allow".
+// begins with the key within the section enforcer. Files are not read.
 func (c Config) Validate() error {
 	var errs []error
 	for i, s := range c.Allow {
@@ -99,21 +98,28 @@ func (c Config) Validate() error {
 	}
 	for i, port := range c.SSHPorts {
 		if port < 1 || port > 65535 {
-			errs = append(errs, fmt.Errorf("ssh_ports[%d]: %d is no port, 1 to 65535", i, port))
+			errs = append(errs, fmt.Errorf("guard.ssh_ports[%d]: %d is no port, 1 to 65535", i, port))
 		}
 	}
 	for i, p := range c.Reserved {
 		if !p.IsValid() {
-			errs = append(errs, fmt.Errorf("reserved[%d]: not a prefix", i))
+			errs = append(errs, fmt.Errorf("guard.reserved[%d]: not a prefix", i))
 		}
 	}
 	if c.MinPrefix4 < 1 || c.MinPrefix4 > 32 {
-		errs = append(errs, fmt.Errorf("min_prefix4: %d is not within 1 to 32 bits", c.MinPrefix4))
+		errs = append(errs, fmt.Errorf("guard.min_prefix4: %d is not within 1 to 32 bits", c.MinPrefix4))
 	}
 	if c.MinPrefix6 < 1 || c.MinPrefix6 > 128 {
-		errs = append(errs, fmt.Errorf("min_prefix6: %d is not within 1 to 128 bits", c.MinPrefix6))
+		errs = append(errs, fmt.Errorf("guard.min_prefix6: %d is not within 1 to 128 bits", c.MinPrefix6))
 	}
 	return errors.Join(append(errs, c.validateTimes()...)...)
+}
+
+// CheckFiles reads the files of the allow list and reports what is wrong with
+// them, as Validate does.
+func (c Config) CheckFiles() error {
+	_, err := readAllow(c.Allow)
+	return err
 }
 
 func (c Config) validateTimes() (errs []error) {
@@ -128,11 +134,11 @@ func (c Config) validateTimes() (errs []error) {
 		{"dns_timeout", c.DNSTimeout, 100 * time.Millisecond, time.Minute},
 	} {
 		if d.value < d.low || d.value > d.high {
-			errs = append(errs, fmt.Errorf("%s: %v is not within %v to %v", d.key, d.value, d.low, d.high))
+			errs = append(errs, fmt.Errorf("guard.%s: %v is not within %v to %v", d.key, d.value, d.low, d.high))
 		}
 	}
 	if c.DNSMaxRefresh < c.DNSMinRefresh {
-		errs = append(errs, fmt.Errorf("dns_max_refresh: %v is less than dns_min_refresh, %v", c.DNSMaxRefresh, c.DNSMinRefresh))
+		errs = append(errs, fmt.Errorf("guard.dns_max_refresh: %v is less than dns_min_refresh, %v", c.DNSMaxRefresh, c.DNSMinRefresh))
 	}
 	return errs
 }

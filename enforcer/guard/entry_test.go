@@ -134,17 +134,17 @@ func TestValidate(t *testing.T) {
 	}
 	for want, change := range map[string]func(*Config){
 		`allow[1]: "x y" is neither an address, a prefix, a range, file:/path nor a DNS name`: func(c *Config) { c.Allow = []string{"192.0.2.1", "x y"} },
-		`ssh_ports[1]: 65536 is no port, 1 to 65535`:                                          func(c *Config) { c.SSHPorts = []int{22, 65536} },
-		`ssh_ports[0]: 0 is no port, 1 to 65535`:                                              func(c *Config) { c.SSHPorts = []int{0} },
-		`reserved[0]: not a prefix`:                                                           func(c *Config) { c.Reserved = make([]netip.Prefix, 1) },
-		`min_prefix4: 0 is not within 1 to 32 bits`:                                           func(c *Config) { c.MinPrefix4 = 0 },
-		`min_prefix4: 33 is not within 1 to 32 bits`:                                          func(c *Config) { c.MinPrefix4 = 33 },
-		`min_prefix6: 129 is not within 1 to 128 bits`:                                        func(c *Config) { c.MinPrefix6 = 129 },
-		`refresh: 30ns is not within 1s to 1h0m0s`:                                            func(c *Config) { c.Refresh = 30 },
-		`poll: 2m0s is not within 100ms to 1m0s`:                                              func(c *Config) { c.Poll = 2 * time.Minute },
-		`dns_min_refresh: 0s is not within 1s to 24h0m0s`:                                     func(c *Config) { c.DNSMinRefresh = 0 },
-		`dns_max_refresh: 1s is less than dns_min_refresh, 30s`:                               func(c *Config) { c.DNSMaxRefresh = time.Second },
-		`dns_timeout: 2h0m0s is not within 100ms to 1m0s`:                                     func(c *Config) { c.DNSTimeout = 2 * time.Hour },
+		`guard.ssh_ports[1]: 65536 is no port, 1 to 65535`:                                    func(c *Config) { c.SSHPorts = []int{22, 65536} },
+		`guard.ssh_ports[0]: 0 is no port, 1 to 65535`:                                        func(c *Config) { c.SSHPorts = []int{0} },
+		`guard.reserved[0]: not a prefix`:                                                     func(c *Config) { c.Reserved = make([]netip.Prefix, 1) },
+		`guard.min_prefix4: 0 is not within 1 to 32 bits`:                                     func(c *Config) { c.MinPrefix4 = 0 },
+		`guard.min_prefix4: 33 is not within 1 to 32 bits`:                                    func(c *Config) { c.MinPrefix4 = 33 },
+		`guard.min_prefix6: 129 is not within 1 to 128 bits`:                                  func(c *Config) { c.MinPrefix6 = 129 },
+		`guard.refresh: 30ns is not within 1s to 1h0m0s`:                                      func(c *Config) { c.Refresh = 30 },
+		`guard.poll: 2m0s is not within 100ms to 1m0s`:                                        func(c *Config) { c.Poll = 2 * time.Minute },
+		`guard.dns_min_refresh: 0s is not within 1s to 24h0m0s`:                               func(c *Config) { c.DNSMinRefresh = 0 },
+		`guard.dns_max_refresh: 1s is less than dns_min_refresh, 30s`:                         func(c *Config) { c.DNSMaxRefresh = time.Second },
+		`guard.dns_timeout: 2h0m0s is not within 100ms to 1m0s`:                               func(c *Config) { c.DNSTimeout = 2 * time.Hour },
 	} {
 		c := DefaultConfig()
 		change(&c)
@@ -154,7 +154,7 @@ func TestValidate(t *testing.T) {
 	}
 	c := DefaultConfig()
 	c.MinPrefix4, c.Poll = 0, 0
-	want := "min_prefix4: 0 is not within 1 to 32 bits\npoll: 0s is not within 100ms to 1m0s"
+	want := "guard.min_prefix4: 0 is not within 1 to 32 bits\nguard.poll: 0s is not within 100ms to 1m0s"
 	if err := c.Validate(); err == nil || err.Error() != want {
 		t.Errorf("two mistakes: %v", err)
 	}

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"log/slog"
 	"net"
@@ -65,7 +66,7 @@ type Guard struct {
 // New checks the configuration and reads everything once: the kernel, the
 // files and, within DNSTimeout, the names. It starts nothing. A name that
 // cannot be resolved is no error (Run tries again); an allow file that cannot
-// be read is one.
+// be read is one. The error begins with a key, as Validate's do.
 func New(ctx context.Context, c Config, o Options) (*Guard, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -89,7 +90,7 @@ func New(ctx context.Context, c Config, o Options) (*Guard, error) {
 		return g, nil
 	}
 	if err := g.readAddressesAndRoutes(ctx); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("guard: %w", err)
 	}
 	g.settle(sourceSSH, g.RefreshSSHPeers(ctx))
 	g.settle(sourceResolvers, g.readResolvers())

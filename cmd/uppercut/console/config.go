@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"strings"
+
+	"github.com/prometheus/exporter-toolkit/web"
 )
 
 // SocketName is the control socket's name in the state directory.
@@ -41,6 +43,15 @@ func (c Config) Validate() error {
 	}
 	if c.ConfigFile != "" && c.Listen == "" {
 		return errors.New("config_file: there is no listener to use it (listen is empty)")
+	}
+	return nil
+}
+
+// CheckFiles reads the web configuration file and those that it names and says
+// what is wrong with them, beginning with the key.
+func (c Config) CheckFiles() error {
+	if err := web.Validate(c.ConfigFile); err != nil {
+		return fmt.Errorf("config_file: %q: %w", c.ConfigFile, err)
 	}
 	return nil
 }

@@ -115,10 +115,8 @@ func listenWeb(c Config) (net.Listener, error) {
 	if c.Listen == "" {
 		return nil, nil
 	}
-	if c.ConfigFile != "" {
-		if err := web.Validate(c.ConfigFile); err != nil {
-			return nil, fmt.Errorf("config_file: %q: %w", c.ConfigFile, err)
-		}
+	if err := c.CheckFiles(); err != nil {
+		return nil, err
 	}
 	l, err := net.Listen("tcp", c.Listen)
 	if err != nil {

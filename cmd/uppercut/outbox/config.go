@@ -79,6 +79,13 @@ func (c Config) Validate() error {
 	return errors.Join(mistakes...)
 }
 
+// CheckFiles reads the files that c names and returns what is wrong with them,
+// beginning with the key.
+func (c Config) CheckFiles() error {
+	_, _, err := c.destinations("")
+	return err
+}
+
 func (c WebhookConfig) mistakes() []error {
 	mistakes := c.Delivery.mistakes()
 	if c.Timeout < time.Second || c.Timeout > 5*time.Minute {

@@ -68,21 +68,30 @@ func (o *Outbox) Prepare(c Config) (use func(), err error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	var hook, log *destination
+	hook, log, err := c.destinations(o.version)
+	if err != nil {
+		return nil, err
+	}
+	return func() {
+		o.webhook.use(hook, c.Webhook.Queue)
+		o.syslog.use(log, c.Syslog.Queue)
+	}, nil
+}
+
+// destinations reads the files that c names and returns where events go; nil
+// where they do not.
+func (c Config) destinations(version string) (hook, log *destination, err error) {
 	if c.Webhook.URL != "" {
-		w, err := newWebhook(c.Webhook, o.version)
+		w, err := newWebhook(c.Webhook, version)
 		if err != nil {
-			return nil, fmt.Errorf("webhook.%w", err)
+			return nil, nil, fmt.Errorf("webhook.%w", err)
 		}
 		hook = newDestination(w, c.Webhook.Delivery)
 	}
 	if c.Syslog.Address != "" {
 		log = newDestination(newSyslog(c.Syslog.Address), c.Syslog.Delivery)
 	}
-	return func() {
-		o.webhook.use(hook, c.Webhook.Queue)
-		o.syslog.use(log, c.Syslog.Queue)
-	}, nil
+	return hook, log, nil
 }
 
 // Publish hands an event to the sinks that want it. It never waits.
