@@ -73,9 +73,8 @@ func visibleAttr(_ []string, a slog.Attr) slog.Attr {
 	return a
 }
 
-// serve builds the appliance from the inside out, so that nothing can be
-// received before it can be judged, and nothing judged before it can be
-// blocked; then it runs until ctx ends.
+// serve builds the appliance and runs it until ctx ends. Nothing is read from a
+// socket before every part is there.
 func (env *environment) serve(ctx context.Context, flags *serveFlags) error {
 	handler, err := flags.logger(env)
 	if err != nil {
@@ -118,7 +117,9 @@ func (env *environment) serve(ctx context.Context, flags *serveFlags) error {
 	return a.run(ctx)
 }
 
-// build makes every part; on error nothing stays bound or open.
+// build makes every part; on error nothing stays bound or open. What can fail
+// comes first, and the kernel last: a start that fails must leave it the blocks
+// that it has.
 func (a *appliance) build(ctx context.Context) (err error) {
 	c := a.config.Load()
 	if err := os.MkdirAll(c.StateDir, 0o750); err != nil {
@@ -127,11 +128,6 @@ func (a *appliance) build(ctx context.Context) (err error) {
 	if err := a.buildJudge(ctx, c); err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, a.enforcer.Close())
-		}
-	}()
 	a.receiver, err = receiver.New(c.Receiver, receiver.Options{
 		Logger: a.logger, Registerer: a.registry, Handle: a.pipeline.handle, Inherited: activation.Files(true), Met: a.meet, Hosts: a.hosts,
 	})
@@ -145,11 +141,13 @@ func (a *appliance) build(ctx context.Context) (err error) {
 	if err != nil {
 		return errors.Join(fmt.Errorf("web.%w", err), a.receiver.Close())
 	}
+	if err := a.buildEnforcer(ctx, c); err != nil {
+		return errors.Join(err, a.console.Close(), a.receiver.Close())
+	}
 	return nil
 }
 
-// buildJudge makes what stands behind the receiver. When it returns, every
-// block that is still due is in the kernel.
+// buildJudge makes what stands behind the receiver, but for the enforcer.
 func (a *appliance) buildJudge(ctx context.Context, c *Config) error {
 	var err error
 	if a.hosts, err = receiver.NewHosts(c.Receiver, a.registry); err != nil {
@@ -180,6 +178,14 @@ func (a *appliance) buildJudge(ctx context.Context, c *Config) error {
 	if err := restoreScores(d, c.StateDir, a.started); err != nil {
 		a.logger.Error("scores of the last run are lost", "error", err)
 	}
+	durable := func(done func()) { a.enforcer.Flushed(done) } // it is there before the first line is read
+	a.pipeline = newPipeline(parser, d, a.block, durable)
+	return nil
+}
+
+// buildEnforcer makes the enforcer. When it returns, every block that is still
+// due is in the kernel.
+func (a *appliance) buildEnforcer(ctx context.Context, c *Config) (err error) {
 	a.enforcer, err = enforcer.New(ctx, c.enforcerConfig(), enforcer.Options{
 		Logger: a.logger, Registerer: a.registry, StateDir: c.StateDir, Rules: c.ruleNames(),
 		Observe: c.Mode == modeObserve, Exempt: a.guard.Exempt, Holes: a.guard.Holes,
@@ -191,7 +197,6 @@ func (a *appliance) buildJudge(ctx context.Context, c *Config) error {
 	for e := range a.enforcer.Allowed() {
 		a.guard.Allow(e.Prefix, e.Until)
 	}
-	a.pipeline = newPipeline(parser, d, a.block, a.enforcer.Flushed)
 	a.registry.MustRegister(gauges{a})
 	return nil
 }

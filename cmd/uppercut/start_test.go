@@ -1,0 +1,102 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"uppercut/netns"
+)
+
+// ask runs a command of ours and returns what it says and its exit code.
+func (p *post) ask(args ...string) (said string, code int) {
+	p.t.Helper()
+	out, err := p.net.CommandContext(p.t.Context(), p.program, args...).CombinedOutput()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return string(out), exit.ExitCode()
+	}
+	netns.Must(p.t, err)
+	return string(out), 0
+}
+
+// drops tells whether the kernel drops an address.
+func (p *post) drops(address string) bool {
+	p.t.Helper()
+	out, err := p.net.Run("nft", "list", "set", "inet", "uppercut", "block4")
+	netns.Must(p.t, err)
+	return strings.Contains(out, address)
+}
+
+// A start that fails leaves the kernel the blocks of the ledger that it did not
+// read.
+func TestFailedStartTouchesNoBlock(t *testing.T) {
+	p := newPost(t)
+	config := filepath.Join(p.dir, "uppercut.yaml")
+	p.start()
+	if said, code := p.ask("--config", config, "block", "203.0.113.9"); code != 0 {
+		t.Fatal(said)
+	}
+	p.end(syscall.SIGTERM)
+	occupied, err := p.net.Listen("tcp", "127.0.0.1:9514")
+	netns.Must(t, err)
+	defer occupied.Close()
+	const free = "\nweb: {listen: 127.0.0.1:9515}\n"
+	long := filepath.Join(p.dir, strings.Repeat("x", 100)) // longer than a socket's path may be
+	for _, test := range []struct{ name, stateDir, more, want string }{
+		{"no web configuration", "other", "\nweb: {config_file: /nonexistent}\n", "web.config_file"},
+		{"address of the page in use", "other", "", "web.listen"},
+		{"no control socket", long, free, "control socket"},
+		{"address of a listener in use", "other", strings.Replace(free, "}", "}\nreceiver: {tcp: [\"127.0.0.1:9514\"]}", 1), "receiver.tcp[0]"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			file := filepath.Join(p.dir, "failing.yaml")
+			writeFile(t, file, "mode: enforce"+test.more)
+			stateDir := test.stateDir
+			if !filepath.IsAbs(stateDir) {
+				stateDir = filepath.Join(p.dir, stateDir)
+			}
+			said, code := p.ask("--config", file, "--state-dir", stateDir, "serve")
+			if code != 1 || !strings.Contains(said, test.want) {
+				t.Errorf("exit code %d, it says\n%s\nand nothing of %s", code, said, test.want)
+			}
+			if !p.drops("203.0.113.9") {
+				t.Error("the block has gone from the kernel")
+			}
+			if _, err := os.Stat(filepath.Join(stateDir, "control.sock")); err == nil {
+				t.Error("a socket is left behind")
+			}
+		})
+	}
+}
+
+// A mistake that somebody writes into the file of a running appliance keeps
+// nobody from asking it and from undoing.
+func TestUndoWithBrokenFile(t *testing.T) {
+	p := newPost(t)
+	config := filepath.Join(p.dir, "uppercut.yaml")
+	p.start()
+	if said, code := p.ask("--config", config, "block", "203.0.113.9"); code != 0 {
+		t.Fatal(said)
+	}
+	writeFile(t, config, "mode: foo\nstate_dir: "+p.dir+"/state\n")
+	for _, command := range [][]string{{"health"}, {"status"}, {"blocks"}, {"unblock", "203.0.113.9"}, {"flush"}, {"resume"}} {
+		said, code := p.ask(append([]string{"--config", config}, command...)...)
+		if code != 0 || !strings.Contains(said, `uppercut.yaml:1: mode: "foo" is neither enforce nor observe`) {
+			t.Errorf("%s: exit code %d, it says\n%s", command, code, said)
+		}
+	}
+	if p.drops("203.0.113.9") {
+		t.Error("the block is still in the kernel")
+	}
+	p.end(syscall.SIGTERM)
+	if said, code := p.ask("--config", config, "flush"); code != 0 {
+		t.Errorf("flush without an appliance: exit code %d, it says\n%s", code, said)
+	}
+	if tables, err := p.net.Run("nft", "list", "tables"); err != nil || tables != "" {
+		t.Errorf("tables after the flush: %q, %v", tables, err)
+	}
+}
