@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"os"
 	"slices"
@@ -234,6 +235,11 @@ func (e *environment) flushStopped(ctx context.Context, note string, forget bool
 	if err != nil {
 		return err
 	}
+	release, err := claimTable(slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err // it would put the table back at once
+	}
+	defer release()
 	author := "uid " + strconv.Itoa(os.Getuid())
 	found, err := enforcer.FlushStopped(ctx, c.enforcerConfig(), enforcer.Options{StateDir: c.StateDir}, author, note, forget)
 	if err != nil {

@@ -106,6 +106,13 @@ func (env *environment) serve(ctx context.Context, flags *serveFlags) error {
 	if err := r.checkFiles(); err != nil {
 		return err
 	}
+	if c.Mode == modeEnforce {
+		release, err := claimTable(a.logger)
+		if err != nil {
+			return err
+		}
+		defer release()
+	}
 	if err := a.build(ctx); err != nil {
 		return err
 	}

@@ -2,12 +2,14 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"uppercut/netns"
 )
@@ -98,5 +100,42 @@ func TestUndoWithBrokenFile(t *testing.T) {
 	}
 	if tables, err := p.net.Run("nft", "list", "tables"); err != nil || tables != "" {
 		t.Errorf("tables after the flush: %q, %v", tables, err)
+	}
+}
+
+// A second uppercut in a network namespace would remove the blocks of the
+// first, and a flush that does not find it would say what is not so. Whoever
+// may not run one keeps nobody from starting.
+func TestSecondAppliance(t *testing.T) {
+	p := newPost(t)
+	p.start()
+	if said, code := p.ask("--config", filepath.Join(p.dir, "uppercut.yaml"), "block", "203.0.113.9"); code != 0 {
+		t.Fatal(said)
+	}
+	second, other := filepath.Join(p.dir, "second.yaml"), filepath.Join(p.dir, "other")
+	writeFile(t, second, "web: {listen: \"127.0.0.1:9515\"}\nreceiver: {udp: [], tcp: []}\n")
+	want := fmt.Sprintf("uppercut: firewall: process %d (user 0) is an uppercut that already enforces in this network namespace: "+
+		"name its state directory (--state-dir) to ask it, or stop it\n", p.cmd.Process.Pid)
+	for _, command := range []string{"serve", "flush"} {
+		said, code := p.ask("--config", second, "--state-dir", other, command)
+		if code != 1 || !strings.HasSuffix(said, want) {
+			t.Errorf("%s: exit code %d, it says\n%s\nand not\n%s", command, code, said, want)
+		}
+	}
+	if !p.drops("203.0.113.9") {
+		t.Error("the block has gone from the kernel")
+	}
+	p.end(syscall.SIGTERM)
+
+	squatter := p.net.Command("setpriv", "--reuid=4711", "--clear-groups", "systemd-socket-activate", "-l", claimName, "sleep", "1000")
+	netns.Must(t, squatter.Start())
+	t.Cleanup(func() { _ = squatter.Process.Kill(); _ = squatter.Wait() })
+	waitFor(t, 10*time.Second, "somebody else has the name", func() bool {
+		sockets, err := p.net.Run("ss", "-xlH")
+		return err == nil && strings.Contains(sockets, claimName)
+	})
+	p.start()
+	if !strings.Contains(p.log.String(), "would go unnoticed") {
+		t.Errorf("no warning:\n%s", p.log.String())
 	}
 }

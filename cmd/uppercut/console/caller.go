@@ -45,27 +45,37 @@ func peerContext(ctx context.Context, conn net.Conn) context.Context {
 // peerName returns the name of the user at the other end, "uid N" for one that
 // the machine does not know.
 func peerName(conn net.Conn) (string, error) {
-	uc, ok := conn.(*net.UnixConn)
-	if !ok {
-		return "", fmt.Errorf("no peer credentials on %s", conn.LocalAddr().Network())
-	}
-	raw, err := uc.SyscallConn()
+	cred, err := Peer(conn)
 	if err != nil {
 		return "", err
-	}
-	var cred *unix.Ucred
-	var credErr error
-	if err := raw.Control(func(fd uintptr) {
-		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}); err != nil {
-		return "", err
-	}
-	if credErr != nil {
-		return "", fmt.Errorf("read peer credentials: %w", credErr)
 	}
 	uid := strconv.FormatUint(uint64(cred.Uid), 10)
 	if u, err := user.LookupId(uid); err == nil {
 		return u.Username, nil
 	}
 	return "uid " + uid, nil
+}
+
+// Peer returns what the kernel says of the process at the other end of a Unix
+// socket: who connected, or who began to listen.
+func Peer(conn net.Conn) (unix.Ucred, error) {
+	uc, ok := conn.(*net.UnixConn)
+	if !ok {
+		return unix.Ucred{}, fmt.Errorf("no peer credentials on %s", conn.LocalAddr().Network())
+	}
+	raw, err := uc.SyscallConn()
+	if err != nil {
+		return unix.Ucred{}, err
+	}
+	var cred *unix.Ucred
+	var credErr error
+	if err := raw.Control(func(fd uintptr) {
+		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	}); err != nil {
+		return unix.Ucred{}, err
+	}
+	if credErr != nil {
+		return unix.Ucred{}, fmt.Errorf("read peer credentials: %w", credErr)
+	}
+	return *cred, nil
 }
