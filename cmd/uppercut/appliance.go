@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"os/signal"
+	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -219,25 +222,48 @@ func (a *appliance) health() *metrics.Health {
 	return h
 }
 
-// sayWhatNext helps who has just typed make run.
+// sayWhatNext helps who has just typed make run. The commands are those that
+// reach this very appliance.
 func (a *appliance) sayWhatNext() {
 	c := a.config.Load()
+	basis := "on its defaults"
+	if !reflect.DeepEqual(*c, defaultConfig()) {
+		basis = "without a configuration file"
+	}
+	program := os.Args[0]
+	if c.StateDir != defaultConfig().StateDir {
+		program += " --state-dir " + c.StateDir
+	}
 	fmt.Fprintf(a.env.stdout, `
-uppercut runs on its defaults, mode %s. It hears syslog on udp %s and tcp %s.
+uppercut runs %s, mode %s. It hears syslog on udp %s and tcp %s.
 Page and metrics: http://%s/
 
 In another terminal, report a client six times and see it blocked:
 
   for pid in 1 2 3 4 5 6; do
-    logger --rfc3164 --udp --server 127.0.0.1 --port 5514 -p mail.info -t "sendmail[$pid]" 'ruleset=check_relay, arg1=[203.0.113.9], arg2=203.0.113.9, relay=[203.0.113.9], reject=550 5.7.1 Fix reverse DNS for 203.0.113.9'
+    logger --rfc3164 %s -p mail.info -t "sendmail[$pid]" 'ruleset=check_relay, arg1=[203.0.113.9], arg2=203.0.113.9, relay=[203.0.113.9], reject=550 5.7.1 Fix reverse DNS for 203.0.113.9'
   done
-  bin/uppercut blocks
-  bin/uppercut why 203.0.113.9
+  %[7]s blocks
+  %[7]s why 203.0.113.9
   nft list table inet uppercut
-  bin/uppercut unblock 203.0.113.9
+  %[7]s unblock 203.0.113.9
 
 Then point a mail host at it; the README says how. Ctrl-C stops it, blocks stay
-until they run out; "bin/uppercut flush" lifts them all.
+until they run out; "%[7]s flush" lifts them all.
 
-`, c.Mode, strings.Join(c.Receiver.UDP, ", "), strings.Join(c.Receiver.TCP, ", "), c.Web.Listen)
+`, basis, c.Mode, strings.Join(c.Receiver.UDP, ", "), strings.Join(c.Receiver.TCP, ", "), c.Web.Listen,
+		loggerTarget(c.Receiver), program)
+}
+
+// loggerTarget is how logger(1) reaches the first of our listeners from here.
+func loggerTarget(c receiver.Config) string {
+	transport, address := "--udp", slices.Concat(c.UDP, c.TCP, []string{"127.0.0.1:514"})[0]
+	if len(c.UDP) == 0 {
+		transport = "--tcp"
+	}
+	host, port, _ := net.SplitHostPort(address)
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return fmt.Sprintf("%s --server %s --port %s", transport, host, port)
 }

@@ -139,3 +139,38 @@ func TestSecondAppliance(t *testing.T) {
 		t.Errorf("no warning:\n%s", p.log.String())
 	}
 }
+
+// What a start without a configuration file prints as the next steps can be
+// pasted, whatever was said on the command line and in the environment.
+func TestNextStepsWork(t *testing.T) {
+	p := newPost(t)
+	cmd := p.net.Command(p.program, "--state-dir", filepath.Join(p.dir, "other"), "serve")
+	cmd.Env = append(os.Environ(), "UPPERCUT_RECEIVER_UDP=[]", "UPPERCUT_RECEIVER_TCP=0.0.0.0:5515")
+	said, err := os.Create(filepath.Join(p.dir, "said"))
+	netns.Must(t, err)
+	defer said.Close()
+	cmd.Stdout = said
+	netns.Must(t, cmd.Start())
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	waitFor(t, 30*time.Second, "uppercut is ready", func() bool {
+		_, err := p.get("/-/ready")
+		return err == nil
+	})
+	text := readFile(t, said.Name())
+	if !strings.Contains(text, "uppercut runs without a configuration file, mode enforce") {
+		t.Errorf("it says\n%s", text)
+	}
+	report, rest, _ := strings.Cut(text[strings.Index(text, "  for pid in"):], "done\n")
+	rest, _, _ = strings.Cut(rest, "\n\n")
+	_, err = p.net.Run("sh", "-ec", report+"done")
+	netns.Must(t, err)
+	waitFor(t, 10*time.Second, "the client is blocked", func() bool { return p.drops("203.0.113.9") })
+	if strings.Count(rest, "203.0.113.9") != 2 {
+		t.Errorf("the next steps are\n%s", rest)
+	}
+	_, err = p.net.Run("sh", "-ec", rest)
+	netns.Must(t, err)
+	if p.drops("203.0.113.9") {
+		t.Error("the block is still in the kernel")
+	}
+}
