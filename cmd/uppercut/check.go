@@ -13,7 +13,8 @@ import (
 )
 
 func newCheckCommand(env *environment) *cobra.Command {
-	return &cobra.Command{
+	var flags answerFlags
+	command := &cobra.Command{
 		Use:     "check",
 		Example: "  uppercut check --config new.yaml",
 		Short:   "Validate the configuration and print what is in force",
@@ -35,9 +36,14 @@ file may be read is asked for the user who runs check.`,
 			for _, warning := range r.config.warnings() {
 				fmt.Fprintf(env.stderr, "uppercut: warning: %s\n", warning)
 			}
+			if flags.json {
+				return printConfigJSON(env.stdout, r.config)
+			}
 			return printConfig(env.stdout, r.config)
 		},
 	}
+	flags.register(command)
+	return command
 }
 
 // warnings names what is valid but dangerous.
@@ -57,6 +63,15 @@ func printConfig(w io.Writer, c Config) error {
 		return fmt.Errorf("print configuration: %w", err)
 	}
 	return encoder.Close()
+}
+
+// printConfigJSON writes what printConfig writes, for programs.
+func printConfigJSON(w io.Writer, c Config) error {
+	var settings map[string]any
+	if err := yamlNode(reflect.ValueOf(c)).Decode(&settings); err != nil {
+		return fmt.Errorf("print configuration: %w", err)
+	}
+	return printJSON(w, settings)
 }
 
 // yamlNode is v in YAML, with the words that a configuration file uses.
