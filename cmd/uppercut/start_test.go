@@ -174,3 +174,25 @@ func TestNextStepsWork(t *testing.T) {
 		t.Error("the block is still in the kernel")
 	}
 }
+
+// A reload refuses what check refuses, and a changed web configuration file,
+// which takes a restart.
+func TestReloadReadsFiles(t *testing.T) {
+	p := newPost(t)
+	config := filepath.Join(p.dir, "uppercut.yaml")
+	before := readFile(t, config)
+	users := filepath.Join(p.dir, "web.yml")
+	writeFile(t, users, "basic_auth_users: {}\n")
+	p.start()
+	for _, test := range []struct{ more, want string }{
+		{"enforcer: {allow: [\"file:/nonexistent\"]}\n", "enforcer.allow[0]: stat /nonexistent: no such file or directory"},
+		{"web: {config_file: " + users + "}\n", "web: has changed, which takes a restart"},
+	} {
+		writeFile(t, config, before+test.more)
+		netns.Must(t, p.cmd.Process.Signal(syscall.SIGHUP))
+		waitFor(t, 10*time.Second, test.want, func() bool {
+			said, _ := p.ask("--config", config, "status")
+			return strings.Contains(said, test.want)
+		})
+	}
+}
