@@ -32,15 +32,16 @@ import (
 
 // appliance is a running uppercut: every part, introduced to the others.
 type appliance struct {
-	env      *environment
-	started  time.Time
-	config   atomic.Pointer[Config]
-	logger   *slog.Logger
-	registry *prometheus.Registry
-	metrics  *applianceMetrics
-	reloads  *metrics.Reload
-	verified atomic.Pointer[verification] // nil until somebody asks
-	hosts    *receiver.Hosts
+	env       *environment
+	started   time.Time
+	config    atomic.Pointer[Config]
+	logger    *slog.Logger
+	registry  *prometheus.Registry
+	metrics   *applianceMetrics
+	reloads   *metrics.Reload
+	reloading sync.Mutex                   // one reload after the other
+	verified  atomic.Pointer[verification] // nil until somebody asks
+	hosts     *receiver.Hosts
 
 	recheck    chan []netip.Prefix // who has become exempt
 	recheckAll atomic.Bool         // more has become exempt than recheck could hold

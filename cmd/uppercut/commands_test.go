@@ -122,7 +122,7 @@ func TestFirewallInWords(t *testing.T) {
 		t.Errorf("firewall show after verify:\n%s", out)
 	}
 	g.ask(t, "flush")
-	g.says(t, exitNo, []string{"firewall", "verify"}, "set      block4         absent", "suspended by flush")
+	g.says(t, exitNo, []string{"firewall", "verify"}, "set       block4         absent", "suspended by flush")
 	if out, _ := g.outcome(t, "firewall", "verify", "--json"); strings.Contains(out, "elements") {
 		t.Errorf("elements of no table:\n%s", out)
 	}

@@ -20,6 +20,9 @@ import (
 // A bad file changes nothing. No message and no score is lost. Either way it
 // stands in the audit log.
 func (a *appliance) reload(ctx context.Context, by console.By) error {
+	a.reloading.Lock()
+	defer a.reloading.Unlock()
+	ctx = context.WithoutCancel(ctx) // who asked may hang up, and half a reload is none
 	err := a.tryReload(ctx)
 	a.reloads.Done(time.Now(), err)
 	entry := enforcer.Audit{Action: auditReload, Author: by.Author, Note: by.Note}
