@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -40,6 +41,7 @@ type pipeline struct {
 
 	queue     chan *batch
 	questions chan func(*detector.Detector)
+	ended     chan struct{} // closed when the judge has ended
 	free      sync.Pool
 	lines     uint64       // judged so far; the judge's own
 	heartbeat atomic.Int64 // Unix seconds when the judge last came around; 0 before the first time
@@ -52,6 +54,7 @@ func newPipeline(p *sendmail.Parser, d *detector.Detector, block func(detector.V
 		durable:   durable,
 		queue:     make(chan *batch, queueBatches),
 		questions: make(chan func(*detector.Detector)),
+		ended:     make(chan struct{}),
 	}
 	pl.free.New = func() any { return new(batch) }
 	pl.parser.Store(p)
@@ -90,6 +93,7 @@ func fillLine(l *detector.Line, m *receiver.Message, parser *sendmail.Parser) {
 
 // run judges until the queue is closed and empty.
 func (pl *pipeline) run() {
+	defer close(pl.ended)
 	pl.heartbeat.Store(time.Now().Unix())
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -140,11 +144,16 @@ func (pl *pipeline) alive(now time.Time) bool {
 	return last != 0 && now.Sub(time.Unix(last, 0)) < pipelineStall
 }
 
+// errStopping says that the judge has ended and can be asked no more.
+var errStopping = errors.New("uppercut is stopping")
+
 // ask runs question on the judge's goroutine and waits for it.
 func (pl *pipeline) ask(ctx context.Context, question func(*detector.Detector)) error {
 	done := make(chan struct{})
 	select {
 	case pl.questions <- func(d *detector.Detector) { question(d); close(done) }:
+	case <-pl.ended:
+		return errStopping
 	case <-ctx.Done():
 		return ctx.Err()
 	}
