@@ -118,17 +118,8 @@ func newBlocksCommand(env *environment) *cobra.Command {
 		Long: `blocks lists the blocks in force that overlap PREFIX (an address, a network, or
 the beginning of an address such as 203.0.), all without it.`,
 		Args: wellCounted(cobra.MaximumNArgs(1)),
-		PreRunE: func(*cobra.Command, []string) error {
-			if _, known := sendmail.ParseReason(search.Reason); known || search.Reason == "" {
-				return nil
-			}
-			return exitCode{exitUsage, fmt.Errorf("--reason: %q is none of %s", search.Reason, strings.Join(reasonNames(), ", "))}
-		},
 	}
-	f := command.Flags()
-	f.StringVar(&search.Reason, "reason", "", "only blocks for this `class` of offence")
-	f.StringVar(&search.Host, "host", "", "only blocks that this mail `host` reported")
-	f.StringVar(&search.Rule, "rule", "", "only blocks by this `rule`, or manual")
+	registerFilter(command, &search)
 	limitVar(command, &search.Limit, 100, "how many to list; 0 lists all")
 	return asking(env, command, func(ctx context.Context, c *console.Client, args []string) (console.BlockPage, error) {
 		search.Text = strings.Join(args, "")
@@ -141,6 +132,20 @@ the beginning of an address such as 203.0.), all without it.`,
 		}
 		return printBlocks(p, page)
 	})
+}
+
+// registerFilter adds the flags that choose among the blocks.
+func registerFilter(command *cobra.Command, search *console.Search) {
+	f := command.Flags()
+	f.StringVar(&search.Reason, "reason", "", "only blocks for this `class` of offence")
+	f.StringVar(&search.Host, "host", "", "only blocks that this mail `host` reported")
+	f.StringVar(&search.Rule, "rule", "", "only blocks by this `rule`, or manual")
+	command.PreRunE = func(*cobra.Command, []string) error {
+		if _, known := sendmail.ParseReason(search.Reason); known || search.Reason == "" {
+			return nil
+		}
+		return exitCode{exitUsage, fmt.Errorf("--reason: %q is none of %s", search.Reason, strings.Join(reasonNames(), ", "))}
+	}
 }
 
 func reasonNames() (names []string) {

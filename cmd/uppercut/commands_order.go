@@ -83,35 +83,65 @@ nothing is dropped because blocking is suspended or the mode is observe.`,
 }
 
 func newUnblockCommand(env *environment) *cobra.Command {
-	var flags orderFlags
+	var (
+		flags  orderFlags
+		filter console.Search
+	)
 	command := &cobra.Command{
-		Use:   "unblock [--note TEXT] PREFIX... | -",
+		Use:   "unblock [--note TEXT] PREFIX... | - | --host HOST | --rule RULE | --reason CLASS",
 		Short: "Lift blocks, clear the scores, and leave the sources alone for a while",
-		Long: `unblock lifts the blocks of the given addresses or networks. When it returns they
-are gone from the kernel. Their scores are cleared, and what they do counts
-again only after a while. Exit code 3 if none of them was blocked.`,
-		Example: "  uppercut unblock --note 'customer called' 203.0.113.9",
-		Args:    atLeastOne("an address or a network, or - for standard input"),
+		Long: `unblock lifts every block that the given addresses or networks lie in or that
+lies in them, or all blocks that a host reported, a rule made or a class of
+offence led to. When it returns they are gone from the kernel. The scores of what
+was given are cleared, and what it does counts again only after a while. Exit
+code 3 if nothing was blocked.`,
+		Example: "  uppercut unblock --note 'customer called' 203.0.113.9\n  uppercut unblock --note 'its filter was broken' --host mx3",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if (len(args) > 0) != (filter != console.Search{}) {
+				return nil
+			}
+			return exitCode{exitUsage, errors.New("unblock needs addresses or networks, or - for standard input, or else one of --host, --rule and --reason")}
+		},
 	}
 	flags.registerNote(command)
+	registerFilter(command, &filter)
 	return asking(env, command, func(ctx context.Context, c *console.Client, args []string) (console.UnblockResult, error) {
 		prefixes, err := env.readPrefixes(args)
-		if err != nil {
+		if len(args) == 0 {
+			prefixes, err = blockedPrefixes(ctx, c, filter)
+		}
+		if err != nil || len(prefixes) == 0 {
 			return console.UnblockResult{}, err
 		}
 		return c.Unblock(ctx, flags.note, prefixes...)
-	}, func(p *printer, result console.UnblockResult) error {
-		for _, prefix := range result.Unblocked {
-			p.row("unblocked", prefix, "left alone for "+p.left(result.LeftAloneUntil))
-		}
-		for _, prefix := range result.NotBlocked {
-			p.row("not blocked", prefix, "scores cleared")
-		}
-		if len(result.Unblocked) == 0 {
-			return exitCode{code: exitNo}
-		}
-		return nil
-	})
+	}, printUnblocked)
+}
+
+// blockedPrefixes lists what is blocked and matches.
+func blockedPrefixes(ctx context.Context, c *console.Client, filter console.Search) (prefixes []netip.Prefix, err error) {
+	page, err := allPages(ctx, c, filter)
+	for _, b := range page.Blocks {
+		prefixes = append(prefixes, b.Prefix)
+	}
+	return prefixes, err
+}
+
+func printUnblocked(p *printer, result console.UnblockResult) error {
+	for _, prefix := range result.Unblocked {
+		p.row("unblocked", prefix)
+	}
+	for _, prefix := range result.NotBlocked {
+		p.row("not blocked", prefix)
+	}
+	if !result.LeftAloneUntil.IsZero() {
+		p.row("left alone", "for "+p.left(result.LeftAloneUntil)+", scores cleared")
+	} else {
+		p.row("no block matches")
+	}
+	if len(result.Unblocked) == 0 {
+		return exitCode{code: exitNo}
+	}
+	return nil
 }
 
 func newAllowCommand(env *environment) *cobra.Command {

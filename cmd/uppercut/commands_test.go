@@ -133,6 +133,23 @@ func TestFirewallInWords(t *testing.T) {
 	}
 }
 
+// Unblock lifts whatever drops the packets, or all that matches, and refuses to
+// leave half the Internet alone.
+func TestUnblockSaysWhatItDid(t *testing.T) {
+	g := serveWith(t, "")
+	g.says(t, exitOK, []string{"block", "203.0.113.0/24", "203.0.113.9", "198.51.100.7"}, "203.0.113.0/24")
+	g.says(t, exitOK, []string{"unblock", "203.0.113.9", "198.51.100.8"},
+		"unblocked    203.0.113.0/24", "unblocked    203.0.113.9/32", "not blocked  198.51.100.8/32", "left alone   for 10m")
+	g.says(t, exitNo, []string{"why", "203.0.113.9"}, "not blocked", "counts again in")
+	g.says(t, exitError, []string{"unblock", "0.0.0.0/0"}, "0.0.0.0/0 is wider than anything that is blocked")
+	g.says(t, exitOK, []string{"audit", "--action", "unblock"}, "203.0.113.9/32 198.51.100.8/32 (1 of them not blocked)")
+	g.says(t, exitNo, []string{"unblock", "--rule", "burst"}, "no block matches")
+	g.says(t, exitUsage, []string{"unblock", "--reason", "rudeness"}, "rcpt_trap")
+	g.says(t, exitUsage, []string{"unblock", "--rule", "manual", "198.51.100.7"}, "or else one of")
+	g.says(t, exitOK, []string{"unblock", "--rule", "manual"}, "unblocked   198.51.100.7/32")
+	g.says(t, exitOK, []string{"blocks"}, "nobody is blocked")
+}
+
 // An empty list says so, an order what it did.
 func TestAllowSaysWhatItDid(t *testing.T) {
 	g := serveWith(t, "")
