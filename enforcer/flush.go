@@ -3,13 +3,19 @@ package enforcer
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"time"
 
+	"uppercut/enforcer/ledger"
 	"uppercut/enforcer/nft"
 )
 
 // FlushStopped removes the table when no appliance runs, and nothing else. The
 // ledger in o.StateDir stays, so the next start brings its blocks back, unless
-// forget is set. The author of an order to forget is in the audit log. Without
+// forget is set. The order stands in the audit log if there is a ledger. Without
 // forget c may be anything: the table has one name, whatever is in it. It reports
 // whether there was a table.
 func FlushStopped(ctx context.Context, c Config, o Options, author, note string, forget bool) (found bool, err error) {
@@ -22,6 +28,9 @@ func FlushStopped(ctx context.Context, c Config, o Options, author, note string,
 		return found, explain(err)
 	}
 	if !forget {
+		if err := noteFlush(filepath.Join(o.StateDir, LedgerFile), author, note); err != nil {
+			return found, fmt.Errorf("the table is removed, which is not in the audit log: %w", err)
+		}
 		return found, nil
 	}
 	// One that observes has the list and the ledger, and no firewall to fill.
@@ -36,4 +45,18 @@ func FlushStopped(ctx context.Context, c Config, o Options, author, note string,
 	err = e.Flush(ctx, author, note, true)
 	stop()
 	return found, errors.Join(err, <-ended)
+}
+
+// noteFlush adds to the audit log of a ledger that is not in use, if it exists.
+func noteFlush(path, author, note string) error {
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	const all = math.MaxInt64 // the configuration, which says how much is kept, may be what is wrong
+	l, err := ledger.Open(path, ledger.Options{History: all, Audit: all})
+	if err != nil {
+		return err
+	}
+	entry := Audit{Time: time.Now(), Action: ActionFlush, Author: author, Note: note}
+	return errors.Join(l.Commit(ledger.Batch{Audit: []Audit{entry}}), l.Close())
 }

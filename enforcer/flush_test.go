@@ -19,7 +19,7 @@ func TestFlushStopped(t *testing.T) {
 	}
 	ns.nft(t, "add", "table", "inet", "others")
 	for _, want := range []bool{true, false} {
-		if found, err := FlushStopped(t.Context(), Config{MaxAddresses: -1}, o, "op", "", false); err != nil || found != want {
+		if found, err := FlushStopped(t.Context(), Config{MaxAddresses: -1}, o, "op", "stopped", false); err != nil || found != want {
 			t.Fatalf("there was a table: %v, %v; want %v", found, err, want)
 		}
 	}
@@ -27,6 +27,16 @@ func TestFlushStopped(t *testing.T) {
 		t.Errorf("tables after the flush: %q", got)
 	}
 	back := start(t, c, o)
+	notes := 0
+	for entry, err := range back.AuditLog() {
+		if err != nil || entry.Action != ActionFlush || entry.Author != "op" || entry.Note != "stopped" {
+			t.Errorf("audit log: %+v, %v", entry, err)
+		}
+		notes++
+	}
+	if notes != 2 {
+		t.Errorf("%d entries in the audit log, want one of each flush", notes)
+	}
 	if !back.whole(1) {
 		t.Errorf("the block did not come back: %v", inKernel(t, ns))
 	}
