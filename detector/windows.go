@@ -36,10 +36,9 @@ func newRule(r Rule) rule {
 
 func seconds(d time.Duration) uint32 { return uint32(d / time.Second) }
 
-// Unknown users count only from here on: fewer are typing errors.
-const (
-	leastUnknownUsers = 3 // in at least two sessions
-)
+// leastUnknownUsers is how many there must be, in at least two sessions, to
+// count: fewer are typing errors.
+const leastUnknownUsers = 3
 
 // tally is what a source has done within one window.
 type tally struct {

@@ -116,7 +116,7 @@ func (m *metrics) presetRules(rules []string) {
 	}
 }
 
-// observe counts one netlink operation on n elements.
+// observe counts a netlink operation that began at start.
 func (m *metrics) observe(operation string, start time.Time, err error) {
 	m.operations.WithLabelValues(operation).Inc()
 	m.duration.WithLabelValues(operation).Observe(time.Since(start).Seconds())
