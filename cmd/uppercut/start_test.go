@@ -135,6 +135,7 @@ func TestSecondAppliance(t *testing.T) {
 		return err == nil && strings.Contains(sockets, claimName)
 	})
 	p.start()
+	p.end(syscall.SIGTERM) // so that its log is whole
 	if !strings.Contains(p.log.String(), "would go unnoticed") {
 		t.Errorf("no warning:\n%s", p.log.String())
 	}
