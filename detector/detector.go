@@ -333,18 +333,23 @@ func (d *Detector) event(l *Line, e *sendmail.Event, h *host) {
 // the block and is older is not asked about.
 func (d *Detector) blocked(l *Line, e *sendmail.Event, number, second uint32) bool {
 	s := d.sources.at(number)
-	end := fromSecond(s.until)
-	if !end.After(l.Received) {
+	if s.until <= unixSecond(l.Received) {
 		return true
 	}
-	if _, fresh := d.fresh[number]; !fresh && d.options.Blocked != nil && !d.options.Blocked(s.prefix()) {
+	if d.options.Blocked != nil && !d.isFresh(number) && !d.options.Blocked(s.prefix()) {
 		s.until = second
 		return false
 	}
 	if d.options.OnBlockedSeen != nil && e.Kind != sendmail.Delivered {
-		d.options.OnBlockedSeen(l, e, s.prefix(), end)
+		d.options.OnBlockedSeen(l, e, s.prefix(), time.Unix(int64(s.until), 0))
 	}
 	return true
+}
+
+// isFresh tells whether the enforcer may not yet have acted on the last verdict.
+func (d *Detector) isFresh(number uint32) bool {
+	_, fresh := d.fresh[number]
+	return fresh
 }
 
 // freshFor is how many seconds the enforcer has for a verdict before Options.Blocked
