@@ -111,11 +111,12 @@ func (e *Enforcer) BlockNow(ctx context.Context, author, note string, until time
 
 // Unblock lifts every block that reaches into one of these prefixes, or lies in
 // it: no packet from there is dropped any more. It returns what was blocked,
-// when it is gone from the kernel and the ledger.
+// in order, when it is gone from the kernel and the ledger.
 func (e *Enforcer) Unblock(ctx context.Context, author, note string, ps ...netip.Prefix) (lifted []netip.Prefix, err error) {
 	wanted := canonicals(ps)
 	return order(ctx, e, func() ([]netip.Prefix, error) {
-		lifted := e.unblock(slices.Collect(e.overlapping(wanted)), Unblock{Cause: causeManual, By: author, Why: note})
+		blocked := slices.SortedFunc(e.overlapping(wanted), netip.Prefix.Compare)
+		lifted := e.unblock(blocked, Unblock{Cause: causeManual, By: author, Why: note})
 		e.record(ActionUnblock, author, note, wanted, countApart(wanted, lifted))
 		return lifted, e.kernelError()
 	})

@@ -40,7 +40,7 @@ func printStatus(p *printer, s console.Status) error {
 	paceRow(p, "new blocks", s.Pace, s.Pace.Blocks)
 	p.row("sources", s.TrackedSources, fmt.Sprintf("watched, of %d at most", s.TrackedLimit))
 	p.row("hosts", s.HostsSeen, fmt.Sprintf("log, %d expected not heard yet, %d silent, %d breakers open", s.HostsUnseen, s.HostsSilent, s.BreakersOpen))
-	p.row("latency", s.BlockLatencyP50, fmt.Sprintf("at most from line to block for half of them since the start, %s for 99 of 100", s.BlockLatencyP99))
+	p.row("latency", s.BlockLatencyP50, fmt.Sprintf("or less from line to block in half of all cases since the start, %s in 99 of 100", s.BlockLatencyP99))
 	if s.Reload.Error != "" {
 		p.styled(warning, "reload", "failed", s.Reload.Error)
 	}
