@@ -337,13 +337,24 @@ func (d *Detector) blocked(l *Line, e *sendmail.Event, number, second uint32) bo
 		return true
 	}
 	if d.options.Blocked != nil && !d.isFresh(number) && !d.options.Blocked(s.prefix()) {
-		s.until = second
+		d.disown(s, second)
 		return false
 	}
 	if d.options.OnBlockedSeen != nil && e.Kind != sendmail.Delivered {
 		d.options.OnBlockedSeen(l, e, s.prefix(), time.Unix(int64(s.until), 0))
 	}
 	return true
+}
+
+// disown forgets the last block of a source, which nobody made, or not for so
+// long: another one is not to last longer for it.
+func (d *Detector) disown(s *source, second uint32) {
+	s.until = second
+	s.blocks -= min(s.blocks, 1)
+	prefix := s.prefix()
+	for _, n := range d.networks {
+		delete(n.blocked, prefix)
+	}
 }
 
 // isFresh tells whether the enforcer may not yet have acted on the last verdict.

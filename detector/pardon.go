@@ -59,29 +59,21 @@ func (p *pardons) of(source netip.Prefix) iter.Seq2[netip.Prefix, time.Time] {
 }
 
 // Pardon forgets what is held against the prefixes and leaves them alone until
-// until: what is reported about them before then does not count.
+// until: what is reported about them before then does not count. Networks cost a
+// look at every source, once for all that are given.
 func (d *Detector) Pardon(until time.Time, prefixes ...netip.Prefix) {
-	for _, p := range prefixes {
-		d.pardons.add(canonical(p), until)
-	}
-	d.Forget(prefixes...)
-}
-
-// Forget forgets the sources in the prefixes, and that they are blocked.
-// Networks cost a look at every source, once for all that are given.
-func (d *Detector) Forget(prefixes ...netip.Prefix) {
 	var all, networks bart.Lite
 	for _, p := range prefixes {
 		p = canonical(p)
+		d.pardons.add(p, until)
 		all.Insert(p)
-		if !p.IsSingleIP() && (p.Addr().Is4() || p.Bits() < d.judgement.ipv6Prefix) {
-			networks.Insert(p)
+		if d.single(p) {
+			if number := d.sourceAt(p); number != 0 {
+				d.absolve(number)
+			}
 			continue
 		}
-		key := d.sources.keyFor(p.Addr(), d.judgement.ipv6Prefix)
-		if number := d.sources.find(&key); number != 0 {
-			d.absolve(number)
-		}
+		networks.Insert(p)
 	}
 	if networks.Size() > 0 {
 		for number := uint32(1); number < d.sources.bound; number++ {
@@ -90,13 +82,49 @@ func (d *Detector) Forget(prefixes ...netip.Prefix) {
 			}
 		}
 	}
+	d.openNetworks(&all)
+	d.metrics.track(d.sources)
+}
+
+// Lifted hears that blocks of exactly these prefixes have ended before their
+// time. What is held against their sources stays.
+func (d *Detector) Lifted(prefixes ...netip.Prefix) {
+	var all bart.Lite
+	now := unixSecond(d.now)
+	for _, p := range prefixes {
+		p = canonical(p)
+		all.Insert(p)
+		if !d.single(p) {
+			continue
+		}
+		if number := d.sourceAt(p); number != 0 {
+			s := d.sources.at(number)
+			s.until = min(s.until, now)
+		}
+	}
+	d.openNetworks(&all)
+}
+
+// openNetworks forgets that the networks which overlap some prefixes are blocked.
+func (d *Detector) openNetworks(lifted *bart.Lite) {
 	for around, n := range d.networks {
-		if all.OverlapsPrefix(around) {
+		if lifted.OverlapsPrefix(around) {
 			n.until = 0
 			clear(n.blocked)
 		}
 	}
-	d.metrics.track(d.sources)
+}
+
+// single tells whether a canonical prefix is of one source.
+func (d *Detector) single(p netip.Prefix) bool {
+	return p.IsSingleIP() || p.Addr().Is6() && p.Bits() >= d.judgement.ipv6Prefix
+}
+
+// sourceAt returns the number of the source that a single prefix is of, 0 if
+// nothing is known of it.
+func (d *Detector) sourceAt(p netip.Prefix) uint32 {
+	key := d.sources.keyFor(p.Addr(), d.judgement.ipv6Prefix)
+	return d.sources.find(&key)
 }
 
 // canonical masks p and takes the IPv4 out of an IPv4-mapped prefix.

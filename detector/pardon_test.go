@@ -60,6 +60,34 @@ func TestPardonPrefixes(t *testing.T) {
 	}
 }
 
+// A block that was lifted leaves its source's past alone, and its neighbours'.
+func TestLifted(t *testing.T) {
+	b := newBench(t, func(c *Config, _ *Options) {
+		c.Rules = []Rule{{Name: "only", Window: time.Hour, Score: 8, Block: time.Hour}}
+		c.Neighbourhood = Neighbourhood{Enabled: true, IPv4: 2, IPv6: 2, Block: 3 * time.Hour}
+	})
+	b.accept(noon, "198.51.100.9", 30)
+	b.offend(noon, "198.51.100.1", sendmail.OpenProxy)
+	b.offend(noon, "198.51.100.2", sendmail.OpenProxy)
+	if got := network4Verdicts(b); len(got) != 1 {
+		t.Fatalf("%v", got)
+	}
+	b.d.Lifted(mustPrefix("198.51.100.0/24"), mustPrefix("198.51.100.1/32"))
+	if s, _ := b.d.Source(mustAddr("198.51.100.9"), noon.Add(time.Minute)); s.Accepted != 30 {
+		t.Errorf("the neighbour's mail is forgotten: %+v", s)
+	}
+	if s, _ := b.d.Source(mustAddr("198.51.100.1"), noon); s.Blocks != 1 {
+		t.Errorf("the source's past is forgotten: %+v", s)
+	}
+	at := noon.Add(time.Minute)
+	if v := b.offend(at, "198.51.100.1", sendmail.OpenProxy); len(v) != 1 || v[0].Until.Sub(at) != 2*time.Hour {
+		t.Errorf("%+v, want a longer block", v)
+	}
+	if v := b.offend(at, "198.51.100.2", sendmail.OpenProxy); len(v) != 0 {
+		t.Errorf("%+v of a source whose block was not lifted", v)
+	}
+}
+
 // A pardon takes a verdict out of the queue, and frees a blocked network.
 func TestPardonEverywhere(t *testing.T) {
 	b := newBench(t, lowCeiling(1, 1))

@@ -195,6 +195,11 @@ func TestBlockThatNobodyKeeps(t *testing.T) {
 			if seen != c.seen || len(b.verdicts) != c.verdicts {
 				t.Errorf("%d seen, %d verdicts; want %d, %d", seen, len(b.verdicts), c.seen, c.verdicts)
 			}
+			for _, v := range b.verdicts {
+				if lasts := v.Until.Sub(v.At).Round(time.Second); lasts != time.Hour {
+					t.Errorf("blocked for %v: what nobody kept makes the next longer", lasts)
+				}
+			}
 		})
 	}
 }

@@ -122,6 +122,17 @@ func (e *Enforcer) Unblock(ctx context.Context, author, note string, ps ...netip
 	})
 }
 
+// UnblockExactly is Unblock for blocks of these prefixes alone: what lies in them
+// or around them stays.
+func (e *Enforcer) UnblockExactly(ctx context.Context, author, note string, ps ...netip.Prefix) (lifted []netip.Prefix, err error) {
+	wanted := canonicals(ps)
+	return order(ctx, e, func() ([]netip.Prefix, error) {
+		lifted := e.unblock(wanted, Unblock{Cause: causeManual, By: author, Why: note})
+		e.record(ActionUnblock, author, note, wanted, len(wanted)-len(lifted))
+		return lifted, e.kernelError()
+	})
+}
+
 // countApart counts those of ps that none of others overlaps.
 func countApart(ps, others []netip.Prefix) (n int) {
 	var all bart.Lite

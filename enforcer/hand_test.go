@@ -187,6 +187,28 @@ func TestUnblockLiftsWhatOverlaps(t *testing.T) {
 	}
 }
 
+func TestUnblockExactly(t *testing.T) {
+	ns := newKernel(t)
+	a := start(t, DefaultConfig(), options(t, ns))
+	for _, p := range []string{"192.0.2.1/32", "192.0.2.0/24", "2001:db8:1::/64"} {
+		a.Block(verdict(p, time.Hour))
+	}
+	a.flush()
+	lifted, err := a.UnblockExactly(t.Context(), "op", "", prefix("192.0.2.1/32"), prefix("2001:db8::/32"))
+	if err != nil || len(lifted) != 1 || lifted[0] != prefix("192.0.2.1/32") {
+		t.Errorf("lifted %v, %v", lifted, err)
+	}
+	if diff := cmp.Diff([]string{"192.0.2.0/24", "2001:db8:1::/64"}, inKernel(t, ns)); diff != "" {
+		t.Error(diff)
+	}
+	for entry, err := range a.AuditLog() {
+		if err != nil || entry.Count != 2 || entry.Undone != 1 {
+			t.Errorf("audit log: %+v %v", entry, err)
+		}
+		break
+	}
+}
+
 func TestAllowEndsByItself(t *testing.T) {
 	ns := newKernel(t)
 	o := options(t, ns)

@@ -224,6 +224,9 @@ func (f *fleet) countHosts(from *origin, s *senderState, messages []Message) {
 		}
 		last := &messages[n-1]
 		label := f.labels.label(from.host, messages[0].Host)
+		if from.host != "" {
+			f.nameOnly(s, label)
+		}
 		h, v := f.host(label), f.voice(s, label)
 		h.messages += uint64(n)
 		h.last = last.Received
@@ -237,6 +240,20 @@ func (f *fleet) countHosts(from *origin, s *senderState, messages []Message) {
 			v.skew.add(last.Received, lag)
 		}
 		messages = messages[n:]
+	}
+}
+
+// nameOnly forgets under which other names a sender has spoken: it has one of its
+// own now.
+func (f *fleet) nameOnly(s *senderState, label string) {
+	if _, ok := s.voices[label]; ok && len(s.voices) == 1 {
+		return
+	}
+	for other := range s.voices {
+		if other != label {
+			delete(s.voices, other)
+			f.voices--
+		}
 	}
 }
 

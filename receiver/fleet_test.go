@@ -145,6 +145,17 @@ func TestVoicesAreBounded(t *testing.T) {
 	}
 }
 
+// TestSenderGetsAName: from then on it has no other.
+func TestSenderGetsAName(t *testing.T) {
+	f := newFleet(newHosts(t), nil, time.Now())
+	for _, host := range []string{"", "", "mail1"} {
+		f.observe(&origin{sender: "192.0.2.1", host: host}, []Message{{Host: "mx1", Received: time.Now()}, {Host: "mx2", Received: time.Now()}})
+	}
+	if all := f.status(time.Now()); len(all) != 1 || all[0].Host != "mail1" || all[0].Messages != 2 || f.voices != 1 {
+		t.Errorf("%+v, %d voices", all, f.voices)
+	}
+}
+
 // TestSkew tells a backlog, whose lag shrinks, from a clock that is behind.
 func TestSkew(t *testing.T) {
 	now := time.Unix(1_000_000_000, 0)

@@ -175,7 +175,7 @@ func (a *appliance) liftExempt(ctx context.Context, added []netip.Prefix) {
 	if err := a.enforcer.Recheck(ctx, added...); err != nil && ctx.Err() == nil {
 		a.logger.Error("blocks that have become exempt are not lifted", "error", err)
 	}
-	_ = a.forget(ctx, added) // it fails only when we are asked to stop
+	_ = a.lifted(ctx, added) // it fails only when we are asked to stop
 }
 
 // watchdogInterval is half of what systemd wants, or a minute without systemd.

@@ -106,14 +106,15 @@ code 3 if nothing was blocked.`,
 	flags.registerNote(command)
 	registerFilter(command, &filter)
 	return asking(env, command, func(ctx context.Context, c *console.Client, args []string) (console.UnblockResult, error) {
+		filtered := len(args) == 0
 		prefixes, err := env.readPrefixes(args)
-		if len(args) == 0 {
+		if filtered {
 			prefixes, err = blockedPrefixes(ctx, c, filter)
 		}
 		if err != nil || len(prefixes) == 0 {
 			return console.UnblockResult{}, err
 		}
-		return c.Unblock(ctx, flags.note, prefixes...)
+		return c.Unblock(ctx, filtered, flags.note, prefixes...)
 	}, printUnblocked)
 }
 

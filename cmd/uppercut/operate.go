@@ -70,7 +70,11 @@ func (a *appliance) Unblock(ctx context.Context, o console.Order) (console.Unblo
 	if err != nil {
 		return result, err
 	}
-	result.Unblocked, err = a.enforcer.Unblock(ctx, o.Author, o.Note, o.Prefixes...)
+	unblock := a.enforcer.Unblock
+	if o.Exact {
+		unblock = a.enforcer.UnblockExactly
+	}
+	result.Unblocked, err = unblock(ctx, o.Author, o.Note, o.Prefixes...)
 	if err != nil {
 		return result, err
 	}
@@ -83,7 +87,7 @@ func (a *appliance) Unblock(ctx context.Context, o console.Order) (console.Unblo
 			result.NotBlocked = append(result.NotBlocked, p)
 		}
 	}
-	return result, a.forget(ctx, result.Unblocked)
+	return result, a.lifted(ctx, result.Unblocked)
 }
 
 // Allow implements console.Operator. The guard comes first, so that no verdict
@@ -103,7 +107,7 @@ func (a *appliance) Allow(ctx context.Context, o console.Order) ([]console.Allow
 		if err != nil {
 			return list, err
 		}
-		if err := a.forget(ctx, lifted); err != nil {
+		if err := a.lifted(ctx, lifted); err != nil {
 			return list, err
 		}
 		added := allowance(entry)
@@ -124,13 +128,12 @@ func (a *appliance) blockedWithin(p netip.Prefix) (within []netip.Prefix) {
 	return within
 }
 
-// forget tells the judge that the blocks of these prefixes are gone: it would
-// take them for blocked until their old end.
-func (a *appliance) forget(ctx context.Context, prefixes []netip.Prefix) error {
+// lifted tells the judge that the blocks of these prefixes are gone.
+func (a *appliance) lifted(ctx context.Context, prefixes []netip.Prefix) error {
 	if len(prefixes) == 0 {
 		return nil
 	}
-	return a.pipeline.ask(ctx, func(d *detector.Detector) { d.Forget(prefixes...) })
+	return a.pipeline.ask(ctx, func(d *detector.Detector) { d.Lifted(prefixes...) })
 }
 
 func allowance(e enforcer.AllowEntry) console.Allowance {
@@ -204,8 +207,5 @@ func (a *appliance) RepairFirewall(ctx context.Context, by console.By) (console.
 
 // Reload implements console.Operator.
 func (a *appliance) Reload(ctx context.Context, by console.By) error {
-	if err := a.reload(ctx, by); err != nil {
-		return fmt.Errorf("%w: %w", console.ErrRefused, err)
-	}
-	return nil
+	return a.reload(ctx, by)
 }

@@ -114,7 +114,7 @@ func ending(b enforcer.Block, newer []enforcer.Block, lifts []enforcer.Audit, no
 	}
 	for _, lift := range lifts {
 		covers := func(p netip.Prefix) bool {
-			return p == b.Prefix || lift.Action == enforcer.ActionAllow && p.Bits() <= b.Prefix.Bits() && p.Contains(b.Prefix.Addr())
+			return lift.Action == enforcer.ActionUnblock && p.Overlaps(b.Prefix) || p.Bits() <= b.Prefix.Bits() && p.Contains(b.Prefix.Addr())
 		}
 		switch {
 		case lift.Action == enforcer.ActionFlush:

@@ -31,7 +31,7 @@ func TestEnding(t *testing.T) {
 		"unblocked as it began":          {lifts: lift(enforcer.ActionUnblock, 0, own), now: at(90), at: noon, cause: endManual},
 		"unblocked before it began":      {lifts: lift(enforcer.ActionUnblock, -1, own), now: at(90), at: at(60), cause: endExpired},
 		"unblocked after it had run out": {lifts: lift(enforcer.ActionUnblock, 60, own), now: at(90), at: at(60), cause: endExpired},
-		"somebody else unblocked":        {lifts: lift(enforcer.ActionUnblock, 10, around), now: at(90), at: at(60), cause: endExpired},
+		"unblocked with its network":     {lifts: lift(enforcer.ActionUnblock, 10, around), now: at(90), at: at(10), cause: endManual},
 		"allowed with its neighbours":    {lifts: lift(enforcer.ActionAllow, 10, around), now: at(90), at: at(10), cause: endAllowed},
 		"forgotten by a flush":           {lifts: []enforcer.Audit{{Action: enforcer.ActionFlush, Time: at(10), Count: 7}}, now: at(90), at: at(10), cause: endFlushed},
 		"blocked for longer": {

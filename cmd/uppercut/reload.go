@@ -29,10 +29,13 @@ func (a *appliance) reload(ctx context.Context, by console.By) error {
 	if err != nil {
 		a.logger.Error("configuration not reloaded; the old one stays in force", "error", err)
 		entry.Undone = 1
-		return errors.Join(err, a.enforcer.Record(ctx, entry))
+		return fmt.Errorf("%w: %w", console.ErrRefused, errors.Join(err, a.enforcer.Record(ctx, entry)))
 	}
 	a.logger.Info("configuration reloaded")
-	return a.enforcer.Record(ctx, entry)
+	if err := a.enforcer.Record(ctx, entry); err != nil {
+		return fmt.Errorf("reloaded, which is not in the audit log: %w", err)
+	}
+	return nil
 }
 
 func (a *appliance) tryReload(ctx context.Context) error {

@@ -292,11 +292,7 @@ func (l *Ledger) writeHistory(bucket *bbolt.Bucket, blocks []Block) error {
 			continue
 		}
 		if b.Detail == nil { // a block that goes on: what led to it stays
-			old, err := detailIn(bucket, b.ID)
-			if err != nil {
-				return err
-			}
-			b.Detail = old
+			b.Detail, _ = detailIn(bucket, b.ID) // what cannot be read must not keep others from being saved
 		}
 		v, err := json.Marshal(b)
 		if err != nil {

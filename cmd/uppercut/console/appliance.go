@@ -94,6 +94,8 @@ type Order struct {
 	// For is how long it lasts; 0 leaves it to the appliance (Block) or is
 	// for ever (Allow).
 	For time.Duration
+	// Exact unblocks these prefixes and not what overlaps them.
+	Exact bool
 }
 
 // BlockResult is what became of an order to block.

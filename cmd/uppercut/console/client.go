@@ -94,9 +94,9 @@ func (c *Client) Block(ctx context.Context, d time.Duration, note string, ps ...
 	return all, err
 }
 
-// Unblock orders the end of the blocks of ps.
-func (c *Client) Unblock(ctx context.Context, note string, ps ...netip.Prefix) (all UnblockResult, err error) {
-	err = order(ctx, c, "/unblock", orderRequest{Note: note}, ps, func(part UnblockResult) {
+// Unblock orders the end of the blocks that overlap ps, or are exactly these.
+func (c *Client) Unblock(ctx context.Context, exact bool, note string, ps ...netip.Prefix) (all UnblockResult, err error) {
+	err = order(ctx, c, "/unblock", orderRequest{Note: note, Exact: exact}, ps, func(part UnblockResult) {
 		all.Unblocked = append(all.Unblocked, part.Unblocked...)
 		all.NotBlocked = append(all.NotBlocked, part.NotBlocked...)
 		all.LeftAloneUntil = part.LeftAloneUntil

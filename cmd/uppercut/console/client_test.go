@@ -118,7 +118,7 @@ func TestOrdersOverTheSocket(t *testing.T) {
 	if err != nil || page.Matching != 1 || page.Blocks[0].Prefix != ps[0] {
 		t.Errorf("blocks: %+v, %v", page, err)
 	}
-	un, err := c.Unblock(ctx, "customer called", append(ps[:1:1], prefixes("198.51.100.1/32")...)...)
+	un, err := c.Unblock(ctx, false, "customer called", append(ps[:1:1], prefixes("198.51.100.1/32")...)...)
 	if err != nil || !slices.Equal(un.Unblocked, ps[:1]) || len(un.NotBlocked) != 1 || un.LeftAloneUntil.IsZero() {
 		t.Errorf("unblock: %+v, %v", un, err)
 	}

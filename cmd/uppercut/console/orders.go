@@ -52,7 +52,7 @@ func decode(r *http.Request, into any) error {
 }
 
 func (req orderRequest) order(author string) (Order, error) {
-	o := Order{By: By{author, req.Note}, For: time.Duration(req.For)}
+	o := Order{By: By{author, req.Note}, For: time.Duration(req.For), Exact: req.Exact}
 	if err := checkNote(req.Note); err != nil {
 		return Order{}, err
 	}
@@ -99,6 +99,7 @@ type (
 		Prefixes []string `json:"prefixes"`
 		For      Duration `json:"for,omitzero"`
 		Note     string   `json:"note,omitempty"`
+		Exact    bool     `json:"exact,omitempty"`
 	}
 	noteRequest struct {
 		Note string `json:"note,omitempty"`
