@@ -220,10 +220,9 @@ func (f *Firewall) change(elems []Element) error {
 		if err != nil {
 			return err
 		}
+		ours := f.write.commits
 		err = f.transact(func() error { f.encodeChanges(set, gone, present); return nil })
-		if err == nil {
-			f.generation++
-		}
+		f.generation += f.write.commits - ours // none if there was nothing to say
 		return err
 	})
 }

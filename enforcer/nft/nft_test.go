@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -298,6 +299,38 @@ func TestFullSetTakesWhatFits(t *testing.T) {
 		if !Full(r.Err) {
 			t.Errorf("%v: %v", r.Prefix, r.Err)
 		}
+	}
+}
+
+// What others change is seen after anything that we do, also after a removal
+// that had nothing to remove.
+func TestChangeIsSeenAfterOurOwn(t *testing.T) {
+	for name, elems := range map[string][]Element{
+		"a block":                        {element("192.0.2.1/32", time.Hour)},
+		"a network":                      {element("192.0.2.0/24", time.Hour)},
+		"a removal":                      {element("192.0.2.1/32", 0)},
+		"a removal of what is not there": {element("198.51.100.0/24", 0)},
+		"two elements that are refused":  {element("203.0.113.1/32", 1<<62), element("203.0.113.2/32", time.Hour)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ns := newKernel(t)
+			f := built(t, ns.config())
+			for range 2 {
+				if _, err := f.Apply(elems); err != nil {
+					t.Fatal(err)
+				}
+				if changed, err := f.Changed(); err != nil || changed {
+					t.Errorf("our own change counts as that of others: %v, %v", changed, err)
+				}
+				if _, err := f.Apply(elems); err != nil {
+					t.Fatal(err)
+				}
+				ns.nft(t, "add table inet other"+strconv.Itoa(time.Now().Nanosecond()))
+				if changed, err := f.Changed(); err != nil || !changed {
+					t.Errorf("the change of others is not seen: %v, %v", changed, err)
+				}
+			}
+		})
 	}
 }
 
