@@ -17,6 +17,9 @@ func readMilter(s string, rec *Record) bool {
 	step, rest := s[:n], s[n:]
 	if arg, ok := strings.CutPrefix(rest, "="); ok {
 		rec.NullSender = step == "from" && strings.HasPrefix(arg, "<>, ")
+		if i := strings.LastIndex(arg, ", reject="); i >= 0 && step == "helo" {
+			arg = arg[i:] // with AllowBogusHELO the name is free text
+		}
 		milterAction(behindArgument(arg), rec)
 	} else if what, ok := strings.CutPrefix(rest, ", "); ok {
 		milterAction(what, rec)

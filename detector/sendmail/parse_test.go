@@ -410,3 +410,19 @@ func TestReasonNames(t *testing.T) {
 		t.Error("kinds")
 	}
 }
+
+// A HELO name of any kind does not make a final refusal a temporary one.
+func TestMilterHelo(t *testing.T) {
+	p, _ := NewParser(nil)
+	for text, temporary := range map[string]bool{
+		"Milter: helo=x, reject=451 y, reject=550 5.7.1 no":  false,
+		"Milter: helo=x, reject=550 y, reject=451 4.7.1 no":  true,
+		"Milter: helo=h.example, reject=450 4.7.1 try later": true,
+		"Milter: helo=h.example, reject=Command rejected":    false,
+	} {
+		var rec Record
+		if p.Parse(id+text, &rec); rec.Reason != MilterReject || rec.Temporary != temporary {
+			t.Errorf("%s: %v, temporary %v", text, rec.Reason, rec.Temporary)
+		}
+	}
+}
