@@ -16,7 +16,7 @@ var lagBounds = [...]time.Duration{
 
 // lags is the histogram uppercut_message_lag_seconds. One goroutine observes
 // every line, any collects; prometheus.Histogram is for many writers, and costs
-// 60 ns a line where this costs 12.
+// 34 ns a line, 65 with native buckets, where this costs 17.
 type lags struct {
 	description *prometheus.Desc
 	buckets     [len(lagBounds) + 1]atomic.Uint64 // not cumulative; the last has no bound
