@@ -352,8 +352,8 @@ func (d *Detector) disown(s *source, second uint32) {
 	s.until = second
 	s.blocks -= min(s.blocks, 1)
 	prefix := s.prefix()
-	for _, n := range d.networks {
-		delete(n.blocked, prefix)
+	if around, ok := networkOf(prefix); ok && d.networks[around] != nil {
+		delete(d.networks[around].blocked, prefix)
 	}
 }
 

@@ -24,14 +24,14 @@ func (d *Detector) neighbours(p *pending, until uint32) {
 	if !c.Enabled {
 		return
 	}
-	length, least := network6, c.IPv6
+	least := c.IPv6
 	if p.prefix.Addr().Is4() {
-		length, least = network4, c.IPv4
+		least = c.IPv4
 	}
-	if p.prefix.Bits() <= length {
+	around, ok := networkOf(p.prefix)
+	if !ok {
 		return
 	}
-	around, _ := p.prefix.Addr().Prefix(length) // the length is never too long
 	n := d.network(around)
 	n.blocked[p.prefix] = until
 	n.expire(p.end)
@@ -41,6 +41,17 @@ func (d *Detector) neighbours(p *pending, until uint32) {
 	if n.until = p.end + seconds(c.Block); n.until > unixSecond(d.now) {
 		d.blockNetwork(around, p, n)
 	}
+}
+
+// networkOf returns the network that a source is counted for; false if the source
+// is as large.
+func networkOf(source netip.Prefix) (around netip.Prefix, ok bool) {
+	length := network6
+	if source.Addr().Is4() {
+		length = network4
+	}
+	around, err := source.Addr().Prefix(length)
+	return around, err == nil && source.Bits() > length
 }
 
 func (d *Detector) network(around netip.Prefix) *network {

@@ -55,6 +55,24 @@ func TestNeighbourhoodEdge(t *testing.T) {
 	}
 }
 
+// A block that nobody made does not count for its network.
+func TestNeighbourhoodOfLostBlocks(t *testing.T) {
+	for lost, want := range map[bool]int{false: 1, true: 0} {
+		b := newBench(t, func(c *Config, o *Options) {
+			neighbours(2)(c, o)
+			o.Blocked = func(netip.Prefix) bool { return !lost }
+		})
+		b.offend(noon, "198.51.100.1", sendmail.OpenProxy)
+		later := noon.Add(2 * time.Minute)
+		b.tick(later)
+		b.feed(event{at: later, addr: "198.51.100.1", Event: sendmail.Event{Kind: sendmail.Connected}})
+		b.offend(later, "198.51.100.2", sendmail.OpenProxy)
+		if got := network4Verdicts(b); len(got) != want {
+			t.Errorf("lost %v: %v", lost, got)
+		}
+	}
+}
+
 // Who was unblocked by hand is not blocked again with its network.
 func TestNeighbourhoodPardons(t *testing.T) {
 	b := newBench(t, neighbours(2))
