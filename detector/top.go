@@ -8,9 +8,8 @@ import (
 
 const (
 	maxTop = 1000
-	// maxTopExamined bounds what Top looks at, to some 50 ms: relays with much
-	// accepted mail are as dear to the table as the guilty, and there may be
-	// millions of either.
+	// maxTopExamined bounds what Top looks at: relays with much accepted mail are
+	// as dear to the table as the guilty, and there may be millions of either.
 	maxTopExamined = 1 << 17
 )
 

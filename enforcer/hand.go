@@ -117,7 +117,7 @@ func (e *Enforcer) Unblock(ctx context.Context, author, note string, ps ...netip
 	return order(ctx, e, func() ([]netip.Prefix, error) {
 		blocked := slices.SortedFunc(e.overlapping(wanted), netip.Prefix.Compare)
 		lifted := e.unblock(blocked, Unblock{Cause: causeManual, By: author, Why: note})
-		e.record(ActionUnblock, author, note, wanted, countApart(wanted, lifted))
+		e.record(ActionUnblock, author, note, wanted, len(Apart(wanted, lifted)))
 		return lifted, e.kernelError()
 	})
 }
@@ -133,18 +133,18 @@ func (e *Enforcer) UnblockExactly(ctx context.Context, author, note string, ps .
 	})
 }
 
-// countApart counts those of ps that none of others overlaps.
-func countApart(ps, others []netip.Prefix) (n int) {
+// Apart returns those of ps that none of others overlaps.
+func Apart(ps, others []netip.Prefix) (apart []netip.Prefix) {
 	var all bart.Lite
 	for _, p := range others {
 		all.Insert(p)
 	}
 	for _, p := range ps {
 		if !all.OverlapsPrefix(p) {
-			n++
+			apart = append(apart, p)
 		}
 	}
-	return n
+	return apart
 }
 
 func canonicals(ps []netip.Prefix) []netip.Prefix {
@@ -288,8 +288,8 @@ func (e *Enforcer) Recheck(ctx context.Context, added ...netip.Prefix) error {
 }
 
 // overlapping yields the blocked prefixes that overlap one of ps, which are
-// canonical; all without. To look through the whole list takes 0.2 s at a
-// million blocks, so that single sources are looked up.
+// canonical; all without. Single sources are looked up, for at a million blocks
+// a walk through the list would keep the next block waiting.
 func (e *Enforcer) overlapping(ps []netip.Prefix) iter.Seq[netip.Prefix] {
 	var wide bart.Lite
 	found := map[netip.Prefix]struct{}{}

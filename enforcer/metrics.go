@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"uppercut/enforcer/nft"
 )
@@ -114,6 +115,15 @@ func (m *metrics) presetRules(rules []string) {
 			m.blocks.WithLabelValues(rule, family)
 		}
 	}
+}
+
+// repaired is what repairs has counted.
+func (m *metrics) repaired() uint64 {
+	var written dto.Metric
+	if err := m.repairs.Write(&written); err != nil {
+		return 0 // a counter of ours cannot fail
+	}
+	return uint64(written.GetCounter().GetValue())
 }
 
 // observe counts a netlink operation that began at start.

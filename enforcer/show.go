@@ -22,8 +22,10 @@ type State struct {
 	Sets      []Set  `json:"sets"`
 	// Dropped counts by family, "ipv4" and "ipv6".
 	Dropped map[string]nft.Drops `json:"dropped"`
-	// Drifts are the last differences that were found and repaired.
-	Drifts []Drift `json:"drifts,omitempty"`
+	// Drifts are the last differences that were found and repaired, Repairs is
+	// how many repairs there were since the start.
+	Drifts  []Drift `json:"drifts,omitempty"`
+	Repairs uint64  `json:"repairs"`
 }
 
 // Knocks asks the kernel what has been dropped of each of these blocks, which
@@ -66,6 +68,7 @@ func (e *Enforcer) Show() State {
 		Scope:     e.config.Scope,
 		Dropped:   map[string]nft.Drops{families[0]: drops[0], families[1]: drops[1]},
 		Drifts:    e.drift,
+		Repairs:   e.metrics.repaired(),
 	}
 	for i, name := range nft.Sets {
 		s.Sets = append(s.Sets, Set{name, elements[i], e.capacity(i)})

@@ -375,13 +375,9 @@ func topItem(s detector.SourceStatus) console.TopItem {
 
 // Firewall implements console.Reader.
 func (a *appliance) Firewall(context.Context) (console.Firewall, error) {
-	families, err := a.registry.Gather()
-	if err != nil {
-		return console.Firewall{}, err
-	}
 	state := a.enforcer.Show()
 	f := console.Firewall{
-		Table: state.Table, NotEnforced: a.NotEnforced(), Repairs: uint64(counts(families).sum("uppercut_firewall_repairs_total")),
+		Table: state.Table, NotEnforced: a.NotEnforced(), Repairs: state.Repairs,
 		DroppedPackets4: state.Dropped["ipv4"].Packets, DroppedPackets6: state.Dropped["ipv6"].Packets,
 	}
 	if state.Suspended {

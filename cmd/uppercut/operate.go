@@ -9,8 +9,6 @@ import (
 	"uppercut/cmd/uppercut/console"
 	"uppercut/detector"
 	"uppercut/enforcer"
-
-	"github.com/gaissmai/bart"
 )
 
 // What operators order: the console.Operator side of the appliance.
@@ -78,15 +76,7 @@ func (a *appliance) Unblock(ctx context.Context, o console.Order) (console.Unblo
 	if err != nil {
 		return result, err
 	}
-	var lifted bart.Lite
-	for _, p := range result.Unblocked {
-		lifted.Insert(p)
-	}
-	for _, p := range o.Prefixes {
-		if !lifted.OverlapsPrefix(p) {
-			result.NotBlocked = append(result.NotBlocked, p)
-		}
-	}
+	result.NotBlocked = enforcer.Apart(o.Prefixes, result.Unblocked)
 	return result, a.lifted(ctx, result.Unblocked)
 }
 
