@@ -33,15 +33,20 @@ func (p *post) drops(address string) bool {
 	return strings.Contains(out, address)
 }
 
+// startBlocking starts the appliance and blocks an address by hand.
+func (p *post) startBlocking(address string) {
+	p.t.Helper()
+	p.start()
+	if said, code := p.ask("--config", filepath.Join(p.dir, "uppercut.yaml"), "block", address); code != 0 {
+		p.t.Fatal(said)
+	}
+}
+
 // A start that fails leaves the kernel the blocks of the ledger that it did not
 // read.
 func TestFailedStartTouchesNoBlock(t *testing.T) {
 	p := newPost(t)
-	config := filepath.Join(p.dir, "uppercut.yaml")
-	p.start()
-	if said, code := p.ask("--config", config, "block", "203.0.113.9"); code != 0 {
-		t.Fatal(said)
-	}
+	p.startBlocking("203.0.113.9")
 	p.end(syscall.SIGTERM)
 	occupied, err := p.net.Listen("tcp", "127.0.0.1:9514")
 	netns.Must(t, err)
@@ -80,10 +85,7 @@ func TestFailedStartTouchesNoBlock(t *testing.T) {
 func TestUndoWithBrokenFile(t *testing.T) {
 	p := newPost(t)
 	config := filepath.Join(p.dir, "uppercut.yaml")
-	p.start()
-	if said, code := p.ask("--config", config, "block", "203.0.113.9"); code != 0 {
-		t.Fatal(said)
-	}
+	p.startBlocking("203.0.113.9")
 	writeFile(t, config, "mode: foo\nstate_dir: "+p.dir+"/state\n")
 	for _, command := range [][]string{{"health"}, {"status"}, {"blocks"}, {"unblock", "203.0.113.9"}, {"flush"}, {"resume"}} {
 		said, code := p.ask(append([]string{"--config", config}, command...)...)
@@ -108,10 +110,7 @@ func TestUndoWithBrokenFile(t *testing.T) {
 // may not run one keeps nobody from starting.
 func TestSecondAppliance(t *testing.T) {
 	p := newPost(t)
-	p.start()
-	if said, code := p.ask("--config", filepath.Join(p.dir, "uppercut.yaml"), "block", "203.0.113.9"); code != 0 {
-		t.Fatal(said)
-	}
+	p.startBlocking("203.0.113.9")
 	second, other := filepath.Join(p.dir, "second.yaml"), filepath.Join(p.dir, "other")
 	writeFile(t, second, "web: {listen: \"127.0.0.1:9515\"}\nreceiver: {udp: [], tcp: []}\n")
 	want := fmt.Sprintf("uppercut: firewall: process %d (user 0) is an uppercut that already enforces in this network namespace: "+
