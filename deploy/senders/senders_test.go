@@ -67,3 +67,20 @@ func TestRsyslogAccepts(t *testing.T) {
 		}
 	}
 }
+
+// TestNothingWaitsForTheCollector: each action has a queue of its own, which
+// drops what does not fit. Otherwise the host's own log files wait, and then
+// all its programs do.
+func TestNothingWaitsForTheCollector(t *testing.T) {
+	for _, transport := range Transports() {
+		text, err := Config(Options{Host: "mx1.example.org", Collector: "collector.example.org", Transport: transport})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, setting := range []string{`queue.type="LinkedList"`, `queue.timeoutEnqueue="0"`} {
+			if !strings.Contains(text, setting) {
+				t.Errorf("%s: no %s", transport, setting)
+			}
+		}
+	}
+}
