@@ -53,8 +53,12 @@ type Block struct {
 	Score float64 `json:"score,omitzero"`
 	// Reason is the class that most of the evidence names, Host the mail host
 	// that wrote most of it; "" for blocks by hand.
-	Reason   string     `json:"reason,omitempty"`
-	Host     string     `json:"host,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	Host   string `json:"host,omitempty"`
+	// Witness is who alone said what the block stands on: a mail host with an
+	// identity of its own, or a relay for all hosts behind it. "" if two or
+	// more said it, and for blocks by hand.
+	Witness  string     `json:"witness,omitempty"`
 	Note     string     `json:"note,omitempty"`
 	Author   string     `json:"author,omitempty"`
 	Evidence []Evidence `json:"evidence,omitempty"`
