@@ -31,6 +31,12 @@ type Config struct {
 	// Senders lists the networks that may log. Everybody else is counted and
 	// dropped unread. Default: loopback and the private networks.
 	Senders []netip.Prefix `mapstructure:"senders"`
+	// Relays lists the senders that pass on the lines of other hosts: addresses
+	// and networks, names of client certificates, or unix for the local socket.
+	// Who is not listed speaks for itself alone: it is one mail host, whatever
+	// names stand in its lines. All hosts behind a relay are together one
+	// witness. Default: none.
+	Relays []string `mapstructure:"relays"`
 	// ReversePath takes a datagram only if it arrived on the interface over
 	// which the kernel would route to its source. Without it anybody who can
 	// reach the port can speak for a listed sender. Default: true.
@@ -107,6 +113,7 @@ func (c Config) Validate() error {
 		checkPaths("unix", c.Unix),
 		c.TLS.validate(),
 		validateHosts(c.Hosts),
+		validateRelays(c.Relays, c.Hosts),
 	}
 	for i, p := range c.Senders {
 		if !p.IsValid() {

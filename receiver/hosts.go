@@ -62,6 +62,16 @@ func (h *Hosts) Label(sender, host string) string {
 	return h.label(own, host)
 }
 
+// Witness returns who a sender is, which it cannot choose: the name in its
+// certificate or of its address in receiver.hosts, else Message.Sender. With
+// relay it passes on the lines of other hosts.
+func (h *Hosts) Witness(sender string) (name string, relay bool) {
+	from := originOf(sender)
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return cmp.Or(h.policy.host(from), sender), h.policy.isRelay(from)
+}
+
 // label bounds the names that are labels: own is that of the configuration or
 // the certificate, "" without either.
 func (h *Hosts) label(own, claimed string) string {

@@ -2,6 +2,7 @@ package receiver
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/gaissmai/bart"
 )
@@ -11,10 +12,11 @@ type policy struct {
 	senders bart.Lite
 	hosts   bart.Table[string] // host names by address
 	names   map[string]bool    // configured host names
+	relays  *relays
 }
 
 func newPolicy(c Config) *policy {
-	p := &policy{names: make(map[string]bool, len(c.Hosts))}
+	p := &policy{names: make(map[string]bool, len(c.Hosts)), relays: newRelays(c.Relays)}
 	for _, network := range c.Senders {
 		p.senders.Insert(network.Masked())
 	}
@@ -32,23 +34,15 @@ func (p *policy) allows(addr netip.Addr) bool { return p.senders.Contains(addr) 
 
 // hostOf is host for who knows no more of a sender than Message.Sender, which
 // is an address unless there is a certificate.
-func (p *policy) hostOf(sender string) string {
-	addr, err := netip.ParseAddr(sender)
-	switch {
-	case sender == Unix.String():
-		return ""
-	case err != nil:
-		return sender
-	}
-	name, _ := p.hosts.Lookup(addr)
-	return name
-}
+func (p *policy) hostOf(sender string) string { return p.host(originOf(sender)) }
 
 // host returns the name that the configuration or the certificate gives to a
-// sender, "" if neither does.
+// sender, "" if neither does. A relay has none: its lines name their hosts.
 func (p *policy) host(from *origin) string {
 	byAddress, ok := p.hosts.Lookup(from.addr)
 	switch {
+	case p.isRelay(from):
+		return ""
 	case !from.expires.IsZero(), p.names[from.sender]:
 		return from.sender
 	case ok:
@@ -57,3 +51,29 @@ func (p *policy) host(from *origin) string {
 		return ""
 	}
 }
+
+// isRelay reports whether the configuration says that a sender passes on the
+// lines of other hosts. A certificate is asked for its name and not for the
+// address that it came from, and an address of receiver.hosts is that host.
+func (p *policy) isRelay(from *origin) bool {
+	if !from.expires.IsZero() || !from.addr.IsValid() {
+		return p.relays.names[from.sender]
+	}
+	_, own := p.hosts.Lookup(from.addr)
+	return !own && p.relays.networks.Contains(from.addr)
+}
+
+// originOf returns what Message.Sender tells of an origin: it is an address
+// unless there is a certificate or no network.
+func originOf(sender string) *origin {
+	from := &origin{sender: sender}
+	if addr, err := netip.ParseAddr(sender); err == nil {
+		from.addr = addr
+	} else if sender != Unix.String() {
+		from.expires = distant
+	}
+	return from
+}
+
+// distant stands for the end of a certificate that is not known here.
+var distant = time.Unix(1<<40, 0)
