@@ -18,6 +18,16 @@ type origin struct {
 	sequence  uint32    // the last sequence number, 0 for none
 }
 
+const (
+	// maxBatch bounds the messages of one batch. A full buffer of log lines
+	// holds fewer; of two-byte frames it holds 16,000, and each becomes a
+	// Message a hundred times its size.
+	maxBatch = 512
+	// maxBatches bounds the batches that connections have in hand at once:
+	// while the judge is behind, all others wait with their bytes alone.
+	maxBatches = 64
+)
+
 // intake turns the frames of one reader into batches for the Handler. Each
 // reader has its own.
 type intake struct {
@@ -26,6 +36,7 @@ type intake struct {
 	fleet  *fleet
 	parser Parser
 	batch  *batch
+	places chan struct{} // see maxBatches; nil for readers that are few
 }
 
 // batch is the memory that one read needs and that idle readers do not hold.
@@ -36,8 +47,26 @@ type batch struct {
 
 var batches = sync.Pool{New: func() any { return new(batch) }}
 
-// begin must be called before add.
-func (in *intake) begin() { in.batch = batches.Get().(*batch) }
+// begin must be called before add. It waits for a place.
+func (in *intake) begin() {
+	if in.places != nil {
+		in.waitForPlace()
+	}
+	in.batch = batches.Get().(*batch)
+}
+
+func (in *intake) waitForPlace() {
+	select {
+	case in.places <- struct{}{}:
+	default:
+		in.counts.behind.Inc()
+		in.places <- struct{}{}
+		in.counts.behind.Dec()
+	}
+}
+
+// full reports whether the batch holds as many frames as it may.
+func (in *intake) full() bool { return len(in.batch.frames) >= maxBatch }
 
 // addAll reads the headers of the frames of the batch, all of which are
 // substrings of text, and keeps the messages for flush.
@@ -111,4 +140,7 @@ func (in *intake) flush(judged, release func()) {
 	clear(b.messages)
 	b.messages, b.frames = b.messages[:0], b.frames[:0]
 	batches.Put(b)
+	if in.places != nil {
+		<-in.places
+	}
 }

@@ -21,6 +21,7 @@ const (
 	refuseSenderLimit = "sender_limit"
 	refuseSilent      = "silent"      // made room for another before its first message
 	refuseDescriptors = "descriptors" // the process has no file descriptor left
+	refuseUnread      = "unread"      // did not read its RELP answers
 )
 
 // metrics are the receiver's counters. Those of a listener kind are looked up
@@ -30,7 +31,7 @@ type metrics struct {
 	lost                            *prometheus.CounterVec
 	dropped, rejected               *prometheus.CounterVec
 	accepted                        *prometheus.CounterVec
-	connections                     *prometheus.GaugeVec
+	connections, waiting            *prometheus.GaugeVec
 	framingFailures, syslogFailures prometheus.Counter
 	kinds                           map[Transport]*counters
 }
@@ -44,6 +45,7 @@ type counters struct {
 	syslogFailures             prometheus.Counter
 	accepted                   prometheus.Counter
 	connections                prometheus.Gauge
+	behind, owed               prometheus.Gauge // connections that are not read for now
 	rejects                    map[string]prometheus.Counter
 }
 
@@ -74,10 +76,14 @@ func newMetrics(registerer prometheus.Registerer, r *Receiver) (*metrics, error)
 		accepted: counter("uppercut_connections_accepted_total",
 			"Accepted sender connections.", "listener"),
 		rejected: counter("uppercut_connections_rejected_total",
-			"Refused sender connections; reason is acl, limit, sender_limit, silent, descriptors, tls_handshake, tls_untrusted, tls_expired or tls_name.", "listener", "reason"),
+			"Refused sender connections; reason is acl, limit, sender_limit, silent, descriptors, unread, tls_handshake, tls_untrusted, tls_expired or tls_name.", "listener", "reason"),
 		connections: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "uppercut_connections", Help: "Open sender connections.",
 		}, []string{"listener"}),
+		waiting: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "uppercut_connections_waiting",
+			Help: "Connections that are not read for now; cause is judge (it is behind) or answers (a RELP client is owed as many as it may be).",
+		}, []string{"listener", "cause"}),
 		framingFailures: failures("framing"),
 		syslogFailures:  failures("syslog"),
 		kinds:           make(map[Transport]*counters),
@@ -86,7 +92,7 @@ func newMetrics(registerer prometheus.Registerer, r *Receiver) (*metrics, error)
 		m.kinds[t] = m.of(t)
 	}
 	return m, register(registerer, m.received, m.bytes, m.truncated, m.lost, m.dropped, m.accepted, m.rejected,
-		m.connections, m.framingFailures, m.syslogFailures, newScrape(r))
+		m.connections, m.waiting, m.framingFailures, m.syslogFailures, newScrape(r))
 }
 
 // register registers all of cs, or none; r may be nil.
@@ -127,11 +133,13 @@ func (m *metrics) of(t Transport) *counters {
 	if t == TCP || t == TLS || t == RELP {
 		drops = append(drops, dropFraming)
 		c.rejects = children(m.rejected, listener, []string{
-			refuseSender, refuseLimit, refuseSenderLimit, refuseSilent, refuseDescriptors,
+			refuseSender, refuseLimit, refuseSenderLimit, refuseSilent, refuseDescriptors, refuseUnread,
 			refuseHandshake, refuseUntrusted, refuseExpired, refuseName,
 		})
 		c.accepted = m.accepted.WithLabelValues(listener)
 		c.connections = m.connections.WithLabelValues(listener)
+		c.behind = m.waiting.WithLabelValues(listener, "judge")
+		c.owed = m.waiting.WithLabelValues(listener, "answers")
 	}
 	c.drops = children(m.dropped, listener, drops)
 	return c

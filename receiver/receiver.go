@@ -60,6 +60,7 @@ type Receiver struct {
 	fleet   *fleet
 	routes  *routes // nil without the reverse-path check
 	policy  atomic.Pointer[policy]
+	places  chan struct{} // see maxBatches
 
 	mu           sync.Mutex // guards config after New
 	config       Config
@@ -94,6 +95,7 @@ func New(c Config, o Options) (_ *Receiver, err error) {
 		met:    o.Met,
 		door:   newDoor(c),
 		fleet:  newFleet(o.Hosts, c.Hosts, time.Now()),
+		places: make(chan struct{}, maxBatches),
 	}
 	r.policy.Store(newPolicy(c))
 	if r.inherited, err = inherit(o.Inherited); err != nil {
@@ -242,7 +244,7 @@ func (r *Receiver) adopt() error {
 func (r *Receiver) serveSyslog(ctx context.Context, v *visit) {
 	s := &stream{
 		visit:   v,
-		intake:  r.newIntake(v.from.transport),
+		intake:  r.newStreamIntake(v.from.transport),
 		frames:  splitter{max: r.config.MaxMessageSize},
 		timeout: r.config.StopTimeout,
 	}
@@ -252,7 +254,7 @@ func (r *Receiver) serveSyslog(ctx context.Context, v *visit) {
 func (r *Receiver) serveRELP(ctx context.Context, v *visit) {
 	s := &relpSession{
 		visit:   v,
-		intake:  r.newIntake(v.from.transport),
+		intake:  r.newStreamIntake(v.from.transport),
 		frames:  relpSplitter{max: r.config.MaxMessageSize},
 		timeout: r.config.StopTimeout,
 	}
@@ -261,6 +263,12 @@ func (r *Receiver) serveRELP(ctx context.Context, v *visit) {
 
 func (r *Receiver) newIntake(t Transport) intake {
 	return intake{handle: r.handle, counts: r.metrics.kinds[t], fleet: r.fleet}
+}
+
+func (r *Receiver) newStreamIntake(t Transport) intake {
+	in := r.newIntake(t)
+	in.places = r.places
+	return in
 }
 
 // count makes the metrics and gives the listeners theirs.

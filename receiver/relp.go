@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,6 +27,15 @@ const (
 	maxRELPHeader = maxTransactionDigits + 1 + maxCommand + 1 + maxCountDigits + 1
 	// answerTimeout is how long a client may take to read its answers.
 	answerTimeout = 10 * time.Second
+	// maxOwed bounds the answers that a session is owed, in bytes, those to
+	// messages that are not yet judged included: about 1,600 messages, 12 times
+	// the window of rsyslog. Nothing is read of a session that is owed more.
+	maxOwed = 32 << 10
+	// answerSize is what is counted for an answer beside its text:
+	// "999999999 rsp NNN " and the LF.
+	answerSize = 20
+	// judgedAnswer is the text of the answer to a message.
+	judgedAnswer = "200 OK"
 	// lastWordsTimeout is how long beyond the deadline of a stop.
 	lastWordsTimeout = time.Second
 	// offers is what the server says of itself when a session is opened.
@@ -157,6 +167,7 @@ type relpSession struct {
 	opened       bool
 	closing      int // the transaction that closes the session, 0 for none
 	transactions []int
+	credit       int // bytes of answers that the session may still be owed
 }
 
 // run serves to the end of the session. When ctx is cancelled it reads no
@@ -169,8 +180,12 @@ func (s *relpSession) run(ctx context.Context) {
 	defer writing.Wait()
 	s.answers.begin()
 	defer s.answers.end()
-	writing.Go(func() { s.answers.write(s.conn) })
-	err := s.read()
+	writing.Go(func() {
+		if errors.Is(s.answers.write(s.conn), os.ErrDeadlineExceeded) {
+			s.intake.counts.reject(refuseUnread)
+		}
+	})
+	err := s.read(ctx)
 	switch {
 	case errors.Is(err, errRELP):
 		s.intake.counts.drop(dropFraming)
@@ -182,35 +197,55 @@ func (s *relpSession) run(ctx context.Context) {
 	}
 }
 
-// read takes frames until the session ends.
-func (s *relpSession) read() error {
+// read takes frames until the session ends. A client that is owed too much
+// waits in TCP until it has read some of it.
+func (s *relpSession) read(ctx context.Context) error {
 	for s.closing == 0 {
-		n, err := s.conn.Read(s.buffer.space(s.frames.max + maxRELPHeader))
-		if n > 0 {
-			s.buffer.filled(n)
-			if err := s.take(time.Now()); err != nil {
-				return err
-			}
+		if s.credit = s.answers.credit(); s.credit <= 0 {
+			s.intake.counts.owed.Inc()
+			s.credit = s.answers.await(ctx)
+			s.intake.counts.owed.Dec()
 		}
+		if s.credit <= 0 {
+			return context.Canceled
+		}
+		more, err := s.take(time.Now())
 		if err != nil {
+			return err
+		}
+		if more {
+			continue
+		}
+		n, err := s.conn.Read(s.buffer.space(s.frames.max + maxRELPHeader))
+		s.buffer.filled(n)
+		if err != nil && n == 0 {
 			return err
 		}
 	}
 	return nil
 }
 
-// take hands over the whole frames in the buffer. The messages are answered
-// when they have been judged, also those whose header could not be read: sent
-// again they would be no better.
-func (s *relpSession) take(received time.Time) (err error) {
+// take hands over whole frames in the buffer, as many as the session's credit
+// and a batch allow; more reports whether there may be others. The messages are
+// answered when they have been judged, also those whose header could not be
+// read: sent again they would be no better.
+func (s *relpSession) take(received time.Time) (more bool, err error) {
+	buf := s.buffer.bytes()
+	if len(buf) == 0 {
+		return false, nil
+	}
 	s.intake.begin()
 	s.transactions = s.transactions[:0]
-	buf := s.buffer.bytes()
 	used := 0
-	for err == nil && s.closing == 0 {
+	more = true
+	for s.closing == 0 && s.credit > 0 && !s.intake.full() {
 		var frame relpFrame
 		if frame, used, err = s.frames.next(buf, used); err == nil {
 			err = s.obey(buf, frame)
+		}
+		if err != nil {
+			more = false
+			break
 		}
 	}
 	text, release := s.buffer.take(used)
@@ -222,9 +257,9 @@ func (s *relpSession) take(received time.Time) (err error) {
 	}
 	s.intake.flush(s.answers.expect(slices.Clone(s.transactions)), release)
 	if errors.Is(err, errShort) {
-		return nil
+		return false, nil
 	}
-	return err
+	return more, err
 }
 
 // obey does what one frame asks for.
@@ -237,10 +272,11 @@ func (s *relpSession) obey(buf []byte, f relpFrame) error {
 	case string(command) == "syslog":
 		s.intake.batch.frames = append(s.intake.batch.frames, f.data)
 		s.transactions = append(s.transactions, f.transaction)
+		s.credit -= answerSize + len(judgedAnswer)
 	case string(command) == "close":
 		s.closing = f.transaction
 	default:
-		s.answers.say(f.transaction, "500 unknown command")
+		s.say(f.transaction, "500 unknown command")
 	}
 	return nil
 }
@@ -252,11 +288,17 @@ func (s *relpSession) open(transaction int, wanted string) {
 		commands, ok := strings.CutPrefix(line, "commands=")
 		if ok && slices.Contains(strings.Split(commands, ","), "syslog") {
 			s.opened = true
-			s.answers.say(transaction, offers)
+			s.say(transaction, offers)
 			return
 		}
 	}
-	s.answers.say(transaction, "500 only the command syslog is served")
+	s.say(transaction, "500 only the command syslog is served")
+}
+
+// say answers at once.
+func (s *relpSession) say(transaction int, text string) {
+	s.credit -= answerSize + len(text)
+	s.answers.say(transaction, text)
 }
 
 // close waits until all is judged and answered, says the last words, and lets
@@ -278,20 +320,48 @@ func (s *relpSession) close(last string) {
 // of its own, so that who judges never waits for a client.
 type relpAnswers struct {
 	wake    chan struct{} // something changed; holds one
+	paid    chan struct{} // answers were written; holds one
 	done    chan struct{} // the session is over
-	settled chan struct{} // all that was expected is written
+	settled chan struct{} // all that was expected is written, or the client is given up
 
 	mu       sync.Mutex
 	pending  []byte
+	writing  int // bytes that are being written
 	open     int // messages that are not yet judged
 	settling bool
 }
 
 func (a *relpAnswers) begin() {
-	a.wake, a.done, a.settled = make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
+	a.wake, a.paid = make(chan struct{}, 1), make(chan struct{}, 1)
+	a.done, a.settled = make(chan struct{}), make(chan struct{})
 }
 
 func (a *relpAnswers) end() { close(a.done) }
+
+// await waits while the client is owed as much as it may be, and returns how
+// many bytes of answers it may still be owed: none if ctx has ended or the
+// client is given up.
+func (a *relpAnswers) await(ctx context.Context) (credit int) {
+	for {
+		if credit = a.credit(); credit > 0 {
+			return credit
+		}
+		select {
+		case <-a.paid:
+		case <-a.settled:
+			return 0
+		case <-ctx.Done():
+			return 0
+		}
+	}
+}
+
+// credit returns how many bytes of answers the client may still be owed.
+func (a *relpAnswers) credit() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return maxOwed - len(a.pending) - a.writing - a.open*(answerSize+len(judgedAnswer))
+}
 
 // expect returns the function that answers these transactions.
 func (a *relpAnswers) expect(transactions []int) (judged func()) {
@@ -305,10 +375,10 @@ func (a *relpAnswers) expect(transactions []int) (judged func()) {
 		a.mu.Lock()
 		a.open -= len(transactions)
 		for _, t := range transactions {
-			a.pending = appendAnswer(a.pending, t, "200 OK")
+			a.pending = appendAnswer(a.pending, t, judgedAnswer)
 		}
 		a.mu.Unlock()
-		a.signal()
+		signal(a.wake)
 	}
 }
 
@@ -317,7 +387,7 @@ func (a *relpAnswers) say(transaction int, text string) {
 	a.mu.Lock()
 	a.pending = appendAnswer(a.pending, transaction, text)
 	a.mu.Unlock()
-	a.signal()
+	signal(a.wake)
 }
 
 func appendAnswer(b []byte, transaction int, text string) []byte {
@@ -329,21 +399,22 @@ func appendAnswer(b []byte, transaction int, text string) []byte {
 	return append(b, '\n')
 }
 
-func (a *relpAnswers) signal() {
+// signal wakes who waits for c, which holds one.
+func signal(c chan<- struct{}) {
 	select {
-	case a.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
 
 // write writes answers until the session is over; a client that does not read
 // them loses the connection.
-func (a *relpAnswers) write(conn connection) {
+func (a *relpAnswers) write(conn connection) error {
 	var out []byte
 	for {
 		select {
 		case <-a.done:
-			return
+			return nil
 		case <-a.wake:
 		}
 		var settled bool
@@ -353,9 +424,10 @@ func (a *relpAnswers) write(conn connection) {
 		if err != nil {
 			conn.Close()
 		}
+		a.wrote()
 		if settled || err != nil { // after an error there is nothing to wait for
 			close(a.settled)
-			return
+			return err
 		}
 	}
 }
@@ -371,8 +443,16 @@ func (a *relpAnswers) collect(out []byte) (answers []byte, settled bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	out = append(out, a.pending...)
-	a.pending = a.pending[:0]
+	a.pending, a.writing = a.pending[:0], len(out)
 	return out, a.settling && a.open == 0
+}
+
+// wrote says that what was collected is on its way.
+func (a *relpAnswers) wrote() {
+	a.mu.Lock()
+	a.writing = 0
+	a.mu.Unlock()
+	signal(a.paid)
 }
 
 // settle waits until everything that is expected is written, at most for
@@ -381,7 +461,7 @@ func (a *relpAnswers) settle(timeout time.Duration) {
 	a.mu.Lock()
 	a.settling = true
 	a.mu.Unlock()
-	a.signal()
+	signal(a.wake)
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {

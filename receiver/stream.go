@@ -213,7 +213,9 @@ func (s *stream) run(ctx context.Context) {
 		n, err := s.conn.Read(s.buffer.space(s.frames.max))
 		if n > 0 {
 			s.buffer.filled(n)
-			s.take(time.Now())
+			for received := time.Now(); s.take(received); {
+				continue
+			}
 		}
 		if err != nil {
 			s.end(err)
@@ -236,8 +238,9 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
-// take hands over the whole frames in the buffer.
-func (s *stream) take(received time.Time) {
+// take hands over whole frames in the buffer, as many as a batch holds; more
+// reports whether there may be others.
+func (s *stream) take(received time.Time) (more bool) {
 	s.intake.begin()
 	b := s.intake.batch
 	var used int
@@ -249,7 +252,9 @@ func (s *stream) take(received time.Time) {
 	if len(b.messages) > 0 {
 		s.spoke()
 	}
+	more = s.intake.full()
 	s.intake.flush(nil, release)
+	return more
 }
 
 // end takes what the stream ended with, if its sender closed it in order.
