@@ -30,6 +30,13 @@ type Line struct {
 	Host, Tag string
 	// PID is the number behind the tag; 0 if there is none.
 	PID uint32
+	// Size is how long the whole line was, header included, in bytes as they
+	// came.
+	Size int
+	// Cut says that the end of the line is known to be missing, Relayed that its
+	// header shows that another syslog daemon has passed it on, and may have cut
+	// it.
+	Cut, Relayed bool
 	// Record is the parsed text.
 	Record sendmail.Record
 

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"uppercut/receiver/header"
 )
 
 // mix is a stream of the headers that rsyslog sends, with texts as long as
@@ -21,26 +23,6 @@ func mix(t testing.TB) (stream string, messages int) {
 		messages += 3
 	}
 	return b.String(), messages
-}
-
-func BenchmarkHeader(b *testing.B) {
-	for name, frame := range map[string]string{
-		"RFC3164":       "<22>Nov 23 07:33:23 mx1 sm-mta[17608]: 4ANJUBRC017608: from=<alice@example.org>, size=1234",
-		"ForwardFormat": "<22>2026-11-23T07:33:23.586845+00:00 mx1 sm-mta[17608]: 4ANJUBRC017608: from=<alice@example.org>, size=1234",
-		"RFC5424":       "<22>1 2026-11-23T07:33:23.217365+00:00 mx1 sm-mta 17608 - -  4ANJUBRC017608: from=<alice@example.org>, size=1234",
-		"structured":    `<22>1 2026-11-23T07:36:00+00:00 mx1 sm-mta 17608 - [meta sequenceId="1"] 4ANJUBRC017608: from=<alice@example.org>, size=1234`,
-	} {
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			var p Parser
-			var m Message
-			for b.Loop() {
-				if err := p.Parse(frame, &m); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
 }
 
 // BenchmarkFrame cuts a stream into frames, by LF and by octet count.
@@ -72,8 +54,8 @@ func BenchmarkFrameAndHeader(b *testing.B) {
 	stream := []byte(text)
 	b.ReportAllocs()
 	s := splitter{max: 64 << 10}
-	var p Parser
-	var m Message
+	var p header.Parser
+	var m header.Header
 	var spans []span
 	for b.Loop() {
 		spans, _ = s.split(stream, spans[:0])

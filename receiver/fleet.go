@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"uppercut/receiver/header"
 )
 
 // HostConfig names a mail host that should send logs.
@@ -233,7 +235,7 @@ func (f *fleet) countHosts(from *origin, s *senderState, messages []Message) {
 		v.messages += uint64(n)
 		v.last = last.Received
 		v.rate.add(last.Received, n)
-		if last.Stamp == StampFull {
+		if last.Stamp == header.StampFull {
 			lag := last.Received.Sub(last.Time)
 			h.skew, h.hasSkew = lag, true
 			v.lag = lag

@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"uppercut/receiver/header"
 )
 
 func TestSequenceGaps(t *testing.T) {
@@ -17,7 +19,7 @@ func TestSequenceGaps(t *testing.T) {
 	send := func(ids ...uint32) (lost uint64) {
 		var batch []Message
 		for _, id := range ids {
-			batch = append(batch, Message{SequenceID: id, Received: time.Now()})
+			batch = append(batch, Message{Header: header.Header{SequenceID: id}, Received: time.Now()})
 		}
 		return f.observe(from, batch)
 	}
@@ -58,7 +60,7 @@ func TestFleetStatus(t *testing.T) {
 		from := &origin{sender: "192.0.2.1", host: "mx1", transport: UDP}
 		for range 120 {
 			now := time.Now()
-			f.observe(from, []Message{{Received: now, Stamp: StampFull, Time: now.Add(-3 * time.Second)}})
+			f.observe(from, []Message{{Received: now, Header: header.Header{Stamp: header.StampFull, Time: now.Add(-3 * time.Second)}}})
 			<-time.After(time.Second)
 		}
 		f.refused(from)
@@ -92,7 +94,7 @@ func TestRelay(t *testing.T) {
 		relay, other := &origin{sender: "192.0.2.1", transport: TCP}, &origin{sender: "192.0.2.2", transport: TCP}
 		now := time.Now()
 		from := func(host string, lag time.Duration) Message {
-			return Message{Host: host, Received: time.Now(), Stamp: StampFull, Time: time.Now().Add(-lag)}
+			return Message{Received: time.Now(), Header: header.Header{Host: host, Stamp: header.StampFull, Time: time.Now().Add(-lag)}}
 		}
 		f.observe(relay, []Message{from("mx1", time.Second), from("mx2", time.Hour), from("mx1", 2*time.Second), from("mx3", 0)})
 		<-time.After(time.Minute + 1)
@@ -125,7 +127,7 @@ func TestVoicesAreBounded(t *testing.T) {
 		addr = addr.Next()
 		var batch []Message
 		for n := range 200 {
-			batch = append(batch, Message{Host: fmt.Sprintf("host%d", n), Received: time.Now()})
+			batch = append(batch, claiming(fmt.Sprintf("host%d", n)))
 		}
 		f.observe(&origin{sender: addr.String()}, batch)
 	}
@@ -138,7 +140,7 @@ func TestVoicesAreBounded(t *testing.T) {
 	}
 	for range maxSenders {
 		addr = addr.Next()
-		f.observe(&origin{sender: addr.String()}, []Message{{Host: "mx1", Received: time.Now()}})
+		f.observe(&origin{sender: addr.String()}, []Message{claiming("mx1")})
 	}
 	if f.voices != maxSenders {
 		t.Errorf("%d voices are left of %d senders of one name", f.voices, maxSenders)
@@ -149,7 +151,7 @@ func TestVoicesAreBounded(t *testing.T) {
 func TestSenderGetsAName(t *testing.T) {
 	f := newFleet(newHosts(t), nil, time.Now())
 	for _, host := range []string{"", "", "mail1"} {
-		f.observe(&origin{sender: "192.0.2.1", host: host}, []Message{{Host: "mx1", Received: time.Now()}, {Host: "mx2", Received: time.Now()}})
+		f.observe(&origin{sender: "192.0.2.1", host: host}, []Message{claiming("mx1"), claiming("mx2")})
 	}
 	if all := f.status(time.Now()); len(all) != 1 || all[0].Host != "mail1" || all[0].Messages != 2 || f.voices != 1 {
 		t.Errorf("%+v, %d voices", all, f.voices)
@@ -180,7 +182,7 @@ func TestHostsAreBounded(t *testing.T) {
 		claims = append(claims, fmt.Sprintf("invented-%d.example", i))
 	}
 	for _, claim := range append(claims, "mx1") {
-		f.observe(from, []Message{{Host: claim, Received: time.Now()}})
+		f.observe(from, []Message{claiming(claim)})
 	}
 	if len(f.hosts) > maxHosts+2 {
 		t.Errorf("%d host labels", len(f.hosts))
@@ -206,4 +208,9 @@ func TestFleetIsBounded(t *testing.T) {
 	if len(f.senders) != maxSenders || f.senders["10.0.0.1"] != nil || f.senders[addr.String()] == nil {
 		t.Errorf("%d senders are kept, or not the newest", len(f.senders))
 	}
+}
+
+// claiming returns a message of now that names a host.
+func claiming(host string) Message {
+	return Message{Received: time.Now(), Header: header.Header{Host: host}}
 }

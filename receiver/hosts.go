@@ -16,6 +16,8 @@ const (
 	// otherHost is the label of the hosts beyond the limit and of those whose
 	// name is none.
 	otherHost = "other"
+	// maxHost is the longest host name that RFC 5424, section 6, allows.
+	maxHost = 255
 )
 
 // Hosts gives mail hosts their metric label, the same wherever they are

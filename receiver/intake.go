@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"uppercut/receiver/header"
 )
 
 // origin is what is known of the other end of a connection or a datagram,
@@ -34,7 +36,7 @@ type intake struct {
 	handle Handler
 	counts *counters
 	fleet  *fleet
-	parser Parser
+	parser header.Parser
 	batch  *batch
 	places chan struct{} // see maxBatches; nil for readers that are few
 }
@@ -86,7 +88,7 @@ func (in *intake) addAll(text string, received time.Time, from func(i int) *orig
 		if f.cut {
 			in.counts.truncated.Inc()
 		}
-		in.add(text[f.start:f.end], sender, received)
+		in.add(text[f.start:f.end], f.cut, sender, received)
 	}
 	if n := len(b.frames); n > 0 {
 		in.observe(from(n-1), b.messages[start:])
@@ -102,22 +104,24 @@ func (in *intake) observe(from *origin, messages []Message) {
 }
 
 // add reads the header of frame; a frame that cannot be read is counted.
-func (in *intake) add(frame string, from *origin, received time.Time) {
+func (in *intake) add(frame string, cut bool, from *origin, received time.Time) {
 	b := in.batch
 	b.messages = append(b.messages, Message{
 		Sender:    from.sender,
 		Addr:      from.addr,
 		Transport: from.transport,
 		Received:  received,
+		Size:      len(frame),
+		Cut:       cut,
 	})
-	err := in.parser.Parse(frame, &b.messages[len(b.messages)-1])
+	err := in.parser.Parse(frame, &b.messages[len(b.messages)-1].Header)
 	if err == nil {
 		return
 	}
 	b.messages = b.messages[:len(b.messages)-1]
 	in.fleet.refused(from)
 	in.counts.syslogFailures.Inc()
-	if kind, ok := errors.AsType[HeaderError](err); ok {
+	if kind, ok := errors.AsType[header.Error](err); ok {
 		in.counts.drop(string(kind))
 	}
 }

@@ -2,10 +2,12 @@ package receiver
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
+
+	"uppercut/receiver/header"
 )
 
 // Reasons why a message that was read is dropped. What is wrong with a header
-// is a HeaderError.
+// is a header.Error.
 const (
 	dropSender  = "acl"          // not a listed sender
 	dropPath    = "reverse_path" // came over another interface than answers go
@@ -115,7 +117,7 @@ func register(r prometheus.Registerer, cs ...prometheus.Collector) error {
 // to 0.
 func (m *metrics) of(t Transport) *counters {
 	listener := t.String()
-	drops := []string{string(ErrEmpty), string(ErrPriority), string(ErrTimestamp), string(ErrHeader)}
+	drops := []string{string(header.ErrEmpty), string(header.ErrPriority), string(header.ErrTimestamp), string(header.ErrHeader)}
 	if t == UDP {
 		drops = append(drops, dropSender, dropPath, dropShutdown)
 	}

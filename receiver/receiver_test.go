@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"uppercut/receiver/header"
 )
 
 // errTimeout is what a read past its deadline returns.
@@ -267,9 +269,9 @@ func TestStreams(t *testing.T) {
 func TestBadInput(t *testing.T) {
 	h := open(t, testConfig())
 	udp, tcp := dial(t, "udp", h.address(UDP)), dial(t, "tcp", h.address(TCP))
-	for _, bad := range badFrames {
-		write(t, udp, bad.frame[:min(len(bad.frame), 60000)])
-		write(t, tcp, bad.frame+"\n")
+	for _, bad := range badFrames(t) {
+		write(t, udp, bad[:min(len(bad), 60000)])
+		write(t, tcp, bad+"\n")
 	}
 	write(t, tcp, strings.Repeat("7", 10<<20)+"\n")
 	write(t, tcp, strings.Repeat("\xff", 10<<20)+"\n")
@@ -283,7 +285,7 @@ func TestBadInput(t *testing.T) {
 	if n := h.metric(t, "uppercut_messages_truncated_total", "listener", "tcp"); n != 2 {
 		t.Errorf("%v cut", n)
 	}
-	for _, kind := range []HeaderError{ErrEmpty, ErrPriority, ErrTimestamp, ErrHeader} {
+	for _, kind := range []header.Error{header.ErrEmpty, header.ErrPriority, header.ErrTimestamp, header.ErrHeader} {
 		if h.metric(t, "uppercut_messages_dropped_total", "listener", "udp", "reason", string(kind)) == 0 {
 			t.Errorf("no datagram counted as %s", kind)
 		}

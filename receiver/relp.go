@@ -144,8 +144,6 @@ func relpField(buf []byte, pos, limit int, class func(byte) bool, after string) 
 	return span{start: pos, end: end}, nil
 }
 
-func isLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
-
 // decimal reads digits that are known to be few.
 func decimal(digits []byte) int {
 	n := 0

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"uppercut/receiver/header"
 )
 
 // syslogNG returns where Debian's syslog-ng is unpacked: it cannot be installed
@@ -79,7 +81,7 @@ func TestSyslogNG(t *testing.T) {
 				t.Errorf("%d lost, %d doubled", lost, doubled)
 			}
 			for _, m := range h.all() {
-				if m.SequenceID == 0 || m.Stamp != StampFull {
+				if m.SequenceID == 0 || m.Stamp != header.StampFull {
 					t.Fatalf("%+v", m)
 				}
 			}

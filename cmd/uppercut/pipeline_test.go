@@ -13,6 +13,7 @@ import (
 	"uppercut/detector"
 	"uppercut/detector/sendmail"
 	"uppercut/receiver"
+	"uppercut/receiver/header"
 )
 
 // testPipeline has the default rules and no ledger to wait for.
@@ -72,8 +73,11 @@ func readOf(lines []*loggen.Line) (messages []receiver.Message, memory []byte) {
 	}
 	for _, l := range lines {
 		messages = append(messages, receiver.Message{
-			Sender: "10.0.0.1", Transport: receiver.TCP, Stamp: receiver.StampFull, Time: l.Time, Received: l.Time, PID: l.PID,
-			Host: next(len(l.Host)), Tag: next(len(l.Tag)), Text: next(len(l.Text)),
+			Sender: "10.0.0.1", Transport: receiver.TCP, Received: l.Time,
+			Header: header.Header{
+				Stamp: header.StampFull, Time: l.Time, PID: l.PID,
+				Host: next(len(l.Host)), Tag: next(len(l.Tag)), Text: next(len(l.Text)),
+			},
 		})
 	}
 	return messages, memory

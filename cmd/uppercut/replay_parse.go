@@ -177,6 +177,7 @@ func (p *parsers) parseChunk(header *logfile.HeaderParser, c *chunk) {
 			Host:      h.Host,
 			Tag:       h.Tag,
 			PID:       h.PID,
+			Size:      len(line),
 		})
 		l := &c.lines[len(c.lines)-1]
 		p.parser.Parse(h.Text, &l.Record)

@@ -1,4 +1,4 @@
-package receiver
+package header
 
 import "time"
 
@@ -15,9 +15,9 @@ type localClock struct {
 	time time.Time
 }
 
-// read sets the time of m and returns the length of the timestamp at the start
+// read sets the time of h and returns the length of the timestamp at the start
 // of s, 0 if there is none.
-func (c *localClock) read(s string, m *Message) int {
+func (c *localClock) read(s string, h *Header) int {
 	if len(s) < len(localLayout) || s[3] != ' ' {
 		return 0
 	}
@@ -29,7 +29,7 @@ func (c *localClock) read(s string, m *Message) int {
 		copy(c.text[:], s)
 		c.time = t
 	}
-	m.Stamp, m.Time = StampLocal, c.time
+	h.Stamp, h.Time = StampLocal, c.time
 	return len(localLayout)
 }
 
@@ -66,9 +66,9 @@ type fullClock struct {
 	unix int64 // text as if it were UTC, in seconds since 1970
 }
 
-// read sets the time of m and returns the length of the timestamp at the start
+// read sets the time of h and returns the length of the timestamp at the start
 // of s, 0 if there is none.
-func (c *fullClock) read(s string, m *Message) int {
+func (c *fullClock) read(s string, h *Header) int {
 	if len(s) <= len(fullLayout) || s[4] != '-' {
 		return 0
 	}
@@ -87,7 +87,7 @@ func (c *fullClock) read(s string, m *Message) int {
 	if width == 0 {
 		return 0
 	}
-	m.Stamp, m.Time = StampFull, time.Unix(c.unix-offset, nanos).UTC()
+	h.Stamp, h.Time = StampFull, time.Unix(c.unix-offset, nanos).UTC()
 	return n + width
 }
 

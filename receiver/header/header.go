@@ -1,27 +1,67 @@
-package receiver
+package header
 
 import (
 	"strings"
 	"time"
 )
 
-// HeaderError is the kind of a header that could not be read. Its text is a
-// metric label, so it never holds a byte of the message.
-type HeaderError string
+// Header is a syslog message taken apart. Its strings share the memory of the
+// frame.
+type Header struct {
+	// Time is the time in the header, see Stamp.
+	Time time.Time
+	// Host is the host name in the header as the sender wrote it: a claim.
+	Host string
+	// Tag is the program name without the PID: a claim.
+	Tag string
+	// Text is the message behind "TAG[PID]: ", without a leading space.
+	Text string
+	// PID is the number in brackets behind the tag, or the PROCID of
+	// RFC 5424; 0 if there is none.
+	PID uint32
+	// SequenceID is syslog-ng's [meta sequenceId="N"] (RFC 5424, section
+	// 7.3.1); 0 if there is none.
+	SequenceID uint32
+	// Priority is facility*8+severity (RFC 5424, section 6.2.1), 0 to 191;
+	// 13 (user.notice) if the frame had none.
+	Priority uint8
+	// Stamp says what Time means.
+	Stamp Stamp
+	// Relayed says that the header shows that another syslog daemon than the
+	// one of Host has passed the message on. It may have cut it.
+	Relayed bool
+}
 
-func (e HeaderError) Error() string { return "syslog header: " + string(e) }
+// Stamp says how much of a header's time is known.
+type Stamp uint8
+
+const (
+	// StampNone means that the header carries no time.
+	StampNone Stamp = iota
+	// StampLocal means month, day and time of day of an unknown year and zone
+	// (RFC 3164, section 4.1.2). Header.Time holds them as year 0, UTC.
+	StampLocal
+	// StampFull means an absolute time (RFC 3339, RFC 5424).
+	StampFull
+)
+
+// Error is the kind of a header that could not be read. Its text is a
+// metric label, so it never holds a byte of the message.
+type Error string
+
+func (e Error) Error() string { return "syslog header: " + string(e) }
 
 // What can be wrong with a header.
 const (
 	// ErrEmpty means nothing but trailing LF, CR and NUL.
-	ErrEmpty HeaderError = "empty"
+	ErrEmpty Error = "empty"
 	// ErrPriority means "<" without one to three digits up to 191 and ">".
-	ErrPriority HeaderError = "priority"
+	ErrPriority Error = "priority"
 	// ErrTimestamp means neither a time of a known shape nor a tag.
-	ErrTimestamp HeaderError = "timestamp"
+	ErrTimestamp Error = "timestamp"
 	// ErrHeader means cut before the message, or a header of RFC 5424 that the
 	// RFC does not allow.
-	ErrHeader HeaderError = "header"
+	ErrHeader Error = "header"
 )
 
 // noPriority is what a frame without PRI gets: user.notice (RFC 3164, section
@@ -36,33 +76,30 @@ type Parser struct {
 	full  fullClock
 }
 
-// Parse splits frame into the header fields and the text of m and leaves the
-// other fields alone. The strings in m are substrings of frame where the shape
-// is one that rsyslog sends. On error, which is a HeaderError, the fields of m
-// mean nothing.
-func (p *Parser) Parse(frame string, m *Message) error {
+// Parse splits frame into header and text. On error, which is an Error, the
+// fields of h mean nothing.
+func (p *Parser) Parse(frame string, h *Header) error {
 	frame = trimTrailer(frame)
 	if frame == "" {
 		return ErrEmpty
 	}
-	m.Stamp, m.Time, m.PID, m.SequenceID = StampNone, time.Time{}, 0, 0
-	m.Host, m.Tag, m.Text = "", "", ""
+	*h = Header{}
 	if frame[0] != '<' {
-		m.Priority = noPriority
-		return p.parseBSD(frame, false, m)
+		h.Priority = noPriority
+		return p.parseBSD(frame, false, h)
 	}
 	priority, rest, ok := cutPriority(frame)
 	if !ok {
 		return ErrPriority
 	}
-	m.Priority = priority
+	h.Priority = priority
 	if len(rest) > 1 && rest[1] == ' ' && rest[0] >= '1' && rest[0] <= '9' {
-		if rest[0] == '1' && p.parsePlain5424(rest[2:], m) {
+		if rest[0] == '1' && p.parsePlain5424(rest[2:], h) {
 			return nil
 		}
-		return parseAny5424(frame, m)
+		return parseAny5424(frame, h)
 	}
-	return p.parseBSD(rest, true, m)
+	return p.parseBSD(rest, true, h)
 }
 
 // trimTrailer removes what senders put behind a message: LF (also inside an
@@ -93,38 +130,38 @@ func cutPriority(s string) (priority uint8, rest string, ok bool) {
 // parseBSD reads what follows PRI in RFC 3164 and in rsyslog's ForwardFormat,
 // which has the time of RFC 3339 in its place. A time may be missing only
 // where PRI shows that this is the start of a message.
-func (p *Parser) parseBSD(s string, hasPriority bool, m *Message) error {
+func (p *Parser) parseBSD(s string, hasPriority bool, h *Header) error {
 	if s == "" {
 		return ErrHeader
 	}
-	n := p.local.read(s, m)
+	n := p.local.read(s, h)
 	if n == 0 {
-		n = p.full.read(s, m)
+		n = p.full.read(s, h)
 	}
 	if n == 0 {
 		if word, _, _ := strings.Cut(s, " "); !hasPriority || !isTag(word) {
 			return ErrTimestamp
 		}
-		return m.setTag(s)
+		return h.setTag(s)
 	}
 	if n >= len(s) || s[n] != ' ' {
 		return ErrHeader
 	}
-	return m.setHost(s[n+1:])
+	return h.setHost(s[n+1:])
 }
 
 // setHost reads "HOST TAG[PID]: TEXT" or, as the local socket and some BSD
 // senders have it, "TAG[PID]: TEXT".
-func (m *Message) setHost(s string) error {
+func (h *Header) setHost(s string) error {
 	word, rest, _ := strings.Cut(s, " ")
 	if isTag(word) {
-		return m.setTag(s)
+		return h.setTag(s)
 	}
 	if word == "" || rest == "" {
 		return ErrHeader
 	}
-	m.Host = word
-	return m.setTag(rest)
+	h.Host = word
+	return h.setTag(rest)
 }
 
 // isTag tells a tag from a host name: a tag ends in a colon or has its PID in
@@ -136,28 +173,28 @@ func isTag(word string) bool {
 
 // setTag reads "TAG[PID]: TEXT"; PID and colon may be missing, and a tag that
 // its sender cut at 32 characters may have lost the end of its PID.
-func (m *Message) setTag(s string) error {
+func (h *Header) setTag(s string) error {
 	end := 0
 	for end < len(s) && s[end] != ' ' && s[end] != ':' && s[end] != '[' {
 		end++
 	}
-	m.Tag = s[:end]
+	h.Tag = s[:end]
 	rest := s[end:]
 	if rest != "" && rest[0] == '[' {
-		rest = m.setPID(rest)
+		rest = h.setPID(rest)
 	}
 	if rest != "" && rest[0] == ':' {
 		rest = rest[1:]
 	}
-	m.Text = strings.TrimLeft(rest, " ")
+	h.Text = strings.TrimLeft(rest, " ")
 	return nil
 }
 
 // setPID reads "[PID]" and returns what follows.
-func (m *Message) setPID(s string) string {
+func (h *Header) setPID(s string) string {
 	for i := 1; i < len(s) && s[i] != ' '; i++ {
 		if s[i] == ']' {
-			m.PID = number(s[1:i])
+			h.PID = number(s[1:i])
 			return s[i+1:]
 		}
 	}

@@ -1,4 +1,4 @@
-package receiver
+package header
 
 import (
 	"strings"
@@ -18,10 +18,10 @@ const (
 // parsePlain5424 reads what follows "<PRI>1 " when there is no structured
 // data, which is all that rsyslog's own templates send. It reports false for
 // everything that is not plainly so.
-func (p *Parser) parsePlain5424(s string, m *Message) bool {
+func (p *Parser) parsePlain5424(s string, h *Header) bool {
 	n := 1
 	if s == "" || s[0] != '-' {
-		n = p.full.read(s, m)
+		n = p.full.read(s, h)
 	}
 	if n == 0 || n >= len(s) || s[n] != ' ' {
 		return false
@@ -33,8 +33,8 @@ func (p *Parser) parsePlain5424(s string, m *Message) bool {
 	if !ok1 || !ok2 || !ok3 || !ok4 || s == "" || s[0] != '-' || len(s) > 1 && s[1] != ' ' {
 		return false
 	}
-	m.Host, m.Tag, m.PID = unlessNil(host), unlessNil(app), number(proc)
-	m.Text = trimMessage(s[1:])
+	h.Host, h.Tag, h.PID = unlessNil(host), unlessNil(app), number(proc)
+	h.Text = trimMessage(s[1:])
 	return true
 }
 
@@ -66,7 +66,7 @@ func trimMessage(s string) string {
 // structured data at the first "] ", also within a quoted value, where it is
 // the text of whoever chose the value: so the end is looked for here, and the
 // library sees the header alone.
-func parseAny5424(frame string, m *Message) error {
+func parseAny5424(frame string, h *Header) error {
 	start := headerEnd(frame)
 	size, ok := structuredData(frame[start:])
 	if !ok {
@@ -83,13 +83,13 @@ func parseAny5424(frame string, m *Message) error {
 	if host == "" || app == "" || proc == "" || msgID == "" {
 		return ErrHeader
 	}
-	m.Stamp, m.Time = StampNone, time.Time{}
+	h.Stamp, h.Time = StampNone, time.Time{}
 	if t, _ := parts["timestamp"].(time.Time); !t.IsZero() {
-		m.Stamp, m.Time = StampFull, t.UTC()
+		h.Stamp, h.Time = StampFull, t.UTC()
 	}
-	m.Host, m.Tag, m.PID = unlessNil(host), unlessNil(app), number(proc)
-	m.SequenceID = sequenceID(frame[start : start+size])
-	m.Text = trimMessage(frame[start+size:])
+	h.Host, h.Tag, h.PID = unlessNil(host), unlessNil(app), number(proc)
+	h.SequenceID = sequenceID(frame[start : start+size])
+	h.Text = trimMessage(frame[start+size:])
 	return nil
 }
 
