@@ -27,13 +27,19 @@ type mailHost struct {
 // startRsyslog starts rsyslogd with a forwarding configuration.
 func startRsyslog(t *testing.T, forward string) *mailHost {
 	t.Helper()
+	return startRsyslogLimited(t, forward, `RateLimit.Interval="0"`)
+}
+
+// startRsyslogLimited starts rsyslogd with a limit of lines from each process.
+func startRsyslogLimited(t *testing.T, forward, limit string) *mailHost {
+	t.Helper()
 	dir := shortDir(t)
 	h := &mailHost{t: t, socket: filepath.Join(dir, "log")}
 	file := filepath.Join(dir, "rsyslog.conf")
 	writeFile(t, file, fmt.Sprintf(`global(workDirectory=%q localHostname="mx1")
 module(load="imuxsock" SysSock.Use="off")
-input(type="imuxsock" Socket=%q RateLimit.Interval="0")
-`, dir, h.socket)+forward)
+input(type="imuxsock" Socket=%q %s)
+`, dir, h.socket, limit)+forward)
 	h.start(exec.Command("rsyslogd", "-n", "-f", file, "-i", filepath.Join(dir, "pid")))
 	return h
 }
