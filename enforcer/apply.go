@@ -96,7 +96,7 @@ func (e *Enforcer) permitted(batch []Block) (kept []Block, refused []Refusal) {
 			refused = append(refused, Refusal{b.Prefix, cause})
 			continue
 		}
-		e.write(e.addHoles(holes))
+		e.fit(b.Prefix, holes)
 		kept = append(kept, b)
 	}
 	return kept, refused
@@ -138,10 +138,10 @@ func (e *Enforcer) admit(batch []Block) (a admission) {
 	for _, b := range a.evicted {
 		delete(replaced, b.Prefix)
 		e.journal.delete(b.Prefix)
-		e.metrics.unblocks.WithLabelValues(causeCapacity).Inc()
+		e.metrics.ended(causeCapacity, 1)
 		e.logger.Warn("set is full: a block makes room", "prefix", b.Prefix, "rule", b.Rule, "score", b.Score)
 	}
-	e.metrics.unblocks.WithLabelValues(causeReplaced).Add(float64(len(replaced)))
+	e.metrics.ended(causeReplaced, len(replaced))
 	return a
 }
 
@@ -189,6 +189,14 @@ func label(cause string) string {
 	return causeOwn
 }
 
+// endOf is how a block ends that has become exempt for this cause.
+func endOf(exemption string) string {
+	if exemption == causeAllowlist {
+		return causeAllowed
+	}
+	return exemption
+}
+
 // exemption says why p must not be blocked, and else what to leave out of it.
 func (e *Enforcer) exemption(p netip.Prefix) (holes []netip.Prefix, cause string) {
 	if _, ok := e.exempt.LookupPrefix(p); ok {
@@ -201,20 +209,6 @@ func (e *Enforcer) exemption(p netip.Prefix) (holes []netip.Prefix, cause string
 		return nil, e.options.Exempt(p)
 	}
 	return nil, ""
-}
-
-// addHoles takes over what is to be left out of networks, and returns what the
-// kernel must be told.
-func (e *Enforcer) addHoles(holes []netip.Prefix) (touched []netip.Prefix) {
-	if len(holes) == 0 {
-		return nil
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, p := range canonicals(holes) {
-		touched = append(touched, e.list.addHole(p)...)
-	}
-	return touched
 }
 
 // lift takes blocks out of list and ledger and counts them; it returns what
@@ -230,7 +224,7 @@ func (e *Enforcer) lift(ps []netip.Prefix, cause string) (lifted []Block, touche
 		lifted = append(lifted, b)
 		touched = append(append(touched, p), e.list.recut(p)...)
 		e.journal.delete(p)
-		e.metrics.unblocks.WithLabelValues(cause).Inc()
+		e.metrics.ended(cause, 1)
 	}
 	return lifted, touched
 }

@@ -105,7 +105,8 @@ type Options struct {
 // Unblock is the end of a block.
 type Unblock struct {
 	Block
-	// Cause is expired, manual, allowlisted, flushed or capacity.
+	// Cause is expired, manual, allowlisted, flushed or capacity, or what
+	// Options.Exempt says of one that must not be blocked, as "ssh_peer".
 	Cause string
 	// By is who ordered it and Why what they noted, "" if nobody did.
 	By, Why string
@@ -266,11 +267,13 @@ func (e *Enforcer) restoreBlocks(ctx context.Context) error {
 		b := blockOf(r)
 		cause, holes := e.unwanted(&b, now)
 		if cause != "" {
-			e.metrics.unblocks.WithLabelValues(cause).Inc()
+			e.metrics.ended(cause, 1)
 			e.journal.delete(b.Prefix)
 			return ctx.Err()
 		}
-		e.addHoles(holes)
+		for _, hole := range canonicals(holes) {
+			e.list.addHole(hole)
+		}
 		entry := e.list.put(&b)
 		entry.since = uint32(now.Unix()) // we may have been away
 		if entry.flags&flagNet != 0 {
@@ -294,10 +297,7 @@ func (e *Enforcer) unwanted(b *Block, now time.Time) (cause string, holes []neti
 		return causeReplaced, nil // what was only observed is not enforced later
 	}
 	holes, cause = e.exemption(b.Prefix)
-	if cause != "" {
-		cause = causeAllowed
-	}
-	return cause, holes
+	return endOf(cause), holes
 }
 
 // start makes the kernel agree with the list.

@@ -217,7 +217,6 @@ func (e *Enforcer) Disallow(ctx context.Context, author, note string, ps ...neti
 }
 
 func (e *Enforcer) disallow(ps []netip.Prefix) (removed []netip.Prefix) {
-	var touched []netip.Prefix
 	e.mu.Lock()
 	for _, p := range ps {
 		if _, ok := e.allowed[p]; !ok {
@@ -227,10 +226,12 @@ func (e *Enforcer) disallow(ps []netip.Prefix) (removed []netip.Prefix) {
 		delete(e.allowed, p)
 		e.journal.setAllow(p, nil)
 		e.exempt.Delete(p)
-		touched = append(touched, e.list.removeHole(p)...)
 	}
 	e.mu.Unlock()
-	e.write(touched)
+	if len(removed) > 0 { // what Options exempts stays exempt
+		_, touched := e.refit(removed, nil)
+		e.write(touched)
+	}
 	return removed
 }
 
@@ -257,32 +258,18 @@ func (e *Enforcer) Allowed() iter.Seq[AllowEntry] {
 	return slices.Values(list)
 }
 
-// Recheck asks Options.Exempt and Options.Holes again and lifts the blocks that
-// have become exempt: of every block, or with added of those that overlap one
-// of these.
-func (e *Enforcer) Recheck(ctx context.Context, added ...netip.Prefix) error {
+// Recheck asks Options.Exempt and Options.Holes again, about every block or
+// about those that overlap one of changed, which have become exempt or have
+// ceased to be. It lifts the blocks that have become exempt, and blocks what is
+// no longer left out of networks.
+func (e *Enforcer) Recheck(ctx context.Context, changed ...netip.Prefix) error {
 	return e.do(ctx, func() error {
-		var exempt, touched []netip.Prefix
-		fresh := map[netip.Prefix]bool{}
-		for p := range e.overlapping(canonicals(added)) {
-			holes, cause := e.exemption(p)
-			if cause != "" {
-				exempt = append(exempt, p)
-			}
-			for _, hole := range holes {
-				fresh[hole] = true
-			}
-		}
-		e.mu.Lock()
-		if len(added) == 0 {
-			touched = e.closeHoles(fresh)
-		}
-		for p := range fresh {
-			touched = append(touched, e.list.addHole(p)...)
-		}
-		e.mu.Unlock()
+		region := canonicals(changed)
+		exempt, touched := e.refit(region, e.overlapping(region))
 		e.write(touched)
-		e.unblock(exempt, Unblock{Cause: causeAllowed})
+		for cause, ps := range exempt {
+			e.unblock(ps, Unblock{Cause: endOf(cause)})
+		}
 		return e.kernelError()
 	})
 }
@@ -318,17 +305,6 @@ func (e *Enforcer) overlapping(ps []netip.Prefix) iter.Seq[netip.Prefix] {
 			}
 		}
 	}
-}
-
-// closeHoles takes back the holes that are neither in keep nor on the allow
-// list, and returns what the kernel must be told.
-func (e *Enforcer) closeHoles(keep map[netip.Prefix]bool) (touched []netip.Prefix) {
-	for p := range e.list.holes.Clone().All() {
-		if _, allowed := e.allowed[p]; !allowed && !keep[p] {
-			touched = append(touched, e.list.removeHole(p)...)
-		}
-	}
-	return touched
 }
 
 // Flush removes the table and touches nothing else, and writes none until

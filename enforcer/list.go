@@ -265,6 +265,18 @@ func (l *list) around(p netip.Prefix) iter.Seq[netip.Prefix] {
 		if _, blocked := l.index[keyOf(single)]; blocked && !yield(single) {
 			return
 		}
+		for q := range l.netsAround(p) {
+			if !yield(q) {
+				return
+			}
+		}
+	}
+}
+
+// netsAround yields the blocks in nets that overlap p; one of p itself comes
+// twice.
+func (l *list) netsAround(p netip.Prefix) iter.Seq[netip.Prefix] {
+	return func(yield func(netip.Prefix) bool) {
 		for q := range l.nets.Supernets(p) {
 			if !yield(q) {
 				return

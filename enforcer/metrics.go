@@ -2,6 +2,7 @@ package enforcer
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,6 +19,7 @@ const (
 	causeReplaced  = "replaced"
 	causeFlushed   = "flushed"
 	causeCapacity  = "capacity"
+	causeExempt    = "exempt"
 	causeAllowlist = "allowlist"
 	causeOwn       = "own_address"
 	causeBlocked   = "already_blocked"
@@ -29,6 +31,7 @@ const (
 
 var (
 	suppressions = []string{causeAllowlist, causeOwn, causeBlocked, causeDryRun, causeSetFull, causeRunOut, causeError}
+	ends         = []string{causeExpired, causeManual, causeAllowed, causeReplaced, causeFlushed, causeCapacity, causeExempt}
 
 	families   = [2]string{"ipv4", "ipv6"}
 	kinds      = [2]string{"address", "network"}
@@ -64,7 +67,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	f := factory{r}
 	m := &metrics{
 		blocks:        f.counters("blocks_total", "Addresses blocked; rule is manual for operator blocks.", "rule", "family"),
-		unblocks:      f.counters("unblocks_total", "Blocks removed; cause is expired, manual, allowlisted, replaced, flushed or capacity.", "cause"),
+		unblocks:      f.counters("unblocks_total", "Blocks removed; cause is expired, manual, allowlisted, replaced, flushed, capacity, or exempt: one of the gateway's own reasons, such as an ssh peer or a sender.", "cause"),
 		suppressed:    f.counters("blocks_suppressed_total", "Decisions to block that were not carried out, by cause.", "cause"),
 		blockDuration: f.histogram("block_duration_seconds", "Time from receipt of the deciding log line to the kernel's acknowledgement of the block."),
 		eventAge:      f.histogram("block_event_age_seconds", "Time from the deciding log line's own timestamp to the kernel's acknowledgement."),
@@ -87,9 +90,18 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	return m
 }
 
+// ended counts n blocks that ended for a cause. Those of Options.Exempt other
+// than the allow list are one in metrics.
+func (m *metrics) ended(cause string, n int) {
+	if !slices.Contains(ends, cause) {
+		cause = causeExempt
+	}
+	m.unblocks.WithLabelValues(cause).Add(float64(n))
+}
+
 // preset makes the known label values start at 0.
 func (m *metrics) preset() {
-	for _, c := range []string{causeExpired, causeManual, causeAllowed, causeReplaced, causeFlushed, causeCapacity} {
+	for _, c := range ends {
 		m.unblocks.WithLabelValues(c)
 	}
 	for _, c := range suppressions {

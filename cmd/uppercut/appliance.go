@@ -44,7 +44,8 @@ type appliance struct {
 	hosts     *receiver.Hosts
 
 	recheck    chan []netip.Prefix // who has become exempt
-	recheckAll atomic.Bool         // more has become exempt than recheck could hold
+	ended      chan []netip.Prefix // what has left the allow list
+	recheckAll atomic.Bool         // more has changed than these two could hold
 
 	guard    *guard.Guard
 	enforcer *enforcer.Enforcer
@@ -134,8 +135,17 @@ func (a *appliance) meet(addr netip.Addr) (parted func()) {
 // exempted hears from the guard who must no longer be blocked. It is called by
 // any goroutine, also before the enforcer exists.
 func (a *appliance) exempted(_ string, added []netip.Prefix) {
+	a.recheckLater(a.recheck, added)
+}
+
+// noLongerAllowed hears from the guard what has left the allow list, as exempted.
+func (a *appliance) noLongerAllowed(removed []netip.Prefix) {
+	a.recheckLater(a.ended, removed)
+}
+
+func (a *appliance) recheckLater(queue chan []netip.Prefix, changed []netip.Prefix) {
 	select {
-	case a.recheck <- added:
+	case queue <- changed:
 	default: // so many changes at once that a look at every block is due
 		a.recheckAll.Store(true)
 	}
@@ -157,6 +167,8 @@ func (a *appliance) watch(ctx context.Context) error {
 			return nil
 		case added := <-a.recheck:
 			a.liftExempt(ctx, added)
+		case removed := <-a.ended:
+			a.recheckBlocks(ctx, removed)
 		case <-hangup:
 			_ = a.reload(ctx, console.By{Author: "SIGHUP"}) // it has said what was wrong
 		case now := <-watchdog.C:
@@ -169,13 +181,18 @@ func (a *appliance) watch(ctx context.Context) error {
 
 // liftExempt lifts the blocks of who must no longer be blocked.
 func (a *appliance) liftExempt(ctx context.Context, added []netip.Prefix) {
-	if a.recheckAll.Swap(false) {
-		added = nil
-	}
-	if err := a.enforcer.Recheck(ctx, added...); err != nil && ctx.Err() == nil {
-		a.logger.Error("blocks that have become exempt are not lifted", "error", err)
-	}
+	a.recheckBlocks(ctx, added)
 	_ = a.lifted(ctx, added) // it fails only when we are asked to stop
+}
+
+// recheckBlocks makes the blocks around these what the guard allows.
+func (a *appliance) recheckBlocks(ctx context.Context, changed []netip.Prefix) {
+	if a.recheckAll.Swap(false) {
+		changed = nil
+	}
+	if err := a.enforcer.Recheck(ctx, changed...); err != nil && ctx.Err() == nil {
+		a.logger.Error("blocks are not what the allow list says", "error", err)
+	}
 }
 
 // watchdogInterval is half of what systemd wants, or a minute without systemd.

@@ -136,13 +136,15 @@ func (a *appliance) Disallow(ctx context.Context, o console.Order) ([]console.Al
 	for e := range a.enforcer.Allowed() {
 		was[e.Prefix] = e
 	}
+	for _, p := range o.Prefixes { // first, so that the enforcer is told what is so now
+		a.guard.Disallow(p)
+	}
 	removed, err := a.enforcer.Disallow(ctx, o.Author, o.Note, o.Prefixes...)
 	if err != nil {
 		return nil, err
 	}
 	var list []console.Allowance
 	for _, p := range removed {
-		a.guard.Disallow(p)
 		list = append(list, allowance(was[p]))
 	}
 	return list, nil

@@ -94,6 +94,7 @@ func (env *environment) serve(ctx context.Context, flags *serveFlags) error {
 		metrics:  newApplianceMetrics(registry),
 		reloads:  metrics.NewReload(registry),
 		recheck:  make(chan []netip.Prefix, 64),
+		ended:    make(chan []netip.Prefix, 64),
 	}
 	a.config.Store(&c)
 	metrics.NewMode(registry).Observe(c.Mode == modeObserve)
@@ -168,7 +169,7 @@ func (a *appliance) buildJudge(ctx context.Context, c *Config) error {
 		return err
 	}
 	a.guard, err = guard.New(ctx, c.guardConfig(), guard.Options{
-		Logger: a.logger, Registerer: a.registry, OnChange: a.exempted,
+		Logger: a.logger, Registerer: a.registry, OnChange: a.exempted, OnEnd: a.noLongerAllowed,
 		NamesFile: filepath.Join(c.StateDir, "names.json"),
 	})
 	if err != nil {

@@ -10,7 +10,8 @@
 // never waits. Whoever learns something new (the kernel watcher, the poller of
 // ssh peers and files, the resolver, a caller of Allow or AddSender) builds a
 // new table for that layer alone, puts it into a new snapshot and reports what
-// became exempt to Options.OnChange.
+// became exempt to Options.OnChange and what has left the allow list to
+// Options.OnEnd.
 //
 // # Freshness
 //

@@ -25,9 +25,14 @@ type Options struct {
 	// of the Guard held.
 	//
 	// A block that is decided on while a prefix becomes exempt is seen by one
-	// of the two if the enforcer puts it on its list first and asks Exempt
-	// then.
+	// of the two if the enforcer looks at all its blocks again after it was
+	// told, on the goroutine that asks Exempt and puts blocks on its list.
 	OnChange func(cause string, added []netip.Prefix)
+	// OnEnd, if not nil, hears which prefixes have left the allow list, so that
+	// networks which are blocked around them are whole again. An address that
+	// has left it may still be exempt for another entry or cause. It is called
+	// as OnChange is.
+	OnEnd func(removed []netip.Prefix)
 	// NamesFile remembers the addresses of DNS names across restarts, for a
 	// start without DNS; "" remembers nothing.
 	NamesFile string
@@ -255,7 +260,8 @@ func (g *Guard) dropExpired(now time.Time) time.Duration {
 
 // change is the one way to a new snapshot: f gets a copy of the current one
 // and alters it with the lock held, so it may also alter what mu guards. What
-// became exempt is reported when the lock is free again.
+// became exempt, or has left the allow list, is reported when the lock is free
+// again.
 func (g *Guard) change(f func(s *snapshot)) {
 	g.mu.Lock()
 	old := g.current.Load()
@@ -263,16 +269,25 @@ func (g *Guard) change(f func(s *snapshot)) {
 	f(&s)
 	g.current.Store(&s)
 	g.mu.Unlock()
-	if g.options.OnChange == nil {
-		return
-	}
+	g.tell(old, &s)
+}
+
+// tell reports the differences between two snapshots.
+func (g *Guard) tell(old, s *snapshot) {
+	var removed []netip.Prefix
 	for l := range layerCount {
 		if s.layers[l] == old.layers[l] {
 			continue
 		}
-		if added := missingFrom(old.layers[l], s.layers[l]); len(added) > 0 {
+		if added := missingFrom(old.layers[l], s.layers[l]); len(added) > 0 && g.options.OnChange != nil {
 			g.options.OnChange(l.cause(), added)
 		}
+		if l.cause() == CauseAllowlist {
+			removed = append(removed, missingFrom(s.layers[l], old.layers[l])...)
+		}
+	}
+	if len(removed) > 0 && g.options.OnEnd != nil {
+		g.options.OnEnd(removed)
 	}
 }
 

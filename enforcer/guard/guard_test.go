@@ -322,6 +322,40 @@ func TestReload(t *testing.T) {
 	}
 }
 
+func TestWhatLeavesTheAllowListIsTold(t *testing.T) {
+	var ended []string
+	c := DefaultConfig()
+	c.Allow = []string{"198.51.100.0/24", "192.0.2.1"}
+	g := newGuard(t, c, Options{Static: true, OnEnd: func(removed []netip.Prefix) { ended = append(ended, texts(removed)...) }})
+	take := func() (taken []string) {
+		taken, ended = ended, nil
+		return taken
+	}
+	for _, step := range []struct {
+		name string
+		do   func()
+		want []string
+	}{
+		{"at first", func() {}, nil},
+		{"an entry becomes narrower", func() { c.Allow[0] = "198.51.100.0/25"; _ = g.Reload(c) }, []string{"198.51.100.0/24"}},
+		{"two entries are gone", func() { c.Allow = nil; _ = g.Reload(c) }, []string{"192.0.2.1/32", "198.51.100.0/25"}},
+		{"a sender parts", func() {
+			g.AddSender(netip.MustParseAddr("203.0.113.6"))
+			g.RemoveSender(netip.MustParseAddr("203.0.113.6"))
+		}, nil},
+		{"an entry by hand", func() { g.Allow(prefix("203.0.113.5"), time.Time{}); g.Disallow(prefix("203.0.113.5")) }, []string{"203.0.113.5/32"}},
+		{"an entry's time is up", func() {
+			g.Allow(prefix("203.0.113.5"), time.Now().Add(-time.Second))
+			g.dropExpired(time.Now())
+		}, []string{"203.0.113.5/32"}},
+	} {
+		step.do()
+		if diff := cmp.Diff(step.want, take()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", step.name, diff)
+		}
+	}
+}
+
 func TestTimedEntriesEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var seen changes
