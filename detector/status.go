@@ -112,6 +112,12 @@ type ReasonTotal struct {
 	LastHost string
 }
 
+// SourcePrefix returns the prefix by which addr is counted and blocked;
+// ipv6Bits is Config.IPv6Prefix.
+func SourcePrefix(addr netip.Addr, ipv6Bits int) netip.Prefix {
+	return sourcePrefix(addr.Unmap(), ipv6Bits)
+}
+
 // Source returns what is known of the source that addr belongs to; false if
 // nothing is.
 func (d *Detector) Source(addr netip.Addr, now time.Time) (SourceStatus, bool) {

@@ -235,16 +235,36 @@ func (e *Enforcer) expire(now time.Time) {
 	e.mu.Lock()
 	ended := slices.Collect(e.list.due(now))
 	e.mu.Unlock()
-	ended = e.stillKnocking(ended, now)
-	if len(ended) > 0 {
-		lifted, touched := e.lift(ended, causeExpired)
-		if e.config.Extend == 0 {
-			touched = slices.DeleteFunc(touched, func(p netip.Prefix) bool { return e.list.want(p) == 0 })
-		}
-		e.write(touched)
-		e.journal.settle(func(error) { e.tellEnds(lifted, Unblock{Cause: causeExpired}) })
-	}
+	e.end(ended, now)
 	e.expireAllowed(now)
+}
+
+// end lifts those of ps, whose time is up, that do not knock.
+func (e *Enforcer) end(ps []netip.Prefix, now time.Time) {
+	ps = e.stillKnocking(ps, now)
+	if len(ps) == 0 {
+		return
+	}
+	lifted, touched := e.lift(ps, causeExpired)
+	if e.config.Extend == 0 {
+		touched = slices.DeleteFunc(touched, func(p netip.Prefix) bool { return e.list.want(p) == 0 })
+	}
+	e.write(touched)
+	e.journal.settle(func(error) { e.tellEnds(lifted, Unblock{Cause: causeExpired}) })
+}
+
+// inForce returns those of ps that are blocked now, and ends first what the next
+// sweep would end: nobody lifts a block that is over.
+func (e *Enforcer) inForce(ps []netip.Prefix) []netip.Prefix {
+	now := time.Now()
+	e.end(slices.DeleteFunc(slices.Clone(ps), func(p netip.Prefix) bool {
+		entry, ok := e.list.find(p)
+		return !ok || entry.until > now.UnixNano()
+	}), now)
+	return slices.DeleteFunc(ps, func(p netip.Prefix) bool {
+		_, ok := e.list.find(p)
+		return !ok
+	})
 }
 
 // tellEnds tells of the ends of blocks; as is how they ended. It is called when

@@ -115,7 +115,7 @@ func (e *Enforcer) BlockNow(ctx context.Context, author, note string, until time
 func (e *Enforcer) Unblock(ctx context.Context, author, note string, ps ...netip.Prefix) (lifted []netip.Prefix, err error) {
 	wanted := canonicals(ps)
 	return order(ctx, e, func() ([]netip.Prefix, error) {
-		blocked := slices.SortedFunc(e.overlapping(wanted), netip.Prefix.Compare)
+		blocked := e.inForce(slices.SortedFunc(e.overlapping(wanted), netip.Prefix.Compare))
 		lifted := e.unblock(blocked, Unblock{Cause: causeManual, By: author, Why: note})
 		e.record(ActionUnblock, author, note, wanted, len(Apart(wanted, lifted)))
 		return lifted, e.kernelError()
@@ -127,7 +127,7 @@ func (e *Enforcer) Unblock(ctx context.Context, author, note string, ps ...netip
 func (e *Enforcer) UnblockExactly(ctx context.Context, author, note string, ps ...netip.Prefix) (lifted []netip.Prefix, err error) {
 	wanted := canonicals(ps)
 	return order(ctx, e, func() ([]netip.Prefix, error) {
-		lifted := e.unblock(wanted, Unblock{Cause: causeManual, By: author, Why: note})
+		lifted := e.unblock(e.inForce(slices.Clone(wanted)), Unblock{Cause: causeManual, By: author, Why: note})
 		e.record(ActionUnblock, author, note, wanted, len(wanted)-len(lifted))
 		return lifted, e.kernelError()
 	})

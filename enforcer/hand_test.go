@@ -44,6 +44,33 @@ func (a *appliance) audit(t testing.TB) (actions []string) {
 	return actions
 }
 
+// A block that is over is not lifted, though the next sweep is still to come.
+func TestUnblockAfterTheEnd(t *testing.T) {
+	o := options(t, newKernel(t))
+	var ends []Unblock
+	o.OnUnblock = func(u Unblock) { ends = append(ends, u) }
+	a := start(t, DefaultConfig(), o)
+	for _, unblock := range []func(context.Context, string, string, ...netip.Prefix) ([]netip.Prefix, error){a.Unblock, a.UnblockExactly} {
+		until := time.Now().Add(50 * time.Millisecond)
+		if _, err := a.BlockNow(t.Context(), "op", "", until, prefix("192.0.2.1/32")); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(time.Until(until))
+		if lifted, err := unblock(t.Context(), "op", "", prefix("192.0.2.1/32")); err != nil || len(lifted) > 0 {
+			t.Errorf("lifted %v, %v: it was over", lifted, err)
+		}
+	}
+	a.stop()
+	for _, u := range ends {
+		if u.Cause != causeExpired {
+			t.Errorf("ended by %s", u.Cause)
+		}
+	}
+	if len(ends) != 2 {
+		t.Errorf("%d ends", len(ends))
+	}
+}
+
 func TestByHand(t *testing.T) {
 	ns := newKernel(t)
 	a := start(t, DefaultConfig(), options(t, ns))

@@ -203,7 +203,8 @@ func (a *appliance) NotEnforced() string {
 func (a *appliance) Why(ctx context.Context, addr netip.Addr) (console.Why, error) {
 	addr = addr.Unmap().WithZone("")
 	single := netip.PrefixFrom(addr, addr.BitLen())
-	w := console.Why{Addr: addr, Source: single, NotEnforced: a.NotEnforced(), Exempt: a.guard.Exempt(single)}
+	source := detector.SourcePrefix(addr, a.config.Load().Detector.IPv6Prefix)
+	w := console.Why{Addr: addr, Source: source, NotEnforced: a.NotEnforced(), Exempt: a.guard.Exempt(single)}
 	var (
 		status detector.SourceStatus
 		story  detector.Story

@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
+
+	"uppercut/cmd/uppercut/console"
 )
 
 func newCheckCommand(env *environment) *cobra.Command {
@@ -78,7 +80,7 @@ func printConfigJSON(w io.Writer, c Config) error {
 func yamlNode(v reflect.Value) *yaml.Node {
 	switch value := v.Interface().(type) {
 	case time.Duration:
-		return yamlScalar(shortDuration(value))
+		return yamlScalar(console.FormatDuration(value))
 	case netip.Prefix:
 		return yamlScalar(value.String())
 	case netip.Addr:
@@ -122,16 +124,4 @@ func yamlScalar(text string) *yaml.Node {
 	node := new(yaml.Node)
 	node.SetString(text)
 	return node
-}
-
-// shortDuration writes 24h0m0s as 24h.
-func shortDuration(d time.Duration) string {
-	text := d.String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return text
 }

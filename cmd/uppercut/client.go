@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -244,7 +245,7 @@ func (p *printer) Flush() error {
 // left says how long it is until t.
 func (p *printer) left(t time.Time) string {
 	if t.IsZero() {
-		return "for ever"
+		return "forever"
 	}
 	return roundDuration(t.Sub(p.now))
 }
@@ -257,18 +258,8 @@ func (p *printer) ago(t time.Time) string {
 	return roundDuration(p.now.Sub(t)) + " ago"
 }
 
-// roundDuration writes a duration with the precision that people care for.
-func roundDuration(d time.Duration) string {
-	switch {
-	case d < 0:
-		return "0s"
-	case d < time.Minute:
-		return d.Round(100 * time.Millisecond).String()
-	case d < 48*time.Hour:
-		return shortDuration(d.Round(time.Second))
-	}
-	return fmt.Sprintf("%dd%dh", d/(24*time.Hour), d%(24*time.Hour)/time.Hour)
-}
+// roundDuration writes a duration for people; below 0 is 0s.
+func roundDuration(d time.Duration) string { return console.RoundDuration(max(0, d)) }
 
 // readPrefixes takes prefixes from the command line; "-" reads a list from
 // standard input, one a line, # begins a comment.
@@ -289,7 +280,17 @@ func (e *environment) readPrefixes(args []string) ([]netip.Prefix, error) {
 		}
 		prefixes = append(prefixes, p)
 	}
-	return prefixes, nil
+	return withoutRepeats(prefixes), nil
+}
+
+// withoutRepeats keeps the first of equal prefixes, in order.
+func withoutRepeats(prefixes []netip.Prefix) []netip.Prefix {
+	seen := make(map[netip.Prefix]bool, len(prefixes))
+	return slices.DeleteFunc(prefixes, func(p netip.Prefix) bool {
+		before := seen[p]
+		seen[p] = true
+		return before
+	})
 }
 
 func prefixList(r io.Reader) ([]netip.Prefix, error) {

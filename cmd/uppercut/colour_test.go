@@ -158,7 +158,11 @@ func TestUsageExitCodes(t *testing.T) {
 		{"top", "--limit", "-1"},
 		{"audit", "--limit", "-1"},
 		{"blocks", "--reason", "no_rnds"},
-		{"why", "203.0.113.0/24"},
+		{"why", "mx1"},
+		{"firewall"},
+		{"completion", "foo"},
+		{"allow", "--remove"},
+		{"audit", "--action", "nosuch"},
 		{"stauts"},
 		{"help", "stauts"},
 	} {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 
 	"uppercut/cmd/uppercut/console"
 	"uppercut/detector/sendmail"
+	"uppercut/enforcer"
 )
 
 func newStatusCommand(env *environment) *cobra.Command {
@@ -117,13 +119,17 @@ func newBlocksCommand(env *environment) *cobra.Command {
 		Short:   "List who is blocked now, newest first",
 		Long: `blocks lists the blocks in force that overlap PREFIX (an address, a network, or
 the beginning of an address such as 203.0.), all without it.`,
-		Args: wellCounted(cobra.MaximumNArgs(1)),
+		Args: atMostOne("PREFIX"),
 	}
-	registerFilter(command, &search)
+	registerFilter(env, command, &search)
 	limitVar(command, &search.Limit, 100, "how many to list; 0 lists all")
 	return asking(env, command, func(ctx context.Context, c *console.Client, args []string) (console.BlockPage, error) {
 		search.Text = strings.Join(args, "")
-		return allPages(ctx, c, search)
+		page, err := allPages(ctx, c, search)
+		if err != nil || page.Matching > 0 {
+			return page, err
+		}
+		return page, knownNames(ctx, c, search)
 	}, func(p *printer, page console.BlockPage) error {
 		all := console.Search{Limit: search.Limit}
 		if len(page.Blocks) == 0 && search != all {
@@ -135,17 +141,69 @@ the beginning of an address such as 203.0.), all without it.`,
 }
 
 // registerFilter adds the flags that choose among the blocks.
-func registerFilter(command *cobra.Command, search *console.Search) {
+func registerFilter(env *environment, command *cobra.Command, search *console.Search) {
 	f := command.Flags()
 	f.StringVar(&search.Reason, "reason", "", "only blocks for this `class` of offence")
 	f.StringVar(&search.Host, "host", "", "only blocks that this mail `host` reported")
 	f.StringVar(&search.Rule, "rule", "", "only blocks by this `rule`, or manual")
+	completes(command, "reason", reasonNames)
+	completes(command, "rule", func() []string {
+		r := env.read()
+		return append(r.config.ruleNames(), enforcer.Manual)
+	})
 	command.PreRunE = func(*cobra.Command, []string) error {
 		if _, known := sendmail.ParseReason(search.Reason); known || search.Reason == "" {
 			return nil
 		}
 		return exitCode{exitUsage, fmt.Errorf("--reason: %q is none of %s", search.Reason, strings.Join(reasonNames(), ", "))}
 	}
+}
+
+// knownNames makes a usage error of a rule or host that nothing is known of: a
+// search for it finds nothing for a mistake in typing.
+func knownNames(ctx context.Context, c *console.Client, s console.Search) error {
+	if s.Rule != "" && s.Rule != enforcer.Manual {
+		status, err := c.Status(ctx)
+		if err != nil {
+			return err
+		}
+		if err := knownName(ctx, c, "--rule", s.Rule, status.Rules, console.Search{Rule: s.Rule, Limit: 1}); err != nil {
+			return err
+		}
+	}
+	if s.Host == "" {
+		return nil
+	}
+	senders, err := c.Senders(ctx)
+	if err != nil {
+		return err
+	}
+	var hosts []string
+	for _, sender := range senders {
+		hosts = append(hosts, sender.Host)
+	}
+	slices.Sort(hosts)
+	return knownName(ctx, c, "--host", s.Host, slices.Compact(hosts), console.Search{Host: s.Host, Limit: 1})
+}
+
+// knownName takes a name that is among the known ones, or that a block has.
+func knownName(ctx context.Context, c *console.Client, flag, name string, known []string, blocks console.Search) error {
+	if slices.Contains(known, name) {
+		return nil
+	}
+	page, err := c.Blocks(ctx, blocks)
+	if err != nil || page.Matching > 0 {
+		return err
+	}
+	const shown = 10
+	if len(known) == 0 {
+		return exitCode{exitUsage, fmt.Errorf("%s: %q is not known; no mail host has logged yet", flag, name)}
+	}
+	more := ""
+	if len(known) > shown {
+		known, more = known[:shown], fmt.Sprintf(" and %d more", len(known)-shown)
+	}
+	return exitCode{exitUsage, fmt.Errorf("%s: %q is none of %s%s", flag, name, strings.Join(known, ", "), more)}
 }
 
 func reasonNames() (names []string) {
@@ -213,41 +271,33 @@ func noteWords(b console.Block) string {
 }
 
 func newWhyCommand(env *environment) *cobra.Command {
-	var addr netip.Addr
+	var asked netip.Prefix
 	return asking(env, &cobra.Command{
-		Use:   "why ADDR",
+		Use:   "why ADDRESS | PREFIX",
 		Short: "Say all that is known of an address: is it blocked, why, since when, by which lines",
-		Long: fmt.Sprintf("why answers in one screen why an address is or is not blocked.\n"+
-			"Exit code 3 if it is not dropped: not blocked, left out of a blocked network,\n"+
-			"blocking suspended, or mode observe. Of earlier blocks it has the last %d;\n"+
-			"one expired if nothing is known to have ended it before its time.", maxHistory),
-		Example: "  uppercut why 203.0.113.9",
-		Args:    wellCounted(cobra.ExactArgs(1)),
+		Long: fmt.Sprintf(`why answers in one screen why an address is or is not blocked. It takes what
+blocks prints, too: a prefix that is counted or blocked as one, such as the /64
+of an IPv6 client.
+Exit code 3 if it is not dropped: not blocked, left out of a blocked network,
+blocking suspended, or mode observe. It lists the last %d earlier blocks;
+"expired" means that no earlier end is on record.`, maxHistory),
+		Example: "  uppercut why 203.0.113.9\n  uppercut why 2001:db8:1:2::/64",
+		Args:    exactlyOne("address"),
 		PreRunE: func(_ *cobra.Command, args []string) (err error) {
-			addr, err = parseAddr(args[0])
-			return err
+			if asked, err = parsePrefix(args[0]); err != nil {
+				return exitCode{exitUsage, err}
+			}
+			return nil
 		},
 	}, func(ctx context.Context, c *console.Client, _ []string) (console.Why, error) {
-		return c.Why(ctx, addr)
+		return c.Why(ctx, asked)
 	}, printWhy)
-}
-
-// parseAddr makes a usage error of what is no address.
-func parseAddr(text string) (netip.Addr, error) {
-	if _, err := netip.ParsePrefix(text); err == nil {
-		return netip.Addr{}, exitCode{exitUsage, fmt.Errorf("%s is a network; uppercut blocks %s lists what is blocked in it", text, text)}
-	}
-	addr, err := netip.ParseAddr(text)
-	if err != nil {
-		return addr, exitCode{exitUsage, fmt.Errorf("%q is no address", text)}
-	}
-	return addr, nil
 }
 
 func printWhy(p *printer, w console.Why) error {
 	printVerdict(p, w)
 	for _, r := range w.Rules {
-		p.row("rule "+r.Rule, fmt.Sprintf("%.4g of %.4g points within %s", r.Score, r.Limit, shortDuration(time.Duration(r.Window))))
+		p.row("rule "+r.Rule, fmt.Sprintf("%.4g of %.4g points within %s", r.Score, r.Limit, console.FormatDuration(time.Duration(r.Window))))
 	}
 	if in := w.Accepted; in.Messages+in.Delivered > 0 {
 		words := fmt.Sprintf("%d messages accepted, %d delivered to it", in.Messages, in.Delivered)
@@ -287,7 +337,7 @@ func endWords(p *printer, b console.PastBlock) string {
 	case b.Cause == "":
 		return "in force for another " + p.left(b.Until)
 	case b.Ended.IsZero():
-		return "ended before its time"
+		return "ended early (cause not recorded)"
 	}
 	return fmt.Sprintf("ended %s: %s", p.ago(b.Ended), b.Cause)
 }
@@ -407,7 +457,7 @@ func newTopCommand(env *environment) *cobra.Command {
 		Example:   "  uppercut top\n  uppercut top reason --limit 5",
 		Short:     "List the most: sources next to a block, reasons, hosts",
 		ValidArgs: []string{"source", "reason", "host"},
-		Args:      wellCounted(cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs)),
+		Args:      atMostOneOf("source", "reason", "host"),
 	}
 	limitVar(command, &limit, 20, fmt.Sprintf("how many to list, %d at most; 0 lists as many", console.MaxTop))
 	return asking(env, command, func(ctx context.Context, c *console.Client, args []string) (console.Top, error) {
@@ -441,9 +491,8 @@ func newFirewallCommand(env *environment) *cobra.Command {
 		Use:     "firewall",
 		Example: "  uppercut firewall verify",
 		Short:   "Show, verify or repair what is in the kernel",
-		Args:    noArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	asksForCommand(command)
 	var flags orderFlags
 	repair := &cobra.Command{
 		Use: "repair", Short: "Make the kernel agree with the list", Args: noArgs,

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,10 +22,17 @@ unblocks, changes of the allow list, flushes, repairs, reloads and breakers
 closed. With PREFIX (an address, a network, or the beginning of an address such
 as 203.0.) only what was about it.`,
 		Example: "  uppercut audit --action unblock 203.0.113.9",
-		Args:    wellCounted(cobra.MaximumNArgs(1)),
+		Args:    atMostOne("PREFIX"),
 	}
 	f := command.Flags()
 	f.StringVar(&search.Action, "action", "", "only this `action`, such as unblock")
+	completes(command, "action", console.Actions)
+	command.PreRunE = func(*cobra.Command, []string) error {
+		if search.Action == "" || slices.Contains(console.Actions(), search.Action) {
+			return nil
+		}
+		return exitCode{exitUsage, fmt.Errorf("--action: %q is none of %s", search.Action, strings.Join(console.Actions(), ", "))}
+	}
 	f.StringVar(&search.Author, "author", "", "only what this `user` ordered")
 	limitVar(command, &search.Limit, 100, "how many to list; 0 lists all")
 	return asking(env, command, func(ctx context.Context, c *console.Client, args []string) (console.AuditPage, error) {
@@ -57,7 +65,7 @@ func allEntries(ctx context.Context, c *console.Client, s console.AuditSearch) (
 
 func printAudit(p *printer, page console.AuditPage) error {
 	if len(page.Entries) == 0 {
-		p.row("nobody has ordered anything like that")
+		p.row("no matching entries")
 		return nil
 	}
 	p.styled(heading, "WHEN", "WHO", "ACTION", "ABOUT", "NOTE")

@@ -15,19 +15,27 @@ import (
 	"github.com/spf13/cobra"
 
 	"uppercut/cmd/uppercut/console"
+	"uppercut/detector"
 	"uppercut/enforcer"
 )
 
 // durationFlag is a flag that takes days as the configuration does.
 type durationFlag time.Duration
 
-func (d *durationFlag) String() string { return shortDuration(time.Duration(*d)) }
-func (d *durationFlag) Type() string   { return "duration" }
+func (d *durationFlag) Type() string { return "duration" }
+
+// String is "" for 0: what happens then stands in the help.
+func (d *durationFlag) String() string {
+	if *d == 0 {
+		return ""
+	}
+	return console.FormatDuration(time.Duration(*d))
+}
 
 func (d *durationFlag) Set(text string) error {
-	v, err := parseDuration(text)
+	v, err := console.ParseDuration(text)
 	if err == nil && v <= 0 {
-		err = fmt.Errorf("%q is not a time to come", text)
+		err = fmt.Errorf("%q must be more than 0", text)
 	}
 	*d = durationFlag(v)
 	return err
@@ -40,7 +48,7 @@ type orderFlags struct {
 }
 
 func (f *orderFlags) registerNote(command *cobra.Command) {
-	command.Flags().StringVar(&f.note, "note", "", "`text` for the audit log and for who asks why")
+	command.Flags().StringVar(&f.note, "note", "", "`text` for the audit log, shown by audit and why")
 }
 
 func newBlockCommand(env *environment) *cobra.Command {
@@ -55,11 +63,11 @@ nothing is dropped because blocking is suspended or the mode is observe.`,
 		Example: "  uppercut block --for 2h --note 'ticket 4711' 203.0.113.9 198.51.100.0/24",
 		Args:    atLeastOne("an address or a network, or - for standard input"),
 	}
-	command.Flags().Var(&flags.lasts, "for", "how long, such as 90m or 7d (default 1h)")
+	command.Flags().Var(&flags.lasts, "for", "how `long`, such as 90m or 7d (default 1h)")
 	flags.registerNote(command)
 	return asking(env, command, func(ctx context.Context, c *console.Client, args []string) (console.BlockResult, error) {
 		prefixes, err := env.readPrefixes(args)
-		if err != nil {
+		if err != nil || len(prefixes) == 0 {
 			return console.BlockResult{}, err
 		}
 		return c.Block(ctx, time.Duration(flags.lasts), flags.note, prefixes...)
@@ -71,15 +79,30 @@ nothing is dropped because blocking is suspended or the mode is observe.`,
 		for _, b := range result.Blocked {
 			p.row(verb, b.Prefix, "for "+p.left(b.Until))
 		}
+		if len(result.Blocked)+len(result.Refused) == 0 {
+			p.row("nothing to block: the list is empty")
+		}
 		for _, r := range result.Refused {
 			p.styled(bad, "refused", r.Prefix, fmt.Sprintf("%s: it is %s", r.Cause, console.CauseWords(r.Cause)))
 		}
+		adviseWider(p, env, result.Blocked)
 		p.warnNotEnforced(result.NotEnforced)
 		if len(result.Refused) > 0 || result.NotEnforced != "" {
 			return exitCode{code: exitNo}
 		}
 		return nil
 	})
+}
+
+// adviseWider says where a client is counted by more than the address that was
+// blocked: it can step aside.
+func adviseWider(p *printer, env *environment, blocked []console.Block) {
+	bits := env.read().config.Detector.IPv6Prefix
+	for _, b := range blocked {
+		if counted := detector.SourcePrefix(b.Prefix.Addr(), bits); b.Prefix.IsSingleIP() && counted.Bits() < b.Prefix.Bits() {
+			p.styled(warning, "hint", b.Prefix, fmt.Sprintf("the client most likely has all of %s, as which it is counted; block that to keep it out", counted))
+		}
+	}
 }
 
 func newUnblockCommand(env *environment) *cobra.Command {
@@ -104,12 +127,15 @@ code 3 if nothing was blocked.`,
 		},
 	}
 	flags.registerNote(command)
-	registerFilter(command, &filter)
+	registerFilter(env, command, &filter)
 	return asking(env, command, func(ctx context.Context, c *console.Client, args []string) (console.UnblockResult, error) {
 		filtered := len(args) == 0
 		prefixes, err := env.readPrefixes(args)
 		if filtered {
 			prefixes, err = blockedPrefixes(ctx, c, filter)
+		}
+		if err == nil && filtered && len(prefixes) == 0 {
+			err = knownNames(ctx, c, filter)
 		}
 		if err != nil || len(prefixes) == 0 {
 			return console.UnblockResult{}, err
@@ -135,7 +161,7 @@ func printUnblocked(p *printer, result console.UnblockResult) error {
 		p.row("not blocked", prefix)
 	}
 	if !result.LeftAloneUntil.IsZero() {
-		p.row("left alone", "for "+p.left(result.LeftAloneUntil)+", scores cleared")
+		p.row("score reset", "not counted for the next "+p.left(result.LeftAloneUntil))
 	} else {
 		p.row("no block matches")
 	}
@@ -154,13 +180,19 @@ func newAllowCommand(env *environment) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "allow [--for D] [--note TEXT] [--remove] [PREFIX... | -]",
 		Short: "Never block addresses or networks, from now on or for a while",
-		Long: `allow puts addresses or networks on the allow list, for ever or for a while
+		Long: `allow puts addresses or networks on the allow list, forever or for a while
 (--for), and lifts their blocks in the same second. --remove takes them off
 again; exit code 3 if none of them was on it. Without arguments it prints the
 list, that of the configuration included.`,
 		Example: "  uppercut allow --for 7d --note 'migration of example.net' 198.51.100.0/24",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if remove {
+				return atLeastOne("what to take off the list with --remove")(cmd, args)
+			}
+			return nil
+		},
 	}
-	command.Flags().Var(&flags.lasts, "for", "how long, such as 90m or 7d (default for ever)")
+	command.Flags().Var(&flags.lasts, "for", "how `long`, such as 90m or 7d (default forever)")
 	command.Flags().BoolVar(&remove, "remove", false, "take off the list")
 	flags.registerNote(command)
 	return asking(env, command, func(ctx context.Context, c *console.Client, args []string) ([]console.Allowance, error) {
@@ -212,7 +244,7 @@ func allowanceEnd(p *printer, a console.Allowance) string {
 		return "by configuration"
 	}
 	if a.Until.IsZero() {
-		return "for ever"
+		return "forever"
 	}
 	return "for " + p.left(a.Until)
 }

@@ -139,14 +139,16 @@ func TestUnblockSaysWhatItDid(t *testing.T) {
 	g := serveWith(t, "")
 	g.says(t, exitOK, []string{"block", "203.0.113.0/24", "203.0.113.9", "198.51.100.7"}, "203.0.113.0/24")
 	g.says(t, exitOK, []string{"unblock", "203.0.113.9", "198.51.100.8"},
-		"unblocked    203.0.113.0/24", "unblocked    203.0.113.9/32", "not blocked  198.51.100.8/32", "left alone   for 10m")
+		"unblocked    203.0.113.0/24", "unblocked    203.0.113.9/32", "not blocked  198.51.100.8/32", "score reset  not counted for the next 10m")
 	g.says(t, exitNo, []string{"why", "203.0.113.9"}, "not blocked", "counts again in")
 	g.says(t, exitError, []string{"unblock", "0.0.0.0/0"}, "0.0.0.0/0 is wider than anything that is blocked")
 	g.says(t, exitOK, []string{"audit", "--action", "unblock"}, "203.0.113.9/32 198.51.100.8/32 (1 of them not blocked)")
 	g.says(t, exitNo, []string{"unblock", "--rule", "burst"}, "no block matches")
+	g.says(t, exitUsage, []string{"unblock", "--rule", "bust"}, `--rule: "bust" is none of burst, steady`)
+	g.says(t, exitUsage, []string{"unblock", "--host", "mx9"}, `--host: "mx9" is not known; no mail host has logged yet`)
 	g.says(t, exitUsage, []string{"unblock", "--reason", "rudeness"}, "rcpt_trap")
 	g.says(t, exitUsage, []string{"unblock", "--rule", "manual", "198.51.100.7"}, "or else one of")
-	g.says(t, exitOK, []string{"unblock", "--rule", "manual"}, "unblocked   198.51.100.7/32")
+	g.says(t, exitOK, []string{"unblock", "--rule", "manual"}, "unblocked    198.51.100.7/32")
 	g.says(t, exitOK, []string{"blocks"}, "nobody is blocked")
 }
 
@@ -168,7 +170,9 @@ func TestAllowSaysWhatItDid(t *testing.T) {
 func TestBlocksSayHowMany(t *testing.T) {
 	g := serveWith(t, "")
 	g.says(t, exitOK, []string{"blocks"}, "nobody is blocked")
-	g.says(t, exitOK, []string{"blocks", "--rule", "nonesuch"}, "no block matches")
+	g.says(t, exitOK, []string{"blocks", "--rule", "burst"}, "no block matches")
+	g.says(t, exitUsage, []string{"blocks", "--rule", "nonesuch"}, `--rule: "nonesuch" is none of burst, steady`)
+	g.says(t, exitUsage, []string{"blocks", "--host", "nonesuch"}, `--host: "nonesuch" is not known`)
 	g.ask(t, "block", "--note", "ticket 7", "203.0.113.9", "203.0.113.10")
 	g.says(t, exitOK, []string{"blocks"}, "root  ticket 7\n", "\n2 in all\n")
 	g.says(t, exitOK, []string{"blocks", "--limit", "1"}, "\n1 of 2; --limit 0 lists all\n")
@@ -215,5 +219,41 @@ func TestScoresAndSkewsAreRounded(t *testing.T) {
 		if got := skewWords(skew); got != want {
 			t.Errorf("skew %v: %s, want %s", skew, got, want)
 		}
+	}
+}
+
+// What blocks prints can be pasted after why.
+func TestWhyTakesWhatBlocksPrints(t *testing.T) {
+	g := serveWith(t, "")
+	g.says(t, exitOK, []string{"block", "203.0.113.9", "198.51.100.0/24", "2001:db8:1:2::/64", "2001:db8:9::1"},
+		"hint", "the client most likely has all of 2001:db8:9::/64")
+	for line := range strings.SplitSeq(g.ask(t, "blocks"), "\n") {
+		if prefix, _, found := strings.Cut(line, " "); found && strings.Contains(prefix, "/") {
+			g.says(t, exitOK, []string{"why", prefix}, "blocked as "+prefix+" since")
+		}
+	}
+	g.says(t, exitOK, []string{"why", "2001:db8:1:2::7"}, "blocked as 2001:db8:1:2::/64 since")
+	g.says(t, exitNo, []string{"why", "2001:db8:7:7::/64"}, "not blocked")
+	g.says(t, exitNo, []string{"why", "203.0.113.8/32"}, "not blocked")
+	g.says(t, exitUsage, []string{"why", "203.0.113.0/24"}, "203.0.113.0/24 is a network that is neither counted nor blocked as one; `uppercut blocks 203.0.113.0/24` lists")
+
+	// A network below which an address is blocked as well, and one that was.
+	g.ask(t, "block", "198.51.100.0/32")
+	g.says(t, exitOK, []string{"why", "198.51.100.0/24"}, "198.51.100.0/24 blocked")
+	g.ask(t, "unblock", "198.51.100.0/24")
+	g.says(t, exitNo, []string{"why", "198.51.100.0/24"}, "not blocked", "before", "198.51.100.0/24 blocked")
+}
+
+// What is given twice is done once, and of nothing it says that it is nothing.
+func TestOrdersOfListsOfPrefixes(t *testing.T) {
+	g := serveWith(t, "")
+	out := g.ask(t, "block", "203.0.113.9", "203.0.113.10", "203.0.113.9", "203.0.113.10/32")
+	if out != "blocked  203.0.113.9/32   for 1h\nblocked  203.0.113.10/32  for 1h\n" {
+		t.Errorf("block A B A says %q", out)
+	}
+	cmd := g.uppercut(t, "block", "-")
+	cmd.Stdin = strings.NewReader("# nobody today\n\n")
+	if out, err := cmd.CombinedOutput(); err != nil || string(out) != "nothing to block: the list is empty\n" {
+		t.Errorf("block - of nothing: %q, %v", out, err)
 	}
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/go-viper/mapstructure/v2"
 	"go.yaml.in/yaml/v3"
+
+	"uppercut/cmd/uppercut/console"
 )
 
 // document is a configuration file: its settings, and where each stands.
@@ -132,30 +134,7 @@ func decodeDuration(from, to reflect.Type, value any) (any, error) {
 	if !ok {
 		return nil, fmt.Errorf("%v has no unit; write a duration such as 10m, 1h30m or 7d", value)
 	}
-	return parseDuration(text)
-}
-
-var dayPrefix = regexp.MustCompile(`^(\d+)d`)
-
-// parseDuration is time.ParseDuration with days in front: 7d, 1d12h.
-func parseDuration(text string) (time.Duration, error) {
-	days := time.Duration(0)
-	rest := text
-	if m := dayPrefix.FindStringSubmatch(text); m != nil {
-		n, err := strconv.Atoi(m[1])
-		if err != nil || n > 36500 {
-			return 0, fmt.Errorf("%q is too long", text)
-		}
-		days = time.Duration(n) * 24 * time.Hour
-		if rest = text[len(m[0]):]; rest == "" {
-			return days, nil
-		}
-	}
-	d, err := time.ParseDuration(rest)
-	if err != nil {
-		return 0, fmt.Errorf("%q is not a duration such as 10m, 1h30m or 7d", text)
-	}
-	return days + d, nil
+	return console.ParseDuration(text)
 }
 
 // decodeScalarList takes a single word where a list of words is wanted, as it

@@ -21,14 +21,14 @@ func parsePrefix(text string) (netip.Prefix, error) {
 	if !strings.Contains(text, "/") {
 		a, err := netip.ParseAddr(text)
 		if err != nil || a.Zone() != "" {
-			return netip.Prefix{}, fmt.Errorf("%q is no address or prefix", text)
+			return netip.Prefix{}, fmt.Errorf("%q is not an address or prefix", text)
 		}
 		a = a.Unmap()
 		return netip.PrefixFrom(a, a.BitLen()), nil
 	}
 	p, err := netip.ParsePrefix(text)
 	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("%q is no address or prefix", text)
+		return netip.Prefix{}, fmt.Errorf("%q is not an address or prefix", text)
 	}
 	if p.Addr().Is4In6() {
 		if p.Bits() < 96 {
@@ -37,7 +37,7 @@ func parsePrefix(text string) (netip.Prefix, error) {
 		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
 	}
 	if p != p.Masked() {
-		return netip.Prefix{}, fmt.Errorf("%q has bits set behind its length; %s?", text, p.Masked())
+		return netip.Prefix{}, fmt.Errorf("%q has host bits set; did you mean %s?", text, p.Masked())
 	}
 	return p, nil
 }

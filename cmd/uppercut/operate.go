@@ -13,9 +13,6 @@ import (
 
 // What operators order: the console.Operator side of the appliance.
 
-// manualBlock is how long a block by hand lasts if nobody says.
-const manualBlock = time.Hour
-
 // leaveAlone is how long an unblocked source is left alone.
 const leaveAlone = 10 * time.Minute
 
@@ -29,7 +26,7 @@ const (
 func (a *appliance) Block(ctx context.Context, o console.Order) (console.BlockResult, error) {
 	lasts := o.For
 	if lasts == 0 {
-		lasts = manualBlock
+		lasts = console.ManualBlock
 	}
 	now := time.Now()
 	refused, err := a.enforcer.BlockNow(ctx, o.Author, o.Note, now.Add(lasts), o.Prefixes...)

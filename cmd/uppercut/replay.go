@@ -47,7 +47,9 @@ RFC 5424 lines are told apart by themselves.`,
 	f.StringVar(&flags.compare, "compare", "", "say what configuration `FILE` would have done otherwise")
 	f.StringVar(&flags.zone, "zone", "Local", "time zone of lines that do not name theirs, such as Europe/Berlin")
 	f.IntVar(&flags.top, "top", 10, "how many sources and blocks a text report lists; 0 lists all")
-	command.MarkFlagsMutuallyExclusive("events", "explain", "compare")
+	command.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		return excluding(cmd, "events", "explain", "compare")
+	}
 	return command
 }
 

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"uppercut/cmd/uppercut/console"
 	"uppercut/detector"
 )
 
@@ -153,9 +154,9 @@ func (s sentence) text(zone *time.Location) string {
 	case 0:
 		return "not at all"
 	case 1:
-		return fmt.Sprintf("%s from %s by %s", spanText(s.Blocked), s.First.In(zone).Format(timeLayout), s.Rule)
+		return fmt.Sprintf("%s from %s by %s", console.RoundDuration(s.Blocked), s.First.In(zone).Format(timeLayout), s.Rule)
 	}
-	return fmt.Sprintf("%s in %d blocks from %s by %s", spanText(s.Blocked), s.Blocks, s.First.In(zone).Format(timeLayout), s.Rule)
+	return fmt.Sprintf("%s in %d blocks from %s by %s", console.RoundDuration(s.Blocked), s.Blocks, s.First.In(zone).Format(timeLayout), s.Rule)
 }
 
 // comparisonJSON is replay --compare --format json.

@@ -144,23 +144,6 @@ func TestReportOfNothing(t *testing.T) {
 	}
 }
 
-func TestSpanText(t *testing.T) {
-	for d, want := range map[time.Duration]string{
-		0:                        "0s",
-		999 * time.Millisecond:   "1s",
-		61 * time.Second:         "1m1s",
-		time.Hour:                "1h",
-		time.Hour + time.Second:  "1h",
-		26*time.Hour + 5*60*1e9:  "1d2h",
-		24*time.Hour + 59*1e9:    "1d",
-		90*24*time.Hour + 3600e9: "90d1h",
-	} {
-		if got := spanText(d); got != want {
-			t.Errorf("spanText(%v) = %s, want %s", d, got, want)
-		}
-	}
-}
-
 func TestGrouped(t *testing.T) {
 	for n, want := range map[uint64]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567"} {
 		if got := grouped(n); got != want {

@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"uppercut/cmd/uppercut/console"
 	"uppercut/detector"
 	"uppercut/detector/sendmail"
 )
@@ -54,7 +55,7 @@ func (t *textReport) head() {
 		t.printf(", %s not sendmail's", grouped(t.totals.foreign))
 	}
 	if !t.totals.begin.IsZero() {
-		t.printf(", %s to %s (%s)", t.time(t.totals.begin), t.time(t.totals.end), spanText(t.totals.end.Sub(t.totals.begin)))
+		t.printf(", %s to %s (%s)", t.time(t.totals.begin), t.time(t.totals.end), console.RoundDuration(t.totals.end.Sub(t.totals.begin)))
 	}
 	t.printf("\n%s of %s, %s\n", plural(t.offences, "offence"),
 		plural(uint64(t.offenders()), "source"), plural(t.accepted, "accepted message"))
@@ -114,7 +115,7 @@ func (t *textReport) fate(s *sourceTotal, blocks map[netip.Addr][]detector.Verdi
 		return "not blocked"
 	}
 	v := mine[0]
-	text := fmt.Sprintf("blocked at %s by rule %s after %s", t.time(v.At), v.Rule, spanText(v.At.Sub(s.First)))
+	text := fmt.Sprintf("blocked at %s by rule %s after %s", t.time(v.At), v.Rule, console.RoundDuration(v.At.Sub(s.First)))
 	if len(mine) > 1 {
 		text += fmt.Sprintf(", %d times in all", len(mine))
 	}
@@ -160,7 +161,7 @@ func (t *textReport) blocked() {
 	t.title("Blocked%s", ofAll(t.top, len(t.verdicts)))
 	for _, v := range first(t.verdicts, t.top) {
 		t.printf("  %s  %-25s for %-9s rule %s, score %s, %s\n", t.time(v.At), prefixText(v.Prefix),
-			spanText(v.Until.Sub(v.At)), v.Rule, strconv.FormatFloat(v.Score, 'f', -1, 64), plural(uint64(v.Hosts), "host"))
+			console.RoundDuration(v.Until.Sub(v.At)), v.Rule, strconv.FormatFloat(v.Score, 'f', -1, 64), plural(uint64(v.Hosts), "host"))
 	}
 	t.printf("  by rule: %s\n", t.rulesText())
 	t.printf("  %s (%.0f %%) came while their source would have been blocked\n",
@@ -271,27 +272,6 @@ func grouped(n uint64) string {
 		b.WriteRune(d)
 	}
 	return b.String()
-}
-
-// spanText writes a time span in its two largest units: 3d4h, 2m5s.
-func spanText(d time.Duration) string {
-	d = d.Round(time.Second)
-	units := []struct {
-		size time.Duration
-		name string
-	}{{24 * time.Hour, "d"}, {time.Hour, "h"}, {time.Minute, "m"}, {time.Second, "s"}}
-	var b strings.Builder
-	written := 0
-	for _, u := range units {
-		if n := d / u.size; n > 0 && written < 2 {
-			fmt.Fprintf(&b, "%d%s", n, u.name)
-			d %= u.size
-			written++
-		} else if written > 0 {
-			break
-		}
-	}
-	return cmp.Or(b.String(), "0s")
 }
 
 // shortened cuts s to n bytes at a rune's border, and makes it printable.

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"uppercut/metrics"
 )
 
 // Exit codes, part of the interface.
@@ -125,14 +128,37 @@ They are the same with --json.`,
 		newFlushCommand(env), newResumeCommand(env), newFirewallCommand(env),
 		newHealthCommand(env), newSenderConfigCommand(env), newVersionCommand(env), newManualCommand(),
 	)
+	root.Version = metrics.ReadBuild(version).Version
+	root.SetVersionTemplate("uppercut {{.Version}}\n")
 	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
 	for _, command := range root.Commands() {
-		if command.Name() == "help" {
+		switch command.Name() {
+		case "help":
 			command.Args = helpTopic
 			command.Example = "  uppercut help blocks"
+		case "completion":
+			asksForCommand(command)
+			command.Example = "  uppercut completion bash"
+			for _, shell := range command.Commands() {
+				shell.Args, shell.Example = noArgs, "  "+shell.CommandPath()
+			}
 		}
 	}
 	return root
+}
+
+// asksForCommand makes a usage error of a command that does nothing without one
+// of its own commands.
+func asksForCommand(command *cobra.Command) {
+	command.Args = noArgs
+	command.RunE = func(cmd *cobra.Command, _ []string) error {
+		var names []string
+		for _, sub := range cmd.Commands() {
+			names = append(names, sub.Name())
+		}
+		return exitCode{exitUsage, fmt.Errorf("%s needs one of %s; see uppercut %[1]s --help", cmd.Name(), strings.Join(names, ", "))}
+	}
 }
 
 // helpTopic refuses what is no command as a usage error.
@@ -165,13 +191,52 @@ func meant(cmd *cobra.Command, typed string) string {
 	return ", did you mean " + strings.Join(names, " or ") + "?"
 }
 
-// wellCounted makes a usage error of what args has against the arguments.
-func wellCounted(args cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, given []string) error {
-		if err := args(cmd, given); err != nil {
-			return exitCode{exitUsage, err}
-		}
+// excluding refuses two of these flags at once.
+func excluding(cmd *cobra.Command, flags ...string) error {
+	flags = slices.DeleteFunc(flags, func(name string) bool { return !cmd.Flags().Changed(name) })
+	if len(flags) < 2 {
 		return nil
+	}
+	return exitCode{exitUsage, fmt.Errorf("--%s and --%s exclude each other", flags[0], flags[1])}
+}
+
+// completes offers words after a flag.
+func completes(cmd *cobra.Command, flag string, words func() []string) {
+	err := cmd.RegisterFlagCompletionFunc(flag, func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return words(), cobra.ShellCompDirectiveNoFileComp
+	})
+	if err != nil {
+		panic(err) // there is no such flag
+	}
+}
+
+// exactlyOne asks for one argument, of this kind.
+func exactlyOne(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 1 {
+			return nil
+		}
+		return exitCode{exitUsage, fmt.Errorf("%s needs one %s, not %d; see uppercut %[1]s --help", cmd.Name(), what, len(args))}
+	}
+}
+
+// atMostOne refuses a second argument.
+func atMostOne(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < 2 {
+			return nil
+		}
+		return exitCode{exitUsage, fmt.Errorf("%s takes one %s at most, not %d; see uppercut %[1]s --help", cmd.Name(), what, len(args))}
+	}
+}
+
+// atMostOneOf takes none or one of these words.
+func atMostOneOf(words ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 1 && !slices.Contains(words, args[0]) {
+			return exitCode{exitUsage, fmt.Errorf("%s: %q is none of %s", cmd.Name(), args[0], strings.Join(words, ", "))}
+		}
+		return atMostOne(strings.Join(words, ", "))(cmd, args)
 	}
 }
 

@@ -42,6 +42,7 @@ listens, the transport's usual one if it does not.`,
 	f.StringVar(&o.Collector, "collector", "uppercut.example.org", "`name` or address under which the mail host reaches uppercut")
 	f.StringVar(&o.Port, "port", "", "`port` if it is not the one of this configuration")
 	f.StringVar(&o.Transport, "transport", "tcp", strings.Join(senders.Transports(), ", "))
+	completes(command, "transport", senders.Transports)
 	f.BoolVar(&o.SyslogNG, "syslog-ng", false, "for syslog-ng instead of rsyslog")
 	return command
 }

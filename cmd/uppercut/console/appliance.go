@@ -86,13 +86,16 @@ type By struct {
 	Note string
 }
 
+// ManualBlock is how long a block by hand lasts if nobody says.
+const ManualBlock = time.Hour
+
 // Order is something to be done to prefixes.
 type Order struct {
 	By
 	// Prefixes are masked and unmapped, 1 to 10,000.
 	Prefixes []netip.Prefix
-	// For is how long it lasts; 0 leaves it to the appliance (Block) or is
-	// for ever (Allow).
+	// For is how long it lasts; 0 is ManualBlock (Block) or
+	// forever (Allow).
 	For time.Duration
 	// Exact unblocks these prefixes and not what overlaps them.
 	Exact bool

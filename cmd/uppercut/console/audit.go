@@ -72,7 +72,15 @@ func (c *Console) audit(r *http.Request, action string, o Order, err error, more
 		attrs = append(attrs, "remote", r.RemoteAddr)
 	}
 	if len(o.Prefixes) > 0 {
-		attrs = append(attrs, "prefixes", joinPrefixes(o.Prefixes), "count", len(o.Prefixes), "for", o.For)
+		attrs = append(attrs, "prefixes", joinPrefixes(o.Prefixes), "count", len(o.Prefixes))
+	}
+	switch {
+	case action == "allow" && o.For == 0:
+		attrs = append(attrs, "for", "forever")
+	case action == "block" && o.For == 0:
+		attrs = append(attrs, "for", FormatDuration(ManualBlock))
+	case o.For != 0:
+		attrs = append(attrs, "for", FormatDuration(o.For))
 	}
 	if err != nil {
 		c.metrics.actions.WithLabelValues(action, "failed").Inc()

@@ -78,9 +78,10 @@ func (c *Client) Blocks(ctx context.Context, s Search) (p BlockPage, err error) 
 	return p, err
 }
 
-// Why asks all that is known of an address.
-func (c *Client) Why(ctx context.Context, a netip.Addr) (w Why, err error) {
-	err = c.get(ctx, "/why", url.Values{"addr": {a.String()}}, &w)
+// Why asks all that is known of an address, or of a prefix that is counted or
+// blocked as one.
+func (c *Client) Why(ctx context.Context, p netip.Prefix) (w Why, err error) {
+	err = c.get(ctx, "/why", url.Values{"addr": {p.String()}}, &w)
 	return w, err
 }
 

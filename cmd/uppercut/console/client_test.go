@@ -160,7 +160,7 @@ func TestOrdersOverTheSocket(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		"action=unblock author=" + me + ` via=socket`, `note="ticket 7" prefixes="203.0.113.9/32 2001:db8::/64 127.0.0.1/32" count=3 for=2h0m0s`,
+		"action=unblock author=" + me + ` via=socket`, `note="ticket 7" prefixes="203.0.113.9/32 2001:db8::/64 127.0.0.1/32" count=3 for=2h`,
 		"action=flush", "action=resume", "action=reload", "action=repair ", "action=close_breaker", "host=mx1",
 	} {
 		if !strings.Contains(r.audit.String(), want) {
@@ -196,7 +196,7 @@ func TestQuestionsOverTheSocket(t *testing.T) {
 	if want := (Health{false, []Check{{"firewall", false, "table is missing"}}}); err != nil || !cmp.Equal(health, want) {
 		t.Errorf("health: %+v, %v; want %+v", health, err, want)
 	}
-	why, err := c.Why(ctx, a)
+	why, err := c.Why(ctx, netip.PrefixFrom(a, 32))
 	if diff := cmp.Diff(f.why[a], why, cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})); err != nil || diff != "" {
 		t.Errorf("why (-want +got), %v:\n%s", err, diff)
 	}

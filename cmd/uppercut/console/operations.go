@@ -4,7 +4,9 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // access is what a caller must be allowed to do for an operation.
@@ -154,20 +156,27 @@ func limitOf(r *http.Request) (int, error) {
 }
 
 func (c *Console) why(r *http.Request) (any, error) {
-	a, err := addrOf(r)
-	if err != nil {
-		return nil, err
-	}
-	return c.appliance.Why(r.Context(), a)
+	return c.whyAsked(r)
 }
 
-func addrOf(r *http.Request) (netip.Addr, error) {
-	text := r.URL.Query().Get("addr")
-	a, err := netip.ParseAddr(text)
+// whyAsked answers for the address of a request. A prefix will do where it is
+// how the address is counted or blocked, as in the list of blocks.
+func (c *Console) whyAsked(r *http.Request) (Why, error) {
+	text := strings.TrimSpace(r.URL.Query().Get("addr"))
+	p, err := ParsePrefix(text)
 	if err != nil {
-		return a, invalid("addr: %q is not an address", text)
+		return Why{}, invalid("addr: %q is neither an address nor a prefix", text)
 	}
-	return a.Unmap().WithZone(""), nil
+	w, err := c.appliance.Why(r.Context(), p.Addr())
+	if err == nil && !p.IsSingleIP() && !w.about(p) {
+		err = invalid("%s is a network that is neither counted nor blocked as one; `uppercut blocks %s` lists what is blocked in it", p, p)
+	}
+	return w, err
+}
+
+// about tells whether w says how p stands.
+func (w Why) about(p netip.Prefix) bool {
+	return w.Source == p || slices.ContainsFunc(w.History, func(b PastBlock) bool { return b.Prefix == p })
 }
 
 func (c *Console) closeBreaker(r *http.Request) (any, error) {

@@ -120,11 +120,7 @@ type addressView struct {
 }
 
 func (c *Console) drawAddress(w http.ResponseWriter, r *http.Request) error {
-	a, err := addrOf(r)
-	if err != nil {
-		return err
-	}
-	why, err := c.appliance.Why(r.Context(), a)
+	why, err := c.whyAsked(r)
 	if err != nil {
 		return err
 	}
@@ -144,7 +140,7 @@ func (c *Console) drawAddress(w http.ResponseWriter, r *http.Request) error {
 	for _, rule := range why.Rules {
 		v.Charts = append(v.Charts, newScoreChart(rule, blocked, now))
 	}
-	c.show(w, r, http.StatusOK, "address", a.String(), v)
+	c.show(w, r, http.StatusOK, "address", why.Addr.String(), v)
 	return nil
 }
 

@@ -49,7 +49,7 @@ func TestPagesSayWhatDidNotWork(t *testing.T) {
 		says   string
 	}{
 		{"/nothing", nil, 404, "no such page"},
-		{"/address?addr=mx1", nil, 400, "is not an address"},
+		{"/address?addr=mx1", nil, 400, "is neither an address nor a prefix"},
 		{"/blocks?search=mx1", nil, 400, "neither an address nor a prefix"},
 		{"/blocks?limit=x", nil, 400, "is not a number"},
 		{"/blocks?after=x", nil, 400, "not where a page begins"},

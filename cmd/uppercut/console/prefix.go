@@ -19,7 +19,7 @@ func ParsePrefix(s string) (netip.Prefix, error) {
 		return netip.Prefix{}, fmt.Errorf("%w: %q is neither an address nor a prefix", ErrInvalid, s)
 	}
 	if p.Masked() != p {
-		return netip.Prefix{}, fmt.Errorf("%w: %s has bits set behind its length; %s is the network", ErrInvalid, s, p.Masked())
+		return netip.Prefix{}, fmt.Errorf("%w: %s has host bits set; did you mean %s?", ErrInvalid, s, p.Masked())
 	}
 	if p.Addr().Is4In6() {
 		if p.Bits() < 96 {

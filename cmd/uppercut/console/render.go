@@ -88,9 +88,9 @@ var words = template.FuncMap{
 	"total":      count[uint64],
 	"bytes":      byteSize,
 	"clock":      clock,
-	"ago":        func(now, t time.Time) string { return span(now.Sub(t)) },
-	"left":       func(now, t time.Time) string { return span(t.Sub(now)) },
-	"span":       func(d Duration) string { return span(time.Duration(d)) },
+	"ago":        func(now, t time.Time) string { return RoundDuration(now.Sub(t)) },
+	"left":       func(now, t time.Time) string { return RoundDuration(t.Sub(now)) },
+	"span":       func(d Duration) string { return RoundDuration(time.Duration(d)) },
 	"clip":       clip,
 	"cause":      func(s string) string { return clip(CauseWords(s)) },
 	"address":    addressURL,
@@ -171,34 +171,4 @@ func clock(now, t time.Time) string {
 		return t.Format("Jan 2 15:04")
 	}
 	return t.Format("15:04:05")
-}
-
-// span writes a duration in its largest one or two units.
-func span(d time.Duration) string {
-	if d < 0 {
-		return "-" + span(-d)
-	}
-	switch {
-	case d == 0:
-		return "0 s"
-	case d < time.Millisecond:
-		return fmt.Sprintf("%d µs", d.Microseconds())
-	case d < time.Second:
-		return fmt.Sprintf("%.3g ms", float64(d)/float64(time.Millisecond))
-	case d < time.Minute:
-		return fmt.Sprintf("%d s", int(d.Seconds()))
-	case d < time.Hour:
-		return fmt.Sprintf("%d min", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return twoUnits(d, time.Hour, "h", time.Minute, "min")
-	}
-	return twoUnits(d, 24*time.Hour, "d", time.Hour, "h")
-}
-
-func twoUnits(d, large time.Duration, largeName string, small time.Duration, smallName string) string {
-	s := fmt.Sprintf("%d %s", d/large, largeName)
-	if rest := d % large / small; rest > 0 {
-		s += fmt.Sprintf(" %d %s", rest, smallName)
-	}
-	return s
 }

@@ -42,7 +42,7 @@ func (w Why) Sentence(now time.Time) string {
 	switch w.Standing() {
 	case Blocked:
 		return fmt.Sprintf("%s is blocked until %s, for another %s: %s.",
-			w.Addr, clock(now, w.Block.Until), span(w.Block.Until.Sub(now)), w.Block.cause())
+			w.Addr, clock(now, w.Block.Until), RoundDuration(w.Block.Until.Sub(now)), w.Block.cause())
 	case Spared:
 		return fmt.Sprintf("%s is not blocked: it is %s. Its network %s is blocked until %s, with a hole for it.",
 			w.Addr, CauseWords(w.Exempt), w.Block.Prefix, clock(now, w.Block.Until))
@@ -54,7 +54,7 @@ func (w Why) Sentence(now time.Time) string {
 			w.Addr, clock(now, w.Block.Until))
 	case Unlisted:
 		return fmt.Sprintf("%s is blocked by the kernel for another %s, but is not on the list; `uppercut firewall repair` puts that right.",
-			w.Addr, span(time.Duration(w.Kernel.Left)))
+			w.Addr, RoundDuration(time.Duration(w.Kernel.Left)))
 	case NotBlocked:
 	}
 	switch {

@@ -44,14 +44,35 @@ func FuzzVisible(f *testing.F) {
 	})
 }
 
-func TestSpan(t *testing.T) {
+// Durations have one face: on the command line, on the page and in reports.
+func TestRoundDuration(t *testing.T) {
+	const day = 24 * time.Hour
 	for d, want := range map[time.Duration]string{
-		0: "0 s", 430 * time.Microsecond: "430 µs", 2900 * time.Microsecond: "2.9 ms", 59 * time.Second: "59 s",
-		90 * time.Second: "1 min", time.Hour: "1 h", 90 * time.Minute: "1 h 30 min", 50 * time.Hour: "2 d 2 h",
-		48 * time.Hour: "2 d", -time.Minute: "-1 min",
+		0: "0s", 430 * time.Nanosecond: "0s", 430 * time.Microsecond: "430µs", 2900 * time.Microsecond: "3ms",
+		59 * time.Second: "59s", 1550 * time.Millisecond: "1.6s", 61 * time.Second: "1m1s", 90 * time.Second: "1m30s",
+		time.Hour: "1h", time.Hour + time.Second: "1h", 90 * time.Minute: "1h30m", 59*time.Minute + 59*time.Second + 900*time.Millisecond: "1h",
+		day + 59*time.Second: "1d", 50 * time.Hour: "2d2h", 2*day - 15*time.Second: "2d", 400*day - time.Second: "400d",
+		90*day + time.Hour: "90d1h", -time.Minute: "-1m",
 	} {
-		if got := span(d); got != want {
-			t.Errorf("span(%v) = %q, want %q", d, got, want)
+		if got := RoundDuration(d); got != want {
+			t.Errorf("RoundDuration(%v) = %q, want %q", d, got, want)
+		}
+	}
+}
+
+// What is written is read as the same.
+func TestFormatDuration(t *testing.T) {
+	const day = 24 * time.Hour
+	for d, want := range map[time.Duration]string{
+		0: "0s", 100 * time.Millisecond: "100ms", 90 * time.Second: "1m30s", day: "1d", 36 * time.Hour: "1d12h",
+		365 * day: "365d", day + time.Second: "1d1s", time.Minute + 1500*time.Millisecond: "1m1.5s",
+	} {
+		got := FormatDuration(d)
+		if got != want {
+			t.Errorf("FormatDuration(%v) = %q, want %q", d, got, want)
+		}
+		if back, err := ParseDuration(got); err != nil || back != d {
+			t.Errorf("ParseDuration(%q) = %v, %v", got, back, err)
 		}
 	}
 }
@@ -108,12 +129,12 @@ func TestSentence(t *testing.T) {
 		{
 			"blocked",
 			Why{Block: block, Kernel: KernelState{Blocked: true}},
-			"203.0.113.9 is blocked until " + at + ", for another 1 h: rule burst fired at a score of 12.5, mostly for dnsbl.",
+			"203.0.113.9 is blocked until " + at + ", for another 1h: rule burst fired at a score of 12.5, mostly for dnsbl.",
 		},
 		{
 			"by hand",
 			Why{Block: &Block{Rule: "manual", Author: "anna", Until: until}, Kernel: KernelState{Blocked: true}},
-			"203.0.113.9 is blocked until " + at + ", for another 1 h: by hand, by anna.",
+			"203.0.113.9 is blocked until " + at + ", for another 1h: by hand, by anna.",
 		},
 		{
 			"not in the kernel",
@@ -139,12 +160,12 @@ func TestSentence(t *testing.T) {
 		{
 			"the kernel does not answer",
 			Why{Block: block, Kernel: KernelState{Problem: "netlink: no buffer space"}},
-			"203.0.113.9 is blocked until " + at + ", for another 1 h: rule burst fired at a score of 12.5, mostly for dnsbl.",
+			"203.0.113.9 is blocked until " + at + ", for another 1h: rule burst fired at a score of 12.5, mostly for dnsbl.",
 		},
 		{
 			"only in the kernel",
 			Why{Kernel: KernelState{Blocked: true, Left: Duration(time.Minute)}},
-			"203.0.113.9 is blocked by the kernel for another 1 min, but is not on the list; `uppercut firewall repair` puts that right.",
+			"203.0.113.9 is blocked by the kernel for another 1m, but is not on the list; `uppercut firewall repair` puts that right.",
 		},
 		{
 			"allowed",
