@@ -222,7 +222,7 @@ func (e *Enforcer) lift(ps []netip.Prefix, cause string) (lifted []Block, touche
 			continue
 		}
 		lifted = append(lifted, b)
-		touched = append(append(touched, p), e.list.recut(p)...)
+		touched = append(touched, e.list.released(p)...)
 		e.journal.delete(p)
 		e.metrics.ended(cause, 1)
 	}

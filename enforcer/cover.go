@@ -34,6 +34,16 @@ func (l *list) recut(p netip.Prefix) (changed []netip.Prefix) {
 	return changed
 }
 
+// released returns what the kernel must be told when the block of p is gone. A
+// network that was cut was never an element itself: to delete it would be to
+// delete what the kernel does not have.
+func (l *list) released(p netip.Prefix) (changed []netip.Prefix) {
+	if l.single(p) {
+		changed = append(changed, p)
+	}
+	return append(changed, l.recut(p)...)
+}
+
 // carve adds the pieces of p to out. until is that of the blocks around it.
 func (l *list) carve(p netip.Prefix, until int64, out map[netip.Prefix]int64) {
 	if _, hole := l.holes.LookupPrefix(p); hole {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gaissmai/bart"
+	"golang.org/x/sys/unix"
 
 	"uppercut/enforcer/ledger"
 )
@@ -73,12 +74,20 @@ func (e *Enforcer) do(ctx context.Context, f func() error) error {
 	return err
 }
 
-// kernelError is why the last write did not reach the kernel.
+// kernelError is why an order did not reach the kernel. Where the kernel said no
+// the whole is written first: who gave the order waits, and need not hear of a
+// trouble that has passed.
 func (e *Enforcer) kernelError() error {
-	if e.kernel.broken == nil {
+	broken := e.kernel.broken
+	if broken == nil || e.suspended {
 		return nil
 	}
-	return explain(e.kernel.broken)
+	if _, said := errors.AsType[unix.Errno](broken); said {
+		if broken = e.rebuild(); broken == nil {
+			return nil
+		}
+	}
+	return explain(broken)
 }
 
 // record notes an order about ps in the audit log; for undone of them there was

@@ -147,7 +147,7 @@ func (e *Enforcer) makeRoom(newcomer netip.Prefix) (touched []netip.Prefix, evic
 			break
 		}
 		b, _ := e.list.remove(p)
-		touched = append(append(touched, p), e.list.recut(p)...)
+		touched = append(touched, e.list.released(p)...)
 		evicted = append(evicted, b)
 		if p == newcomer {
 			break
