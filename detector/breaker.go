@@ -82,10 +82,14 @@ func (d *Detector) accepts(h *host, key *sourceKey, second uint32) {
 	b.contact(key.hash, second, func(c *contact) { c.accepted = max(c.accepted, second) })
 }
 
+// noRefusal says nothing about whose mail a host takes: what only an attacker
+// does, what is mere context, and users who cannot log in.
+var noRefusal = attackerOnly | contextOnly | reasons(sendmail.AuthUnavailable)
+
 // refuses tells the breaker of a host about an offence of a source, which may
 // be nil if nothing is known of it.
 func (d *Detector) refuses(h *host, s *source, key uint64, r sendmail.Reason, second uint32) {
-	if !d.judgement.breaker.Enabled || attackerOnly.has(r) || contextOnly.has(r) {
+	if !d.judgement.breaker.Enabled || noRefusal.has(r) {
 		return
 	}
 	b := &h.breaker

@@ -56,7 +56,7 @@ var (
 	judged4xx = reasons(sendmail.RateLimit, sendmail.ConnLimit, sendmail.BadCommand, sendmail.BareNewline)
 
 	// ours are failures of ours whatever the answer was: they never weigh.
-	ours = reasons(sendmail.DNSBLTempfail, sendmail.RDNSTemp, sendmail.SenderDomainTemp)
+	ours = reasons(sendmail.DNSBLTempfail, sendmail.RDNSTemp, sendmail.SenderDomainTemp, sendmail.AuthUnavailable)
 )
 
 // builtinWeights is the table of the classes; what is not listed weighs

@@ -426,7 +426,7 @@ func readAuth(s string, rec *Record) bool {
 	case strings.HasPrefix(s, "AUTH failure ("):
 		rec.Addr = lastRelay(s)
 		rec.User = authUser(s)
-		return offence(rec, LineAuthFailure, AuthFail)
+		return offence(rec, LineAuthFailure, authReason(s))
 	case strings.HasPrefix(s, "AUTH decode64 error ["):
 		if i := lastRelayKey(s); i > 0 && strings.HasSuffix(s[:i], `"]`) {
 			rec.Addr = lastRelay(s)
@@ -443,6 +443,41 @@ func readAuth(s string, rec *Record) bool {
 	}
 	rec.Kind = LineAuth
 	return true
+}
+
+// authReason tells a client that could not log in from a host that could not
+// look: "AUTH failure (MECHANISM): ERROR (CODE) DETAIL". Error and code are those
+// of Cyrus SASL (sasl.h, sasl_errstring), and nothing before them is the
+// client's but the mechanism, which is one of those on offer.
+func authReason(s string) Reason {
+	_, s, _ = strings.Cut(s, "): ")
+	_, s, found := strings.Cut(s, " (-")
+	code, detail, closed := strings.Cut(s, ")")
+	if !found || !closed {
+		return AuthFail
+	}
+	switch code {
+	case "13", "20": // SASL_BADAUTH, SASL_NOUSER
+		return AuthFail
+	case "5": // SASL_BADPROT: what the client said is no answer to the challenge
+		return AuthFail
+	case "1": // SASL_FAIL
+		if saysNonsense(detail) {
+			return AuthFail
+		}
+	}
+	return AuthUnavailable
+}
+
+// saysNonsense tells whether the detail of a SASL_FAIL is about what the client
+// said (Cyrus SASL's digestmd5.c) and not about the host.
+func saysNonsense(detail string) bool {
+	for _, text := range [...]string{": authentication aborted", "client doesn't support UTF-8", "'algorithm' isn't "} {
+		if strings.Contains(detail, text) {
+			return true
+		}
+	}
+	return false
 }
 
 // authUser returns the user name of an AUTH failure, "" if the line has none

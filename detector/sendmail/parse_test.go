@@ -7,6 +7,38 @@ import (
 	"testing"
 )
 
+// TestAuthReason: who fails to log in is told from a host that fails to look.
+func TestAuthReason(t *testing.T) {
+	for failure, want := range map[string]Reason{
+		"(LOGIN): authentication failure (-13) SASL(-13): authentication failure: checkpass failed":               AuthFail,
+		"(CRAM-MD5): user not found (-20) SASL(-13): user not found: user: a@b property: x not found in sasldb":   AuthFail,
+		"(PLAIN): bad protocol / cancel (-5) SASL(-5): bad protocol / cancel: Can only find author (no password)": AuthFail,
+		// A client can say such things to DIGEST-MD5 as often as it likes.
+		"(DIGEST-MD5): generic failure (-1) SASL(-1): generic failure: duplicate realm: authentication aborted": AuthFail,
+		"(digest-md5): generic failure (-1) SASL(-1): generic failure: client doesn't support UTF-8":            AuthFail,
+		// saslauthd, the directory behind it, sasldb, or memory
+		"(PLAIN): generic failure (-1) SASL(-1): generic failure: checkpass failed":                                              AuthUnavailable,
+		"(PLAIN): generic failure (-1) SASL(-1): generic failure: Password verification failed":                                  AuthUnavailable,
+		"(LOGIN): generic failure (-1) SASL(-1): generic failure: cannot connect to saslauthd server: No such file or directory": AuthUnavailable,
+		"(LOGIN): no memory available (-2) SASL(-2): no memory available: checkpass failed":                                      AuthUnavailable,
+		"(LOGIN): no mechanism available (-4) SASL(-4): no mechanism available: checkpass failed":                                AuthUnavailable,
+		"(DIGEST-MD5): transient failure (e.g., weak key) (-8) SASL(-8): transient failure (e.g., weak key): x":                  AuthUnavailable,
+		"(PLAIN): remote authentication server unavailable (-24) SASL(-24): remote authentication server unavailable: x":         AuthUnavailable,
+		"(PLAIN): user exists, but no verifier for user (-26) ":                                                                  AuthUnavailable,
+		"(GSSAPI): generic failure (-1) SASL(-1): generic failure: GSSAPI Error: No credentials were supplied":                   AuthUnavailable,
+		// no code that we know of
+		"(PLAIN): x": AuthFail,
+		"(PLAIN)":    AuthFail,
+	} {
+		for _, end := range []string{", user=joe, relay=h [198.51.100.7]", ", relay=[198.51.100.7]"} {
+			rec := parse(t, id+"AUTH failure "+failure+end)
+			if rec.Reason != want || rec.Addr.String() != "198.51.100.7" || rec.Kind != LineAuthFailure {
+				t.Errorf("%s: %v of %v, want %v", failure, rec.Reason, rec.Addr, want)
+			}
+		}
+	}
+}
+
 func parse(t testing.TB, text string, own ...TextReason) Record {
 	t.Helper()
 	p, err := NewParser(own)

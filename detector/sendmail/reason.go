@@ -57,6 +57,7 @@ const (
 	TooManyRcpts
 	Hops
 	Other
+	AuthUnavailable // behind Other: snapshots hold the numbers
 	numReasons
 )
 
@@ -68,7 +69,7 @@ var reasonNames = [numReasons]string{
 	"bad_helo", "null_connection", "sender_domain", "sender_domain_temp", "badmx", "bad_sender_syntax",
 	"rcpt_syntax", "bare_newline", "premature_eom", "lost_input", "timeout", "tls_fail", "milter_reject",
 	"milter_discard", "milter_quarantine", "header_reject", "rcpt_access", "header_overflow", "too_big",
-	"too_many_rcpts", "hops", "other",
+	"too_many_rcpts", "hops", "other", "auth_unavailable",
 }
 
 func (r Reason) String() string { return reasonNames[r] }
