@@ -63,6 +63,11 @@ type Config struct {
 	// whole message, 8 to 100000. Above it the one that has been silent for
 	// longest is closed. Default: 512.
 	MaxSilentConnections int `mapstructure:"max_silent_connections"`
+	// IdleTimeout is after how long without a byte a connection is told to end,
+	// 1s to 720h; 0s is never. RELP is told so in its protocol, TCP and TLS by a
+	// FIN, behind which what still comes is read for as long again: rsyslog and
+	// syslog-ng connect anew and lose nothing. Default: 24h.
+	IdleTimeout time.Duration `mapstructure:"idle_timeout"`
 	// StopTimeout is how long senders get to finish when the receiver stops,
 	// 0s to 5m. Default: 10s.
 	StopTimeout time.Duration `mapstructure:"stop_timeout"`
@@ -93,6 +98,7 @@ func DefaultConfig() Config {
 		MaxConnections:          4096,
 		MaxConnectionsPerSender: 64,
 		MaxSilentConnections:    512,
+		IdleTimeout:             24 * time.Hour,
 		StopTimeout:             10 * time.Second,
 	}
 }
@@ -106,6 +112,7 @@ func (c Config) Validate() error {
 		between("max_connections", c.MaxConnections, 1, 1_000_000),
 		between("max_connections_per_sender", c.MaxConnectionsPerSender, 8, 100_000),
 		between("max_silent_connections", c.MaxSilentConnections, 8, 100_000),
+		validateIdle(c.IdleTimeout),
 		between("stop_timeout", c.StopTimeout, 0, 5*time.Minute),
 		checkAddresses("udp", c.UDP),
 		checkAddresses("tcp", c.TCP),
@@ -131,6 +138,13 @@ func (c Config) CheckFiles() error {
 	}
 	_, err := readCertificates(c.TLS)
 	return err
+}
+
+func validateIdle(d time.Duration) error {
+	if d == 0 {
+		return nil
+	}
+	return between("idle_timeout", d, time.Second, 720*time.Hour)
 }
 
 func between[T int | time.Duration](key string, value, low, high T) error {

@@ -23,6 +23,7 @@ const (
 	refuseSenderLimit = "sender_limit"
 	refuseSilent      = "silent"      // made room for another before its first message
 	refuseDescriptors = "descriptors" // the process has no file descriptor left
+	refuseIdle        = "idle"        // sent nothing for Config.IdleTimeout
 	refuseUnread      = "unread"      // did not read its RELP answers
 )
 
@@ -78,7 +79,7 @@ func newMetrics(registerer prometheus.Registerer, r *Receiver) (*metrics, error)
 		accepted: counter("uppercut_connections_accepted_total",
 			"Accepted sender connections.", "listener"),
 		rejected: counter("uppercut_connections_rejected_total",
-			"Refused sender connections; reason is acl, limit, sender_limit, silent, descriptors, unread, tls_handshake, tls_untrusted, tls_expired or tls_name.", "listener", "reason"),
+			"Sender connections that were refused, or closed when their right ended; reason is acl, limit, sender_limit, silent, descriptors, idle, unread, tls_handshake, tls_untrusted, tls_expired, tls_name or tls_revoked.", "listener", "reason"),
 		connections: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "uppercut_connections", Help: "Open sender connections.",
 		}, []string{"listener"}),
@@ -135,8 +136,8 @@ func (m *metrics) of(t Transport) *counters {
 	if t == TCP || t == TLS || t == RELP {
 		drops = append(drops, dropFraming)
 		c.rejects = children(m.rejected, listener, []string{
-			refuseSender, refuseLimit, refuseSenderLimit, refuseSilent, refuseDescriptors, refuseUnread,
-			refuseHandshake, refuseUntrusted, refuseExpired, refuseName,
+			refuseSender, refuseLimit, refuseSenderLimit, refuseSilent, refuseDescriptors, refuseIdle, refuseUnread,
+			refuseHandshake, refuseUntrusted, refuseExpired, refuseName, refuseRevoked,
 		})
 		c.accepted = m.accepted.WithLabelValues(listener)
 		c.connections = m.connections.WithLabelValues(listener)

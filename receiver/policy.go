@@ -13,10 +13,11 @@ type policy struct {
 	hosts   bart.Table[string] // host names by address
 	names   map[string]bool    // configured host names
 	relays  *relays
+	idle    time.Duration // see Config.IdleTimeout
 }
 
 func newPolicy(c Config) *policy {
-	p := &policy{names: make(map[string]bool, len(c.Hosts)), relays: newRelays(c.Relays)}
+	p := &policy{names: make(map[string]bool, len(c.Hosts)), relays: newRelays(c.Relays), idle: c.IdleTimeout}
 	for _, network := range c.Senders {
 		p.senders.Insert(network.Masked())
 	}

@@ -61,6 +61,7 @@ type Receiver struct {
 	routes  *routes // nil without the reverse-path check
 	policy  atomic.Pointer[policy]
 	places  chan struct{} // see maxBatches
+	visits  visits
 
 	mu           sync.Mutex // guards config after New
 	config       Config
@@ -292,8 +293,9 @@ func (r *Receiver) transports() (all []Transport) {
 	return all
 }
 
-// Reconfigure puts a new configuration in force without closing a connection:
-// senders, hosts, limits and certificates. An error, which begins with the
+// Reconfigure puts a new configuration in force: senders, hosts, limits and
+// certificates. It closes the connections of those who may no longer log, and
+// no others. An error, which begins with the
 // key, leaves everything as it was; so does a change of what only a restart
 // can change, such as an address to listen on.
 func (r *Receiver) Reconfigure(c Config) error {
@@ -315,6 +317,7 @@ func (r *Receiver) Reconfigure(c Config) error {
 	r.fleet.labels.configure(p)
 	r.door.limit(c)
 	r.fleet.configure(c.Hosts)
+	r.endRights(time.Now())
 	return nil
 }
 
@@ -389,6 +392,9 @@ func (r *Receiver) runs() (runs []func(context.Context) error) {
 	}
 	for _, l := range r.streams {
 		runs = append(runs, l.run)
+	}
+	if r.certificates != nil {
+		runs = append(runs, r.watchRights)
 	}
 	return runs
 }

@@ -45,6 +45,8 @@ const (
 var (
 	// errRELP ends a session: nobody knows where the next frame begins.
 	errRELP = errors.New("not a RELP frame")
+	// errIdle ends a session in which nothing has come for long.
+	errIdle = errors.New("RELP session idle")
 	// errShort means that the frame is not whole yet.
 	errShort = errors.New("RELP frame not whole")
 )
@@ -190,7 +192,7 @@ func (s *relpSession) run(ctx context.Context) {
 		s.intake.counts.framingFailures.Inc()
 	case s.closing != 0:
 		s.close(strconv.Itoa(s.closing) + " rsp 0\n0 serverclose 0\n")
-	case ctx.Err() != nil:
+	case ctx.Err() != nil, errors.Is(err, errIdle):
 		s.close("0 serverclose 0\n")
 	}
 }
@@ -214,9 +216,17 @@ func (s *relpSession) read(ctx context.Context) error {
 		if more {
 			continue
 		}
+		s.arm(time.Now())
+		if ctx.Err() != nil { // arm may have moved the deadline of a stop
+			return ctx.Err()
+		}
 		n, err := s.conn.Read(s.buffer.space(s.frames.max + maxRELPHeader))
 		s.buffer.filled(n)
-		if err != nil && n == 0 {
+		switch {
+		case n > 0 || err == nil:
+		case s.isIdle(ctx, err):
+			return errIdle
+		default:
 			return err
 		}
 	}

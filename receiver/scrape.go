@@ -11,7 +11,7 @@ import (
 type scrape struct {
 	receiver                        *Receiver
 	kernelDrops, bufferSize         *prometheus.Desc
-	certificateExpiry               *prometheus.Desc
+	certificateExpiry, listDue      *prometheus.Desc
 	hostMessages, hostLast          *prometheus.Desc
 	hostSkew, hostCertificateExpiry *prometheus.Desc
 	hostExpected, hostSilence       *prometheus.Desc
@@ -29,6 +29,8 @@ func newScrape(r *Receiver) *scrape {
 			"Effective socket receive buffer size.", "listener"),
 		certificateExpiry: desc("uppercut_tls_certificate_expiry_timestamp_seconds",
 			"Not-after time of the certificate in use; role is server or client_ca.", "listener", "role"),
+		listDue: desc("uppercut_tls_revocation_list_next_update_timestamp_seconds",
+			"When the first of the revocation lists is due to be replaced.", "listener"),
 		hostMessages: desc("uppercut_host_messages_total",
 			"Syslog messages received per sending host.", "host"),
 		hostLast: desc("uppercut_host_last_message_timestamp_seconds",
@@ -47,7 +49,7 @@ func newScrape(r *Receiver) *scrape {
 // Describe implements prometheus.Collector.
 func (s *scrape) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		s.kernelDrops, s.bufferSize, s.certificateExpiry, s.hostMessages, s.hostLast,
+		s.kernelDrops, s.bufferSize, s.certificateExpiry, s.listDue, s.hostMessages, s.hostLast,
 		s.hostSkew, s.hostCertificateExpiry, s.hostExpected, s.hostSilence,
 	} {
 		ch <- d
@@ -81,6 +83,9 @@ func (s *scrape) collectCertificates(ch chan<- prometheus.Metric) {
 	state := s.receiver.certificates.current()
 	gaugeTime(ch, s.certificateExpiry, state.serverExpiry, TLS.String(), "server")
 	gaugeTime(ch, s.certificateExpiry, state.authority, TLS.String(), "client_ca")
+	if state.revoked != nil {
+		gaugeTime(ch, s.listDue, state.revoked.nextUpdate, TLS.String())
+	}
 }
 
 // gaugeTime exports t in seconds since 1970, unless it is zero.

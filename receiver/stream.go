@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"time"
 
@@ -35,9 +36,12 @@ type streamListener struct {
 
 // visit is a connection that is served.
 type visit struct {
-	tcp  *net.TCPConn
-	conn net.Conn // tcp itself, or TLS over it
-	from *origin
+	listener *streamListener
+	tcp      *net.TCPConn
+	conn     net.Conn // tcp itself, or TLS over it
+	from     *origin
+	ended    sync.Once // its right has ended
+	deadline time.Time // for its next bytes; zero before the first read
 	// spoke must be called when a message has come that could be read.
 	spoke func()
 }
@@ -114,15 +118,21 @@ func (l *streamListener) welcome(ctx context.Context, conn *net.TCPConn) {
 	part := func() {}
 	defer func() { part() }()
 	v := &visit{
-		tcp:  conn,
-		conn: conn,
-		from: &origin{sender: g.addr.String(), addr: g.addr, transport: l.transport},
+		listener: l,
+		tcp:      conn,
+		conn:     conn,
+		from:     &origin{sender: g.addr.String(), addr: g.addr, transport: l.transport},
 		spoke: sync.OnceFunc(func() {
 			door.spoke(g)
 			part = l.receiver.meet(g.addr)
 		}),
 	}
 	if l.certificates != nil && !l.secure(ctx, v, g) {
+		return
+	}
+	l.receiver.visits.add(v)
+	defer l.receiver.visits.remove(v)
+	if l.receiver.endIfMayNot(v, time.Now()) { // it may have ended meanwhile
 		return
 	}
 	v.from.host = l.receiver.policy.Load().host(v.from)
@@ -209,18 +219,8 @@ func (s *stream) run(ctx context.Context) {
 	})
 	defer stop()
 	var deadline time.Time
-	for {
-		n, err := s.conn.Read(s.buffer.space(s.frames.max))
-		if n > 0 {
-			s.buffer.filled(n)
-			for received := time.Now(); s.take(received); {
-				continue
-			}
-		}
-		if err != nil {
-			s.end(err)
-			return
-		}
+	for told := false; ; {
+		s.arm(time.Now())
 		if ctx.Err() != nil {
 			now := time.Now()
 			if deadline.IsZero() {
@@ -228,7 +228,50 @@ func (s *stream) run(ctx context.Context) {
 			}
 			_ = s.conn.SetReadDeadline(earlier(now.Add(drainIdle), deadline))
 		}
+		n, err := s.conn.Read(s.buffer.space(s.frames.max))
+		if n > 0 {
+			s.buffer.filled(n)
+			for received := time.Now(); s.take(received); {
+				continue
+			}
+		}
+		if !told && s.isIdle(ctx, err) {
+			told = true
+			_ = s.tcp.CloseWrite()
+			continue
+		}
+		if err != nil {
+			s.end(err)
+			return
+		}
 	}
+}
+
+// arm gives the other end Config.IdleTimeout for its next bytes. The deadline is
+// moved when a sixteenth of it has passed: that is cheaper than at each read.
+func (v *visit) arm(now time.Time) {
+	idle := v.listener.receiver.policy.Load().idle
+	if idle == 0 {
+		if !v.deadline.IsZero() {
+			v.deadline = time.Time{}
+			_ = v.conn.SetReadDeadline(v.deadline)
+		}
+		return
+	}
+	if left := v.deadline.Sub(now); left < idle-idle/16 || left > idle {
+		v.deadline = now.Add(idle)
+		_ = v.conn.SetReadDeadline(v.deadline)
+	}
+}
+
+// isIdle reports, and counts, whether a read ended since nothing has come for
+// Config.IdleTimeout.
+func (v *visit) isIdle(ctx context.Context, err error) bool {
+	if !errors.Is(err, os.ErrDeadlineExceeded) || ctx.Err() != nil {
+		return false
+	}
+	v.listener.counts.reject(refuseIdle)
+	return true
 }
 
 func earlier(a, b time.Time) time.Time {

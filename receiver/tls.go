@@ -24,7 +24,7 @@ type TLSConfig struct {
 	// RELPListen lists addresses "host:port" for RELP over TLS. Default: none.
 	RELPListen []string `mapstructure:"relp_listen"`
 	// CertFile holds the certificate of this host and its chain, in PEM. It
-	// is read again when it changes, and so are the two files below.
+	// is read again when it changes, and so are the three files below.
 	CertFile string `mapstructure:"cert_file"`
 	// KeyFile holds the key of the certificate, in PEM.
 	KeyFile string `mapstructure:"key_file"`
@@ -33,6 +33,10 @@ type TLSConfig struct {
 	// certificate, whatever its address; without it no certificate is asked
 	// for and receiver.senders decides. Default: none.
 	ClientCAFile string `mapstructure:"client_ca_file"`
+	// ClientCRLFile holds the revocation lists of these authorities (CRL), in
+	// PEM or one in DER; there must be one of each, and of each intermediate
+	// authority. A list past its next update stays in force. Default: none.
+	ClientCRLFile string `mapstructure:"client_crl_file"`
 	// ClientNames lists the certificate names that may log; *.example.org
 	// stands for one label in front. Default: every name that the
 	// authorities signed.
@@ -71,6 +75,9 @@ func (c TLSConfig) validate() error {
 	if len(c.ClientNames) > 0 && c.ClientCAFile == "" {
 		errs = append(errs, errors.New("tls.client_ca_file: missing: client_names needs the authority that signed them"))
 	}
+	if c.ClientCRLFile != "" && c.ClientCAFile == "" {
+		errs = append(errs, errors.New("tls.client_ca_file: missing: client_crl_file needs the authority that signed it"))
+	}
 	return errors.Join(errs...)
 }
 
@@ -80,11 +87,14 @@ const (
 	refuseUntrusted = "tls_untrusted"
 	refuseExpired   = "tls_expired"
 	refuseName      = "tls_name"
+	refuseRevoked   = "tls_revoked"
 )
 
 var (
 	errNoCertificate = errors.New("the sender showed no certificate")
 	errName          = errors.New("the name in the sender's certificate is not in tls.client_names")
+	errNotListed     = errors.New("the address is not in receiver.senders")
+	errRevoked       = errors.New("the sender's certificate is revoked, or its authority has no list in tls.client_crl_file")
 )
 
 // certificateCheck is how often at most the files are looked at.
@@ -99,7 +109,7 @@ type certificates struct {
 
 	mu      sync.Mutex
 	state   certificateState
-	files   [3]fileMark
+	files   fileMarks
 	checked time.Time
 }
 
@@ -108,7 +118,12 @@ type certificateState struct {
 	config                  TLSConfig
 	tls                     *tls.Config
 	serverExpiry, authority time.Time // authority: when the first of them expires
+	revoked                 *revocations
+	reading                 uint64 // counts the readings
 }
+
+// fileMarks are those of the files that a TLSConfig names.
+type fileMarks [4]fileMark
 
 // fileMark tells one version of a file from another.
 type fileMark struct {
@@ -128,8 +143,8 @@ func loadCertificates(c TLSConfig, log *slog.Logger) (*certificates, error) {
 func (k *certificates) mutual() bool { return k.current().config.ClientCAFile != "" }
 
 // marks looks at the files; one that is missing has the zero mark.
-func (k *certificates) marks() (marks [3]fileMark) {
-	for i, name := range []string{k.config.CertFile, k.config.KeyFile, k.config.ClientCAFile} {
+func (k *certificates) marks() (marks fileMarks) {
+	for i, name := range []string{k.config.CertFile, k.config.KeyFile, k.config.ClientCAFile, k.config.ClientCRLFile} {
 		if info, err := os.Stat(name); err == nil {
 			marks[i] = fileMark{modified: info.ModTime(), size: info.Size()}
 		}
@@ -159,7 +174,8 @@ func (k *certificates) reconfigure(c TLSConfig) error {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.config, k.state = c, state
+	k.config = c
+	k.use(state)
 	k.files = k.marks()
 	return nil
 }
@@ -170,8 +186,13 @@ func (k *certificates) reload() {
 		k.log.Error("certificates not replaced", "error", err)
 		return
 	}
-	k.state = state
+	k.use(state)
 	k.log.Info("certificates replaced", "expires", state.serverExpiry)
+}
+
+func (k *certificates) use(state certificateState) {
+	state.reading = k.state.reading + 1
+	k.state = state
 }
 
 // readCertificates reads the files into a configuration for handshakes.
@@ -198,18 +219,63 @@ func readCertificates(c TLSConfig) (certificateState, error) {
 	if c.ClientCAFile == "" {
 		return state, nil
 	}
-	pool, expiry, err := readAuthorities(c.ClientCAFile)
-	if err != nil {
+	if err := state.trust(c); err != nil {
 		return certificateState{}, err
 	}
-	state.authority = expiry
-	state.tls.ClientCAs = pool
-	state.tls.ClientAuth = tls.VerifyClientCertIfGiven
-	state.tls.VerifyConnection = func(s tls.ConnectionState) error {
-		_, err := c.clientName(s)
+	return state, nil
+}
+
+// trust reads who signs the certificates of senders and what they have revoked.
+func (s *certificateState) trust(c TLSConfig) error {
+	authorities, err := readAuthorities(c.ClientCAFile)
+	if err != nil {
 		return err
 	}
-	return state, nil
+	s.tls.ClientCAs = x509.NewCertPool()
+	for _, a := range authorities {
+		s.tls.ClientCAs.AddCert(a)
+		if s.authority.IsZero() || a.NotAfter.Before(s.authority) {
+			s.authority = a.NotAfter
+		}
+	}
+	if c.ClientCRLFile != "" {
+		if s.revoked, err = readRevocations(c.ClientCRLFile, authorities); err != nil {
+			return err
+		}
+	}
+	s.tls.ClientAuth = tls.VerifyClientCertIfGiven
+	revoked := s.revoked
+	s.tls.VerifyConnection = func(shown tls.ConnectionState) error {
+		_, err := c.clientName(shown)
+		if err == nil && revoked != nil && !revoked.permits(shown.VerifiedChains) {
+			return errRevoked
+		}
+		return err
+	}
+	return nil
+}
+
+// verify asks again what the handshake asked: who was a sender then may be none
+// now. It returns the sender's name.
+func (s *certificateState) verify(shown tls.ConnectionState, now time.Time) (name string, err error) {
+	if len(shown.PeerCertificates) == 0 {
+		return "", errNoCertificate
+	}
+	between := x509.NewCertPool()
+	for _, cert := range shown.PeerCertificates[1:] {
+		between.AddCert(cert)
+	}
+	shown.VerifiedChains, err = shown.PeerCertificates[0].Verify(x509.VerifyOptions{
+		Roots: s.tls.ClientCAs, Intermediates: between, CurrentTime: now,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+	if err != nil {
+		return "", err
+	}
+	if err := s.tls.VerifyConnection(shown); err != nil {
+		return "", err
+	}
+	return s.config.clientName(shown)
 }
 
 func readPair(c TLSConfig) (tls.Certificate, error) {
@@ -228,32 +294,26 @@ func readPair(c TLSConfig) (tls.Certificate, error) {
 	return pair, nil
 }
 
-// readAuthorities returns the certificates in a file and when the first of
-// them expires.
-func readAuthorities(name string) (*x509.CertPool, time.Time, error) {
+// readAuthorities returns the certificates in a file.
+func readAuthorities(name string) (all []*x509.Certificate, err error) {
 	data, err := readFile("tls.client_ca_file", name)
 	if err != nil {
-		return nil, time.Time{}, err
+		return nil, err
 	}
-	var first time.Time
-	pool := x509.NewCertPool()
 	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
 		if block.Type != "CERTIFICATE" {
 			continue
 		}
 		cert, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return nil, time.Time{}, fmt.Errorf("tls.client_ca_file: %s: %w", name, err)
+			return nil, fmt.Errorf("tls.client_ca_file: %s: %w", name, err)
 		}
-		pool.AddCert(cert)
-		if first.IsZero() || cert.NotAfter.Before(first) {
-			first = cert.NotAfter
-		}
+		all = append(all, cert)
 	}
-	if first.IsZero() {
-		return nil, time.Time{}, fmt.Errorf("tls.client_ca_file: %s holds no certificate: give the authority that signed the senders' certificates, in PEM", name)
+	if len(all) == 0 {
+		return nil, fmt.Errorf("tls.client_ca_file: %s holds no certificate: give the authority that signed the senders' certificates, in PEM", name)
 	}
-	return pool, first, nil
+	return all, nil
 }
 
 // readFile says in one sentence what to do about a file that cannot be read.
@@ -326,7 +386,7 @@ func (k *certificates) handshake(ctx context.Context, conn net.Conn, from *origi
 	return secure, nil
 }
 
-// handshakeFailure returns the metric label of an error of handshake.
+// handshakeFailure returns the metric label of an error of handshake or mayLog.
 func handshakeFailure(err error) string {
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
 		return refuseExpired
@@ -334,8 +394,13 @@ func handshakeFailure(err error) string {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok || errors.Is(err, errNoCertificate) {
 		return refuseUntrusted
 	}
-	if errors.Is(err, errName) {
+	switch {
+	case errors.Is(err, errName):
 		return refuseName
+	case errors.Is(err, errRevoked):
+		return refuseRevoked
+	case errors.Is(err, errNotListed):
+		return refuseSender
 	}
 	return refuseHandshake
 }

@@ -33,7 +33,7 @@ func NewAuthority(name string) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign
+	template.IsCA, template.BasicConstraintsValid, template.KeyUsage = true, true, x509.KeyUsageCertSign|x509.KeyUsageCRLSign
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		return nil, fmt.Errorf("sign the certificate of %s: %w", name, err)
@@ -90,6 +90,49 @@ func (a *Authority) Issue(certFile, keyFile string, until time.Time, names ...st
 // first name.
 func (a *Authority) IssueIn(dir string, until time.Time, names ...string) error {
 	return a.Issue(filepath.Join(dir, names[0]+".pem"), filepath.Join(dir, names[0]+".key"), until, names...)
+}
+
+// WriteRevocations writes a revocation list (CRL) of the certificates in
+// certFiles, in PEM, that is due to be replaced at nextUpdate. It may revoke
+// nothing.
+func (a *Authority) WriteRevocations(file string, nextUpdate time.Time, certFiles ...string) error {
+	der, err := a.Revocations(nextUpdate, certFiles...)
+	if err != nil {
+		return err
+	}
+	return writePEM(file, "X509 CRL", der)
+}
+
+// Revocations is what WriteRevocations writes, in DER.
+func (a *Authority) Revocations(nextUpdate time.Time, certFiles ...string) ([]byte, error) {
+	list := &x509.RevocationList{Number: big.NewInt(time.Now().UnixNano()), ThisUpdate: nextUpdate.Add(-24 * time.Hour), NextUpdate: nextUpdate}
+	for _, name := range certFiles {
+		serial, err := serialIn(name)
+		if err != nil {
+			return nil, err
+		}
+		list.RevokedCertificateEntries = append(list.RevokedCertificateEntries, x509.RevocationListEntry{
+			SerialNumber: serial, RevocationTime: time.Now(),
+		})
+	}
+	return x509.CreateRevocationList(rand.Reader, list, a.Certificate, a.key)
+}
+
+// serialIn returns the serial number of the certificate in a file.
+func serialIn(name string) (*big.Int, error) {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(data)
+	if block == nil {
+		return nil, fmt.Errorf("%s holds no certificate", name)
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return cert.SerialNumber, nil
 }
 
 func writePEM(file, kind string, der []byte) error {

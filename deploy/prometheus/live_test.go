@@ -67,7 +67,7 @@ func newPlant(t *testing.T) *plant {
 const configuration = `
 state_dir: STATE
 receiver:
-  tls: {listen: ["127.0.0.1:6514"], cert_file: DIR/mx1.pem, key_file: DIR/mx1.key, client_ca_file: DIR/ca.pem}
+  tls: {listen: ["127.0.0.1:6514"], cert_file: DIR/mx1.pem, key_file: DIR/mx1.key, client_ca_file: DIR/ca.pem, client_crl_file: DIR/crl.pem}
   hosts: [{name: mx1, addresses: [127.0.0.1], silence: 1m}, {name: mx9, addresses: [192.0.2.9]}]
 enforcer:
   allow: [192.0.2.0/24]
@@ -196,6 +196,7 @@ func (p *plant) makeCertificates() {
 	if err == nil {
 		err = errors.Join(
 			authority.WriteCertificate(filepath.Join(p.dir, "ca.pem")),
+			authority.WriteRevocations(filepath.Join(p.dir, "crl.pem"), time.Now().Add(30*24*time.Hour)),
 			authority.IssueIn(p.dir, time.Now().Add(30*24*time.Hour), "mx1"))
 	}
 	if err != nil {

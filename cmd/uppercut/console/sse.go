@@ -39,7 +39,7 @@ func (c *Console) serveLive(w http.ResponseWriter, r *http.Request) error {
 	s := liveStream{console: c, w: w, r: r, control: http.NewResponseController(w), sent: make(map[string][sha256.Size]byte)}
 	tick := time.NewTicker(liveInterval)
 	defer tick.Stop()
-	for s.sendNews() == nil {
+	for c.mayStillFollow(r) && s.sendNews() == nil {
 		select {
 		case <-r.Context().Done():
 			return nil
@@ -49,6 +49,20 @@ func (c *Console) serveLive(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	return nil // the page is gone: nobody to tell
+}
+
+// mayStillFollow reports whether who follows a page would get it today: users
+// are taken out of the web configuration file, and passwords change.
+func (c *Console) mayStillFollow(r *http.Request) bool {
+	then := callerOf(r)
+	switch {
+	case then.local:
+		return true
+	case then.name == "":
+		return !c.users.required()
+	default:
+		return c.webCaller(r).name == then.name
+	}
 }
 
 // liveStream is one page that follows.

@@ -62,6 +62,13 @@ func (u *users) authenticate(r *http.Request) (string, bool) {
 	return name, ok && u.matches(hash, password)
 }
 
+// required reports whether the page is for users alone. A file that cannot be
+// read lets nobody in.
+func (u *users) required() bool {
+	users, err := u.read()
+	return err != nil || len(users) > 0
+}
+
 func (u *users) matches(hash, password string) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock() // one bcrypt at a time: they must not take the machine

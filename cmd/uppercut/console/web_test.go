@@ -382,3 +382,63 @@ func TestBadWebConfigurationIsRefusedAtTheStart(t *testing.T) {
 		t.Errorf("New: %v, want an error that names the key", err)
 	}
 }
+
+// TestFollowersAreCutOffWithTheirRight: a page that is open and follows ends
+// when its user is taken out, or gets another password, or users come to be
+// asked for; that of another user goes on.
+func TestFollowersAreCutOffWithTheirRight(t *testing.T) {
+	users, err := os.ReadFile(webConfigFile(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := string(users)
+	other := strings.ReplaceAll(string(users), operatorName, "bob")
+	changed := strings.Replace(with, "$2a$04$", "$2a$04$A", 1)
+	for _, tc := range []struct {
+		name, before, after string
+		ends                bool
+	}{
+		{"taken out", with, other, true},
+		{"another password", with, changed, true},
+		{"file emptied", with, "", true},
+		{"file broken", with, "basic_auth_users: [", true},
+		{"users come to be asked for", "", with, true},
+		{"another user comes", with, with + strings.TrimPrefix(other, "basic_auth_users:\n"), false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "web.yml")
+			if err := os.WriteFile(file, []byte(tc.before), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			r := start(t, Config{Listen: "127.0.0.1:0", ConfigFile: file}, fleet())
+			req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+r.Addr().String()+"/live", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.SetBasicAuth(operatorName, operatorPassword)
+			res, err := http.DefaultTransport.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = res.Body.Close() }()
+			if _, err := io.ReadFull(res.Body, make([]byte, 100)); err != nil || res.StatusCode != 200 {
+				t.Fatalf("status %d, %v", res.StatusCode, err)
+			}
+			if err := os.WriteFile(file, []byte(tc.after), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan struct{})
+			go func() { _, _ = io.Copy(io.Discard, res.Body); close(ended) }()
+			select {
+			case <-ended:
+				if !tc.ends {
+					t.Error("ended")
+				}
+			case <-time.After(2 * liveInterval):
+				if tc.ends {
+					t.Error("still follows")
+				}
+			}
+		})
+	}
+}
