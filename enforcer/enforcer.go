@@ -105,7 +105,8 @@ type Options struct {
 // Unblock is the end of a block.
 type Unblock struct {
 	Block
-	// Cause is expired, manual, allowlisted, flushed or capacity, or what
+	// Cause is expired, manual, allowlisted, flushed, capacity or breaker (see
+	// Lift), or what
 	// Options.Exempt says of one that must not be blocked, as "ssh_peer".
 	Cause string
 	// By is who ordered it and Why what they noted, "" if nobody did.

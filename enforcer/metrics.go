@@ -20,6 +20,7 @@ const (
 	causeFlushed   = "flushed"
 	causeCapacity  = "capacity"
 	causeExempt    = "exempt"
+	causeBreaker   = "breaker"
 	causeAllowlist = "allowlist"
 	causeOwn       = "own_address"
 	causeBlocked   = "already_blocked"
@@ -31,7 +32,7 @@ const (
 
 var (
 	suppressions = []string{causeAllowlist, causeOwn, causeBlocked, causeDryRun, causeSetFull, causeRunOut, causeError}
-	ends         = []string{causeExpired, causeManual, causeAllowed, causeReplaced, causeFlushed, causeCapacity, causeExempt}
+	ends         = []string{causeExpired, causeManual, causeAllowed, causeReplaced, causeFlushed, causeCapacity, causeExempt, causeBreaker}
 
 	families   = [2]string{"ipv4", "ipv6"}
 	kinds      = [2]string{"address", "network"}
@@ -67,7 +68,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	f := factory{r}
 	m := &metrics{
 		blocks:        f.counters("blocks_total", "Addresses blocked; rule is manual for operator blocks.", "rule", "family"),
-		unblocks:      f.counters("unblocks_total", "Blocks removed; cause is expired, manual, allowlisted, replaced, flushed, capacity, or exempt: one of the gateway's own reasons, such as an ssh peer or a sender.", "cause"),
+		unblocks:      f.counters("unblocks_total", "Blocks removed; cause is expired, manual, allowlisted, replaced, flushed, capacity, breaker (a mail host whose word it stood on refuses the innocent), or exempt: one of the gateway's own reasons, such as an ssh peer or a sender.", "cause"),
 		suppressed:    f.counters("blocks_suppressed_total", "Decisions to block that were not carried out, by cause.", "cause"),
 		blockDuration: f.histogram("block_duration_seconds", "Time from receipt of the deciding log line to the kernel's acknowledgement of the block."),
 		eventAge:      f.histogram("block_event_age_seconds", "Time from the deciding log line's own timestamp to the kernel's acknowledgement."),

@@ -93,6 +93,7 @@ const (
 	endManual   = "manual"
 	endAllowed  = "allowlisted"
 	endFlushed  = "flushed"
+	endBreaker  = "breaker"
 	endUnknown  = "unknown"
 )
 
@@ -122,6 +123,8 @@ func ending(b enforcer.Block, newer []enforcer.Block, lifts []enforcer.Audit, no
 		case !slices.ContainsFunc(lift.Prefixes, covers):
 		case lift.Action == enforcer.ActionAllow:
 			sooner(lift.Time, endAllowed)
+		case lift.Author == enforcer.BreakerAuthor:
+			sooner(lift.Time, endBreaker)
 		default:
 			sooner(lift.Time, endManual)
 		}

@@ -153,7 +153,7 @@ type Block struct {
 type PastBlock struct {
 	Block
 	// Ended is when it ended, zero if it is in force, and Cause how: manual,
-	// allowlisted, replaced or flushed, expired if nothing is known to have
+	// allowlisted, replaced, flushed or breaker, expired if nothing is known to have
 	// ended it before its time. If Cause is unknown it ended before its time,
 	// and Ended is zero as well.
 	Ended time.Time `json:"ended,omitzero"`
