@@ -29,7 +29,7 @@ func (d *Detector) Ahead(lines []Line) {
 		if !matters(&l.Record) {
 			continue
 		}
-		sessions = append(sessions, d.memory.Key(l.hostKey, l.PID, &l.Record))
+		sessions = append(sessions, d.memory.Key(l.sessionKey, l.PID, &l.Record))
 		if l.Record.Addr.IsValid() {
 			clients = append(clients, l.Record.Addr)
 		}

@@ -30,6 +30,9 @@ type Line struct {
 	Host, Tag string
 	// PID is the number behind the tag; 0 if there is none.
 	PID uint32
+	// Wrapper tells processes of one host apart whose PIDs may be equal, such as
+	// those of several containers; "" for all others.
+	Wrapper string
 	// Size is how long the whole line was, header included, in bytes as they
 	// came.
 	Size int
@@ -40,10 +43,11 @@ type Line struct {
 	// Record is the parsed text.
 	Record sendmail.Record
 
-	// hostKey is that of Sender and Host; digest the hash of tag, PID and text,
-	// by which a duplicate is told. They are 0 before Digest.
-	hostKey sendmail.HostKey
-	digest  uint64
+	// hostKey is that of Sender and Host, sessionKey that of Wrapper, too;
+	// digest the hash of tag, PID and text, by which a duplicate is told. They
+	// are 0 before Digest.
+	hostKey, sessionKey sendmail.HostKey
+	digest              uint64
 }
 
 // Digest hashes what the line is told by. Observe hashes what was not; but
@@ -51,13 +55,21 @@ type Line struct {
 // set and before they change again.
 func (l *Line) Digest() {
 	l.hostKey = sendmail.HostKeyOf(l.Sender, l.Host)
+	l.sessionKey = l.hostKey
+	if l.Wrapper != "" {
+		l.sessionKey ^= sendmail.HostKeyOf(l.Host, l.Wrapper)
+	}
 	if matters(&l.Record) {
 		l.digest = l.hash()
 	}
 }
 
 func (l *Line) hash() uint64 {
-	return mix(xxhash.Sum64String(l.Record.Text), uint64(l.PID)^xxhash.Sum64String(l.Tag)) | 1
+	digest := mix(xxhash.Sum64String(l.Record.Text), uint64(l.PID)^xxhash.Sum64String(l.Tag))
+	if l.Wrapper != "" {
+		digest ^= xxhash.Sum64String(l.Wrapper)
+	}
+	return digest | 1
 }
 
 // Stamp says how much of a header's time is known.
@@ -222,7 +234,7 @@ func (d *Detector) Observe(l *Line) []Verdict {
 		d.noteDuplicate(l.Number)
 	}
 	d.events = d.memory.Observe(sendmail.Input{
-		Line: l.Number, Time: d.timeOf(l, h), Host: l.hostKey, PID: l.PID, Record: &l.Record,
+		Line: l.Number, Time: d.timeOf(l, h), Host: l.sessionKey, PID: l.PID, Record: &l.Record,
 	}, d.events[:0])
 	for i := range d.events {
 		d.event(l, &d.events[i], h)

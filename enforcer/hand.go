@@ -168,8 +168,7 @@ func canonicals(ps []netip.Prefix) []netip.Prefix {
 
 // unblock lifts blocks and tells the kernel; as is how they ended.
 func (e *Enforcer) unblock(ps []netip.Prefix, as Unblock) (lifted []netip.Prefix) {
-	as.Ended = time.Now()
-	blocks, touched := e.lift(ps, as)
+	blocks, touched := e.lift(ps, as.Cause)
 	e.write(touched)
 	for _, b := range blocks {
 		lifted = append(lifted, b.Prefix)
@@ -399,20 +398,20 @@ func (e *Enforcer) AuditLog() iter.Seq2[Audit, error] {
 	}
 }
 
-// HistoryOf yields the blocks of the last Config.History that overlap p, newest
-// first, with their evidence and, of those that are over, how they ended. Those of
-// others cost little.
-func (e *Enforcer) HistoryOf(p netip.Prefix) iter.Seq2[Unblock, error] {
-	return func(yield func(Unblock, error) bool) {
+// HistoryOf yields the blocks of the last Config.History that overlap p, those
+// that have ended included, newest first, with their evidence. Those of others
+// cost little.
+func (e *Enforcer) HistoryOf(p netip.Prefix) iter.Seq2[Block, error] {
+	return func(yield func(Block, error) bool) {
 		if e.journal.ledger == nil {
 			return
 		}
 		err := e.journal.ledger.HistoryOf(p, func(r ledger.Block) bool {
-			u := Unblock{Block: blockOf(r), Ended: r.Ended, Cause: r.Cause, By: r.By, Why: r.Why}
-			return yield(u, evidence(r.Detail, &u.Block))
+			b := blockOf(r)
+			return yield(b, errors.Join(evidence(r.Detail, &b)))
 		})
 		if err != nil {
-			yield(Unblock{}, err)
+			yield(Block{}, err)
 		}
 	}
 }

@@ -61,7 +61,7 @@ func BenchmarkFrameAndHeader(b *testing.B) {
 		spans, _ = s.split(stream, spans[:0])
 		whole := string(stream)
 		for _, f := range spans {
-			if err := p.Parse(whole[f.start:f.end], &m); err != nil {
+			if err := p.Parse(whole[f.start:f.end], false, &m); err != nil {
 				b.Fatal(err)
 			}
 		}

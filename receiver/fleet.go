@@ -83,7 +83,8 @@ type SenderStatus struct {
 	// sent.
 	Sender string
 	// Host is the label of the host: the name from the configuration or the
-	// certificate, else what its messages claim.
+	// certificate, else what its messages claim. A host of which nothing but an
+	// address is known is listed by that, and has the label "other".
 	Host string
 	// Transport is how the sender's last message came.
 	Transport Transport
@@ -100,6 +101,10 @@ type SenderStatus struct {
 	Rate     float64
 	// Refused is how many frames of the sender could not be read.
 	Refused uint64
+	// WithheldHeaders and WithheldTags are how many messages of the sender hold a
+	// second header or a tag of sendmail's that does not count: the sender is
+	// not listed in Config.Relays, the outer tag not in Config.WrappingTags.
+	WithheldHeaders, WithheldTags uint64
 	// Lost is how many messages of the sender syslog-ng's sequenceId says were
 	// lost on the way.
 	Lost uint64
@@ -212,8 +217,22 @@ func (f *fleet) observe(from *origin, messages []Message) (lost uint64) {
 	s.status.Transport = from.transport
 	s.status.LastMessage = last.Received
 	s.status.Lost += lost
+	s.withhold(messages)
 	f.countHosts(from, s, messages)
 	return lost
+}
+
+// withhold counts the messages whose text holds what does not count.
+func (s *senderState) withhold(messages []Message) {
+	for i := range messages {
+		switch messages[i].Withheld {
+		case header.WithheldHeader:
+			s.status.WithheldHeaders++
+		case header.WithheldTag:
+			s.status.WithheldTags++
+		case header.WithheldNothing:
+		}
+	}
 }
 
 // countHosts counts by host label: that of the sender's own name, else of what
@@ -229,7 +248,7 @@ func (f *fleet) countHosts(from *origin, s *senderState, messages []Message) {
 		if from.host != "" {
 			f.nameOnly(s, label)
 		}
-		h, v := f.host(label), f.voice(s, label)
+		h, v := f.host(label), f.voice(s, rowOf(label, messages[0].Host))
 		h.messages += uint64(n)
 		h.last = last.Received
 		v.messages += uint64(n)
@@ -243,6 +262,17 @@ func (f *fleet) countHosts(from *origin, s *senderState, messages []Message) {
 		}
 		messages = messages[n:]
 	}
+}
+
+// rowOf returns under which name a sender's row counts: the label, and in its
+// place the address of a host that has no name.
+func rowOf(label, claimed string) string {
+	if label == otherHost {
+		if addr := addressOf(claimed); addr.IsValid() {
+			return addr.String()
+		}
+	}
+	return label
 }
 
 // nameOnly forgets under which other names a sender has spoken: it has one of its

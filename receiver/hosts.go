@@ -75,7 +75,8 @@ func (h *Hosts) Witness(sender string) (name string, relay bool) {
 }
 
 // label bounds the names that are labels: own is that of the configuration or
-// the certificate, "" without either.
+// the certificate, "" without either. A claimed address stands for the host to
+// which the configuration gives it; no address is a label.
 func (h *Hosts) label(own, claimed string) string {
 	name := cmp.Or(own, claimed)
 	if name == "" {
@@ -84,9 +85,14 @@ func (h *Hosts) label(own, claimed string) string {
 	h.mu.RLock()
 	_, known := h.known[name]
 	known = known || h.policy.names[name]
+	policy := h.policy
 	h.mu.RUnlock()
 	if known {
 		return name
+	}
+	if addr := addressOf(name); own == "" && addr.IsValid() {
+		listed, _ := policy.hosts.Lookup(addr)
+		return cmp.Or(listed, otherHost)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -103,6 +109,19 @@ func (h *Hosts) label(own, claimed string) string {
 	name = strings.Clone(name) // it may be part of a read buffer
 	h.known[name] = struct{}{}
 	return name
+}
+
+// addressOf reads a host that is an address, in brackets or not, in canonical
+// form; it is invalid for a name.
+func addressOf(host string) netip.Addr {
+	if inner, ok := strings.CutPrefix(host, "["); ok {
+		host = strings.TrimSuffix(inner, "]")
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return addr.Unmap().WithZone("")
 }
 
 // isHostName reports whether name may be a label: a DNS name, and no address.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"uppercut/receiver/header"
@@ -18,6 +19,16 @@ type origin struct {
 	host      string    // the name that the configuration or the certificate gives, "" for none
 	expires   time.Time // the end of the certificate; zero without one
 	sequence  uint32    // the last sequence number, 0 for none
+	policy    *policy   // that relay was asked of
+	relay     bool
+}
+
+// isRelay reports what p says of the sender. It asks once for each policy.
+func (o *origin) isRelay(p *policy) bool {
+	if o.policy != p {
+		o.policy, o.relay = p, p.isRelay(o)
+	}
+	return o.relay
 }
 
 const (
@@ -36,6 +47,8 @@ type intake struct {
 	handle Handler
 	counts *counters
 	fleet  *fleet
+	rules  *atomic.Pointer[policy]
+	policy *policy // the rules that hold for the batch
 	parser header.Parser
 	batch  *batch
 	places chan struct{} // see maxBatches; nil for readers that are few
@@ -55,6 +68,8 @@ func (in *intake) begin() {
 		in.waitForPlace()
 	}
 	in.batch = batches.Get().(*batch)
+	in.policy = in.rules.Load()
+	in.parser.Tags = in.policy.tags
 }
 
 func (in *intake) waitForPlace() {
@@ -112,10 +127,12 @@ func (in *intake) add(frame string, cut bool, from *origin, received time.Time) 
 		Transport: from.transport,
 		Received:  received,
 		Size:      len(frame),
-		Cut:       cut,
 	})
-	err := in.parser.Parse(frame, &b.messages[len(b.messages)-1].Header)
+	m := &b.messages[len(b.messages)-1]
+	err := in.parser.Parse(frame, from.isRelay(in.policy), &m.Header)
 	if err == nil {
+		m.Cut = m.Cut || cut
+		in.counts.withhold(m.Withheld)
 		return
 	}
 	b.messages = b.messages[:len(b.messages)-1]

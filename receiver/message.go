@@ -41,9 +41,7 @@ type Message struct {
 	// Size is how long the frame was when it came, in bytes, with what stands
 	// behind the text and without what frames it on a stream.
 	Size int
-	// Cut says that the receiver has cut the message at
-	// Config.MaxMessageSize: the end of its text is missing.
-	Cut bool
-	// Header is what the message says of itself.
+	// Header is what the message says of itself. Its Cut is also set if the
+	// receiver has cut the message at Config.MaxMessageSize.
 	header.Header
 }

@@ -31,7 +31,7 @@ const (
 // once and kept in counters.
 type metrics struct {
 	received, bytes, truncated      *prometheus.CounterVec
-	lost                            *prometheus.CounterVec
+	lost, withheld                  *prometheus.CounterVec
 	dropped, rejected               *prometheus.CounterVec
 	accepted                        *prometheus.CounterVec
 	connections, waiting            *prometheus.GaugeVec
@@ -43,6 +43,7 @@ type metrics struct {
 type counters struct {
 	received, bytes, truncated prometheus.Counter
 	lost                       prometheus.Counter
+	withheld                   [3]prometheus.Counter // by header.Withheld
 	drops                      map[string]prometheus.Counter
 	framingFailures            prometheus.Counter
 	syslogFailures             prometheus.Counter
@@ -74,8 +75,10 @@ func newMetrics(registerer prometheus.Registerer, r *Receiver) (*metrics, error)
 			"Messages longer than the configured maximum that were cut.", "listener"),
 		lost: counter("uppercut_messages_lost_total",
 			"Messages lost before they came here, as gaps in syslog-ng's sequenceId show.", "listener"),
+		withheld: counter("uppercut_messages_withheld_total",
+			"Messages whose text holds what does not count for want of configuration; holds is header (the sender may be a relay) or tag (sendmail's, behind that of another program, which may wrap it).", "listener", "holds"),
 		dropped: counter("uppercut_messages_dropped_total",
-			"Messages received by the process and then dropped; reason is acl, reverse_path, framing, shutdown, empty, priority, timestamp or header.", "listener", "reason"),
+			"Messages received by the process and then dropped; reason is acl, reverse_path, framing, shutdown, empty, priority, timestamp, header or compressed.", "listener", "reason"),
 		accepted: counter("uppercut_connections_accepted_total",
 			"Accepted sender connections.", "listener"),
 		rejected: counter("uppercut_connections_rejected_total",
@@ -94,7 +97,7 @@ func newMetrics(registerer prometheus.Registerer, r *Receiver) (*metrics, error)
 	for _, t := range r.transports() {
 		m.kinds[t] = m.of(t)
 	}
-	return m, register(registerer, m.received, m.bytes, m.truncated, m.lost, m.dropped, m.accepted, m.rejected,
+	return m, register(registerer, m.received, m.bytes, m.truncated, m.lost, m.withheld, m.dropped, m.accepted, m.rejected,
 		m.connections, m.waiting, m.framingFailures, m.syslogFailures, newScrape(r))
 }
 
@@ -118,7 +121,10 @@ func register(r prometheus.Registerer, cs ...prometheus.Collector) error {
 // to 0.
 func (m *metrics) of(t Transport) *counters {
 	listener := t.String()
-	drops := []string{string(header.ErrEmpty), string(header.ErrPriority), string(header.ErrTimestamp), string(header.ErrHeader)}
+	var drops []string
+	for _, kind := range header.Errors() {
+		drops = append(drops, string(kind))
+	}
 	if t == UDP {
 		drops = append(drops, dropSender, dropPath, dropShutdown)
 	}
@@ -130,6 +136,8 @@ func (m *metrics) of(t Transport) *counters {
 		framingFailures: m.framingFailures,
 		syslogFailures:  m.syslogFailures,
 	}
+	c.withheld[header.WithheldHeader] = m.withheld.WithLabelValues(listener, "header")
+	c.withheld[header.WithheldTag] = m.withheld.WithLabelValues(listener, "tag")
 	if t == Unix {
 		drops = append(drops, dropShutdown)
 	}
@@ -150,6 +158,13 @@ func (m *metrics) of(t Transport) *counters {
 
 // drop counts a message that was read and is not taken.
 func (c *counters) drop(reason string) { c.drops[reason].Inc() }
+
+// withhold counts a message whose text holds what does not count.
+func (c *counters) withhold(kind header.Withheld) {
+	if kind != header.WithheldNothing {
+		c.withheld[kind].Inc()
+	}
+}
 
 // reject counts a connection that is not served, or no longer.
 func (c *counters) reject(reason string) { c.rejects[reason].Inc() }

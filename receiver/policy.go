@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/gaissmai/bart"
+
+	"uppercut/receiver/header"
 )
 
 // policy says whom to hear and who is who. It is immutable.
@@ -14,10 +16,14 @@ type policy struct {
 	names   map[string]bool    // configured host names
 	relays  *relays
 	idle    time.Duration // see Config.IdleTimeout
+	tags    *header.Tags
 }
 
 func newPolicy(c Config) *policy {
-	p := &policy{names: make(map[string]bool, len(c.Hosts)), relays: newRelays(c.Relays), idle: c.IdleTimeout}
+	p := &policy{
+		names: make(map[string]bool, len(c.Hosts)), relays: newRelays(c.Relays), idle: c.IdleTimeout,
+		tags: header.NewTags(c.Tags, c.WrappingTags),
+	}
 	for _, network := range c.Senders {
 		p.senders.Insert(network.Masked())
 	}

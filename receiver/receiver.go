@@ -263,7 +263,7 @@ func (r *Receiver) serveRELP(ctx context.Context, v *visit) {
 }
 
 func (r *Receiver) newIntake(t Transport) intake {
-	return intake{handle: r.handle, counts: r.metrics.kinds[t], fleet: r.fleet}
+	return intake{handle: r.handle, counts: r.metrics.kinds[t], fleet: r.fleet, rules: &r.policy}
 }
 
 func (r *Receiver) newStreamIntake(t Transport) intake {

@@ -172,7 +172,7 @@ func TestCaptures(t *testing.T) {
 			var p header.Parser
 			for _, frame := range frames {
 				var m header.Header
-				if err := p.Parse(frame, &m); err != nil {
+				if err := p.Parse(frame, false, &m); err != nil {
 					failures = append(failures, frame)
 					continue
 				}
@@ -247,7 +247,7 @@ func TestLoggerCaptures(t *testing.T) {
 				t.Fatalf("%d frames", len(frames))
 			}
 			var got header.Header
-			if err := new(header.Parser).Parse(frames[0], &got); err != nil {
+			if err := new(header.Parser).Parse(frames[0], false, &got); err != nil {
 				t.Fatalf("%q: %v", frames[0], err)
 			}
 			checkStamp(t, name, got)

@@ -87,6 +87,7 @@ func fillLine(l *detector.Line, m *receiver.Message, parser *sendmail.Parser) {
 	l.Host = m.Host
 	l.Tag = m.Tag
 	l.PID = m.PID
+	l.Wrapper = m.Wrapper
 	l.Size, l.Cut, l.Relayed = m.Size, m.Cut, m.Relayed
 	parser.Parse(m.Text, &l.Record)
 	l.Digest()

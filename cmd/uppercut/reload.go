@@ -62,7 +62,7 @@ func (a *appliance) tryReload(ctx context.Context) error {
 	if err := a.guard.Reload(c.guardConfig()); err != nil {
 		return fmt.Errorf("enforcer.%w", err)
 	}
-	if err := a.receiver.Reconfigure(c.Receiver); err != nil {
+	if err := a.receiver.Reconfigure(c.receiverConfig()); err != nil {
 		return errors.Join(fmt.Errorf("receiver.%w", err), a.guard.Reload(old.guardConfig()))
 	}
 	var refused error
@@ -70,7 +70,7 @@ func (a *appliance) tryReload(ctx context.Context) error {
 		return err
 	}
 	if refused != nil {
-		return errors.Join(fmt.Errorf("detector.%w", refused), a.guard.Reload(old.guardConfig()), a.receiver.Reconfigure(old.Receiver))
+		return errors.Join(fmt.Errorf("detector.%w", refused), a.guard.Reload(old.guardConfig()), a.receiver.Reconfigure(old.receiverConfig()))
 	}
 	useEvents()
 	a.pipeline.parser.Store(parser)

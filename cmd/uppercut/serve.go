@@ -136,7 +136,7 @@ func (a *appliance) build(ctx context.Context) (err error) {
 	if err := a.buildJudge(ctx, c); err != nil {
 		return err
 	}
-	a.receiver, err = receiver.New(c.Receiver, receiver.Options{
+	a.receiver, err = receiver.New(c.receiverConfig(), receiver.Options{
 		Logger: a.logger, Registerer: a.registry, Handle: a.pipeline.handle, Inherited: activation.Files(true), Met: a.meet, Hosts: a.hosts,
 	})
 	if err != nil {
@@ -256,11 +256,9 @@ func (a *appliance) run(ctx context.Context) error {
 	judge := start(func(context.Context) error { a.pipeline.run(); return nil })
 	receive := start(a.receiver.Run)
 	a.notify("READY=1")
-	a.sayListening()
 	a.logger.Info("ready", "mode", a.config.Load().Mode)
 
 	<-ctx.Done()
-	a.logger.Info("stopping", "cause", context.Cause(ctx))
 	a.notify("STOPPING=1")
 	receive.end()
 	watch.end()

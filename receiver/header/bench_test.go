@@ -14,7 +14,7 @@ func BenchmarkHeader(b *testing.B) {
 			var p Parser
 			var h Header
 			for b.Loop() {
-				if err := p.Parse(frame, &h); err != nil {
+				if err := p.Parse(frame, false, &h); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -17,7 +17,7 @@ func FuzzHeader(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, frame string) {
 		var h Header
-		if err := new(Parser).Parse(frame, &h); err != nil {
+		if err := new(Parser).Parse(frame, false, &h); err != nil {
 			if _, ok := errors.AsType[Error](err); !ok {
 				t.Errorf("error %v is no Error", err)
 			}

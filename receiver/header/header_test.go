@@ -127,7 +127,7 @@ func TestParse(t *testing.T) {
 			var p Parser
 			for range 2 { // the second time from what the parser remembers
 				var got Header
-				if err := p.Parse(test.frame, &got); err != nil {
+				if err := p.Parse(test.frame, false, &got); err != nil {
 					t.Fatal(err)
 				}
 				if diff := cmp.Diff(test.want, got); diff != "" {
@@ -174,7 +174,7 @@ func badFrames(t testing.TB) []badFrame {
 func TestParseRefuses(t *testing.T) {
 	for _, test := range badFrames(t) {
 		var h Header
-		err := new(Parser).Parse(test.frame, &h)
+		err := new(Parser).Parse(test.frame, false, &h)
 		if !errors.Is(err, test.want) {
 			t.Errorf("%.60q: error %v, want %v (%+v)", test.frame, err, test.want, h)
 		}
@@ -285,7 +285,7 @@ func TestParseAllocatesNothing(t *testing.T) {
 	var p Parser
 	var m Header
 	for _, frame := range frames {
-		if n := testing.AllocsPerRun(100, func() { _ = p.Parse(frame, &m) }); n > 0 {
+		if n := testing.AllocsPerRun(100, func() { _ = p.Parse(frame, false, &m) }); n > 0 {
 			t.Errorf("%q: %v allocations", frame, n)
 		}
 	}

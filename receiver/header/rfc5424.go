@@ -33,8 +33,73 @@ func (p *Parser) parsePlain5424(s string, h *Header) bool {
 	if !ok1 || !ok2 || !ok3 || !ok4 || s == "" || s[0] != '-' || len(s) > 1 && s[1] != ' ' {
 		return false
 	}
-	h.Host, h.Tag, h.PID = unlessNil(host), unlessNil(app), number(proc)
+	h.setFields(host, app, proc)
 	h.Text = trimMessage(s[1:])
+	return true
+}
+
+// setFields takes HOSTNAME, APP-NAME and PROCID, none of which is "".
+func (h *Header) setFields(host, app, proc string) {
+	h.Host, h.Tag, h.PID = unlessNil(host), unlessNil(app), number(proc)
+	if strings.IndexByte(host, '/') >= 0 {
+		h.setHost(host)
+	}
+	if c := app[len(app)-1]; c == ']' || c == ':' {
+		h.setApp(app)
+	}
+}
+
+// setApp takes an APP-NAME that a template has filled with tag, PID and colon
+// (rsyslog's %syslogtag%). The PID there is nearer to the program than PROCID.
+func (h *Header) setApp(app string) {
+	inner := Header{}
+	inner.setTag(app)
+	if inner.Tag == "" {
+		return
+	}
+	h.Tag = inner.Tag
+	if inner.PID != 0 {
+		h.PID = inner.PID
+	}
+}
+
+// parse5424 reads what follows the version, which no library reads: without PRI,
+// within another message, or with a time that RFC 5424 does not allow.
+func (p *Parser) parse5424(s string, h *Header) bool {
+	n := 1
+	if !strings.HasPrefix(s, "- ") {
+		n = p.readTime(s, h)
+	}
+	return n > 0 && n < len(s) && s[n] == ' ' && p.parseAnyFields(s[n+1:], h)
+}
+
+// parseFields reads "HOST APP-NAME PROCID MSGID SD TEXT" behind a time: sysklogd
+// and FreeBSD write files of RFC 5424 without PRI and version. Since a line of
+// RFC 3164 may begin alike, PROCID must be a number or nothing.
+func (p *Parser) parseFields(s string, h *Header) bool {
+	words := strings.SplitN(s, " ", 4)
+	if len(words) < 4 || isTag(words[1]) && words[1][len(words[1])-1] != ']' || number(words[2]) == 0 && words[2] != "-" {
+		return false
+	}
+	return p.parseAnyFields(s, h)
+}
+
+// parseAnyFields reads "HOST APP-NAME PROCID MSGID SD TEXT".
+func (p *Parser) parseAnyFields(s string, h *Header) bool {
+	host, s, ok1 := cutField(s, maxHost)
+	app, s, ok2 := cutField(s, maxApp)
+	proc, s, ok3 := cutField(s, maxProcID)
+	_, s, ok4 := cutField(s, maxMsgID)
+	if !ok1 || !ok2 || !ok3 || !ok4 {
+		return false
+	}
+	size, ok := structuredData(s)
+	if !ok {
+		return false
+	}
+	h.setFields(host, app, proc)
+	h.SequenceID = sequenceID(s[:size])
+	h.Text = trimMessage(s[size:])
 	return true
 }
 
@@ -62,35 +127,43 @@ func trimMessage(s string) string {
 	return strings.TrimLeft(s, " ")
 }
 
-// parseAny5424 reads a message of RFC 5424 with go-syslog's parser. That ends
-// structured data at the first "] ", also within a quoted value, where it is
-// the text of whoever chose the value: so the end is looked for here, and the
-// library sees the header alone.
-func parseAny5424(frame string, h *Header) error {
+// parseAny5424 reads a message of RFC 5424 with go-syslog's parser, and what
+// that refuses for its time alone by itself; rest is what follows PRI. The
+// library ends structured data at the first "] ", also within a quoted value,
+// where it is the text of whoever chose the value: so the end is looked for
+// here, and the library sees the header alone.
+func (p *Parser) parseAny5424(frame, rest string, h *Header) error {
 	start := headerEnd(frame)
 	size, ok := structuredData(frame[start:])
 	if !ok {
 		return ErrHeader
 	}
-	parts, ok := dump5424(frame[:start+size])
-	if !ok {
+	if parts, ok := dump5424(frame[:start+size]); ok && h.setParts(parts) {
+		h.SequenceID = sequenceID(frame[start : start+size])
+		h.Text = trimMessage(frame[start+size:])
+		return nil
+	}
+	if rest[0] != '1' || !p.parse5424(rest[2:], h) {
 		return ErrHeader
 	}
+	return nil
+}
+
+// setParts takes the fields from the library; false if it lacks one.
+func (h *Header) setParts(parts format.LogParts) bool {
 	host, _ := parts["hostname"].(string)
 	app, _ := parts["app_name"].(string)
 	proc, _ := parts["proc_id"].(string)
 	msgID, _ := parts["msg_id"].(string)
 	if host == "" || app == "" || proc == "" || msgID == "" {
-		return ErrHeader
+		return false
 	}
 	h.Stamp, h.Time = StampNone, time.Time{}
 	if t, _ := parts["timestamp"].(time.Time); !t.IsZero() {
 		h.Stamp, h.Time = StampFull, t.UTC()
 	}
-	h.Host, h.Tag, h.PID = unlessNil(host), unlessNil(app), number(proc)
-	h.SequenceID = sequenceID(frame[start : start+size])
-	h.Text = trimMessage(frame[start+size:])
-	return nil
+	h.setFields(host, app, proc)
+	return true
 }
 
 // dump5424 keeps a panic of the library to the message that caused it.

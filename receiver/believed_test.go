@@ -1,0 +1,121 @@
+package receiver
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"uppercut/receiver/header"
+)
+
+const relayed = "<22>Jul  4 10:00:01 relay1 Jul  4 10:00:01 mx1 sendmail[2001]: x"
+
+// TestRelaysAreBelieved: a second header counts from senders that the
+// configuration calls relays, from the next message on; from others it is
+// counted.
+func TestRelaysAreBelieved(t *testing.T) {
+	c := testConfig()
+	c.Tags = []string{"sendmail"}
+	h := open(t, c)
+	udp, tcp := dial(t, "udp", h.address(UDP)), dial(t, "tcp", h.address(TCP))
+	send := func() { write(t, udp, relayed); write(t, tcp, relayed+"\n") }
+	send()
+	for _, m := range h.wait(t, 2) {
+		if m.Host != "relay1" || m.Tag != "" || m.Withheld != header.WithheldHeader {
+			t.Errorf("not a relay: %+v", m)
+		}
+	}
+	for _, listener := range []string{"udp", "tcp"} {
+		if n := h.metric(t, "uppercut_messages_withheld_total", "listener", listener, "holds", "header"); n != 1 {
+			t.Errorf("%s: %v withheld", listener, n)
+		}
+	}
+	if s := h.Senders(); len(s) != 1 || s[0].WithheldHeaders != 2 {
+		t.Errorf("%+v", s)
+	}
+	c.Relays = []string{"127.0.0.1"}
+	if err := h.Reconfigure(c); err != nil {
+		t.Fatal(err)
+	}
+	h.forget()
+	send()
+	for _, m := range h.wait(t, 2) {
+		if m.Host != "mx1" || m.Tag != "sendmail" || m.PID != 2001 || m.Text != "x" || !m.Relayed {
+			t.Errorf("a relay: %+v", m)
+		}
+	}
+}
+
+// TestWrappingTags: what a container writes counts where the configuration names
+// its tag, or the tag is sendmail's.
+func TestWrappingTags(t *testing.T) {
+	c := testConfig()
+	c.Tags, c.WrappingTags = []string{"sendmail", "sm-*"}, []string{"mail-*", header.Untagged}
+	h := open(t, c)
+	udp := dial(t, "udp", h.address(UDP))
+	for _, test := range []struct{ tag, wrapper string }{
+		{"mail-1[99]", "mail-1"}, {"sendmail[99]", ""}, {"web-1[99]", "withheld"},
+	} {
+		h.forget()
+		write(t, udp, "<30>Nov 30 12:00:00 gw "+test.tag+": sm-mta[2182]: x")
+		m := h.wait(t, 1)[0]
+		if test.wrapper == "withheld" {
+			if m.Tag != "web-1" || m.PID != 99 || m.Withheld != header.WithheldTag {
+				t.Errorf("%s: %+v", test.tag, m)
+			}
+			continue
+		}
+		if m.Host != "gw" || m.Tag != "sm-mta" || m.PID != 2182 || m.Text != "x" || m.Wrapper != test.wrapper || !m.Relayed {
+			t.Errorf("%s: %+v", test.tag, m)
+		}
+	}
+}
+
+func TestWrappingTagMistakes(t *testing.T) {
+	for tag, want := range map[string]string{
+		"":            `wrapping_tags[0]: must not be empty; "-" stands for messages without a tag`,
+		"a*b":         `wrapping_tags[0]: "a*b": * can stand only at the end`,
+		"docker[12]:": `wrapping_tags[0]: "docker[12]:": a tag ends before its PID, its colon and the first space`,
+		"*":           "",
+		"docker/*":    "",
+		"-":           "",
+	} {
+		c := DefaultConfig()
+		c.WrappingTags = []string{tag}
+		got := ""
+		if err := c.Validate(); err != nil {
+			got = err.Error()
+		}
+		if got != want {
+			t.Errorf("%q: %q, want %q", tag, got, want)
+		}
+	}
+}
+
+// TestHostsThatAreAddresses: a host of which a relay knows the address only has
+// the name of receiver.hosts, else a row of its own and no label.
+func TestHostsThatAreAddresses(t *testing.T) {
+	hosts := []HostConfig{{Name: "mx1", Addresses: []netip.Prefix{netip.MustParsePrefix("10.25.0.11/32"), netip.MustParsePrefix("2001:db8::/64")}}}
+	labels := newHosts(t, hosts...)
+	f := newFleet(labels, hosts, time.Now())
+	relay := &origin{sender: "192.0.2.9", transport: TCP}
+	for _, host := range []string{"10.25.0.11", "[2001:db8::7]", "10.25.0.12", "10.25.0.13", "::ffff:10.25.0.12"} {
+		f.observe(relay, []Message{claiming(host)})
+	}
+	var rows []string
+	for _, s := range f.status(time.Now()) {
+		rows = append(rows, s.Host)
+		if want := map[string]uint64{"mx1": 2, "10.25.0.12": 2, "10.25.0.13": 1}[s.Host]; s.Messages != want {
+			t.Errorf("%s: %d messages, want %d", s.Host, s.Messages, want)
+		}
+	}
+	if got := strings.Join(rows, " "); got != "10.25.0.12 10.25.0.13 mx1" {
+		t.Errorf("rows %s", got)
+	}
+	for host, want := range map[string]string{"10.25.0.11": "mx1", "10.25.0.12": otherHost} {
+		if got := labels.Label("192.0.2.9", host); got != want {
+			t.Errorf("label of %s: %s, want %s", host, got, want)
+		}
+	}
+}
