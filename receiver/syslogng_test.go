@@ -46,20 +46,29 @@ func run(t testing.TB, name string, args ...string) {
 // startSyslogNG starts syslog-ng with a forwarding configuration.
 func startSyslogNG(t *testing.T, forward string) *mailHost {
 	t.Helper()
-	root, dir := syslogNG(t), shortDir(t)
+	dir := shortDir(t)
 	h := &mailHost{t: t, socket: filepath.Join(dir, "log")}
 	file := filepath.Join(dir, "syslog-ng.conf")
 	writeFile(t, file, fmt.Sprintf(`@version: 3.38
 options { stats-freq(0); keep-hostname(yes); log-fifo-size(100000); };
 source s_src { unix-dgram(%q); };
 `, h.socket)+forward)
-	libraries := filepath.Join(root, "usr/lib/syslog-ng") + ":" + filepath.Join(root, "usr/lib/x86_64-linux-gnu") + ":" + filepath.Join(root, "lib/x86_64-linux-gnu")
-	cmd := exec.Command(filepath.Join(root, "usr/sbin/syslog-ng"), "--foreground", "--no-caps", "--stderr",
-		"--cfgfile", file, "--module-path", filepath.Join(root, "usr/lib/syslog-ng/3.38"),
-		"--persist-file", filepath.Join(dir, "persist"), "--control", filepath.Join(dir, "ctl"), "--pidfile", filepath.Join(dir, "pid"))
-	cmd.Env = append(os.Environ(), "LD_LIBRARY_PATH="+libraries)
-	h.start(cmd)
+	command := syslogNGCommand(t, dir, file)
+	h.start(exec.Command(command[0], command[1:]...))
 	return h
+}
+
+// syslogNGCommand runs syslog-ng in the foreground with a configuration file and
+// all its state in dir.
+func syslogNGCommand(t *testing.T, dir, file string) []string {
+	t.Helper()
+	root := syslogNG(t)
+	libraries := filepath.Join(root, "usr/lib/syslog-ng") + ":" + filepath.Join(root, "usr/lib/x86_64-linux-gnu") + ":" + filepath.Join(root, "lib/x86_64-linux-gnu")
+	return []string{
+		"env", "LD_LIBRARY_PATH=" + libraries, filepath.Join(root, "usr/sbin/syslog-ng"), "--foreground", "--no-caps",
+		"--cfgfile", file, "--module-path", filepath.Join(root, "usr/lib/syslog-ng/3.38"),
+		"--persist-file", filepath.Join(dir, "persist"), "--control", filepath.Join(dir, "ctl"), "--pidfile", filepath.Join(dir, "pid"),
+	}
 }
 
 // TestSyslogNG sends numbered messages with a real syslog-ng, configured by our
