@@ -48,15 +48,6 @@ file may be read is asked for the user who runs check.`,
 	return command
 }
 
-// warnings names what is valid but dangerous.
-func (c *Config) warnings() []string {
-	var all []string
-	if c.Mode == modeEnforce && len(c.Enforcer.Allow) == 0 {
-		all = append(all, "enforcer.allow is empty: list the networks that must never be blocked, your own office first")
-	}
-	return all
-}
-
 // printConfig writes c as YAML, in the order of the structs.
 func printConfig(w io.Writer, c Config) error {
 	encoder := yaml.NewEncoder(w)
