@@ -133,6 +133,10 @@ type Options struct {
 	// OnEvent, if not nil, sees every event before it is judged, those of
 	// duplicate lines included (replay reports, per-host metrics).
 	OnEvent func(*Line, *sendmail.Event)
+	// OnUnknown, if not nil, hears of every line of sendmail's that is of no known
+	// form, with its text: of a line that came in parts that of all. The text is
+	// valid until it returns, and secrets in it are not masked.
+	OnUnknown func(l *Line, text string)
 	// Blocked says whether a source that a verdict says is blocked really is. It
 	// is asked once the enforcer has had 10 seconds for the verdict: a block may
 	// have been refused, lifted, lost or only observed, and its source is judged
@@ -153,6 +157,7 @@ type Detector struct {
 	parser     *sendmail.Parser // of split lines
 	memory     *sendmail.Memory
 	hosts      *hosts
+	lines      *lineTable
 	sources    *table
 	ring       *ring
 	ceiling    *ceiling
@@ -165,6 +170,8 @@ type Detector struct {
 	now        time.Time           // the latest arrival
 	swept      uint32              // where the search for dead sources stands
 
+	line     *Line // that is observed
+	unknown  bool  // it is of no known form
 	events   []sendmail.Event
 	verdicts []Verdict
 	scratch  []mark
@@ -188,11 +195,12 @@ func New(c Config, o Options) (*Detector, error) {
 	}
 	d.memory = d.newMemory()
 	d.hosts = newHosts(o, d.metrics)
+	d.lines = newLineTable(o, d.metrics)
 	return d, d.Reconfigure(c)
 }
 
 func (d *Detector) newMemory() *sendmail.Memory {
-	return sendmail.NewMemory(sendmail.MemoryOptions{Key: d.key, Parser: d.parser})
+	return sendmail.NewMemory(sendmail.MemoryOptions{Key: d.key, Parser: d.parser, OnUnknown: d.notUnderstood})
 }
 
 // Reconfigure replaces rules and weights and keeps every score, or changes
@@ -220,14 +228,15 @@ func (d *Detector) Reconfigure(c Config) error {
 func (d *Detector) Observe(l *Line) []Verdict {
 	d.metrics.judged.Inc()
 	d.begin(l.Received)
-	if !d.judgement.ours(l.Tag) {
-		d.metrics.foreign.Inc()
-		return d.verdicts
-	}
 	if l.hostKey == 0 {
 		l.Digest()
 	}
+	if !d.judgement.ours(l.Tag) {
+		d.foreign(l)
+		return d.verdicts
+	}
 	h := d.hosts.of(l)
+	d.line, d.unknown = l, false
 	duplicate := matters(&l.Record) && h.sender.duplicates.seen(lineHash(l, h))
 	if duplicate {
 		d.metrics.duplicates.Inc()
@@ -236,6 +245,7 @@ func (d *Detector) Observe(l *Line) []Verdict {
 	d.events = d.memory.Observe(sendmail.Input{
 		Line: l.Number, Time: d.timeOf(l, h), Host: l.sessionKey, PID: l.PID, Record: &l.Record,
 	}, d.events[:0])
+	d.lines.of(l).read(d.unknown, l.Received)
 	for i := range d.events {
 		d.event(l, &d.events[i], h)
 	}
@@ -243,6 +253,31 @@ func (d *Detector) Observe(l *Line) []Verdict {
 		delete(d.duplicates, l.Number)
 	}
 	return d.verdicts
+}
+
+// foreign takes a line that is none of sendmail's: it may tell of lines that
+// never came.
+func (d *Detector) foreign(l *Line) {
+	lines := d.lines.of(l)
+	loss, ok := lossOf(daemonOf(l.Tag), l.Record.Text)
+	switch {
+	case !ok:
+		d.metrics.foreign.Inc()
+		lines.foreign(l)
+	case d.hosts.of(l).tells(l):
+		lines.lost(loss, l)
+	default:
+		d.metrics.duplicates.Inc()
+	}
+}
+
+// notUnderstood hears from the memory that the line is sendmail's and of no
+// known form.
+func (d *Detector) notUnderstood(r *sendmail.Record) {
+	d.unknown = true
+	if d.options.OnUnknown != nil {
+		d.options.OnUnknown(d.line, r.Text)
+	}
 }
 
 // matters tells that it makes a difference whether a line is seen twice. Most

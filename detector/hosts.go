@@ -139,6 +139,14 @@ func (h *hosts) host(s *sender, name string) *host {
 	return h.add(s, clone(name))
 }
 
+// tells reports whether a line was not seen before.
+func (h *host) tells(l *Line) bool {
+	if l.digest == 0 {
+		l.digest = l.hash()
+	}
+	return !h.sender.duplicates.seen(lineHash(l, h))
+}
+
 // further returns the host that stands for all above the limits.
 func (h *hosts) further(s *sender) *host {
 	if len(h.byNumber) > maxHosts {

@@ -24,6 +24,8 @@ type metrics struct {
 	breakerOpened *prometheus.CounterVec
 	setAside      *prometheus.CounterVec
 
+	hostLines, sourceLost, sourceLosses *prometheus.CounterVec
+
 	rulesets [][2]prometheus.Counter // by ruleset; 0: for good, 1: temporarily
 	lags     *lags
 
@@ -59,6 +61,9 @@ func (m *metrics) perHost() {
 	m.ahead = m.counters("uppercut_clock_ahead_lines_total", "Lines dated more than 2 minutes after their arrival: a wrong clock, judged on arrival.", "host")
 	m.lag = m.gauges("uppercut_host_lag_seconds", "Arrival minus the time at which the newest line of this host was judged: large while a backlog is replayed.", "host")
 	m.lags = register(m.registerer, newLags())
+	m.hostLines = m.counters("uppercut_host_lines_total", "Lines of each host by what was made of them; result is understood, unknown (sendmail's, of no known form) or foreign (under a tag that is none of sendmail's).", "host", "result")
+	m.sourceLost = m.counters("uppercut_source_lost_messages_total", "Lines that the log daemons of this host say they have dropped before they came here.", "host")
+	m.sourceLosses = m.counters("uppercut_source_losses_unknown_total", "Times that the log daemons of this host said they had dropped lines, and not how many.", "host")
 	m.zone = m.gauges("uppercut_host_zone_offset_seconds", "Time zone east of UTC that was learned for a host whose timestamps have none; 0 until then.", "host")
 	m.breakerOpen = m.gauges("uppercut_breaker_open", "Mail hosts whose evidence is set aside because they refuse the innocent.", "host")
 	m.breakerOpened = m.counters("uppercut_breaker_opened_total", "Times that a host's evidence was set aside; cause is partners or surge.", "host", "cause")
@@ -89,7 +94,7 @@ func (m *metrics) sources() {
 	m.evicted = m.counter("uppercut_tracked_sources_evicted_total", "Scores discarded early because the limit was reached.")
 	m.merged = m.counter("uppercut_scores_merged_total", "Times that the oldest offences of a source were merged because it had too many.")
 	m.judged = m.counter("uppercut_messages_judged_total", "Messages that have left the detector, whatever it said of them.")
-	m.foreign = m.counter("uppercut_foreign_lines_total", "Lines whose tag is none of sendmail's.")
+	m.foreign = m.counter("uppercut_foreign_lines_total", "Lines whose tag is none of sendmail's, but for those that tell of dropped lines.")
 	m.duplicates = m.counter("uppercut_duplicate_lines_total", "Lines that a sender sent again; they score once.")
 	m.undated = m.counter("uppercut_undated_lines_total", "Lines without a time that makes sense, judged on arrival.")
 }
@@ -182,6 +187,21 @@ func (m *metrics) forHost(label string) (c hostCounters) {
 		c.breakerOpened[cause] = m.breakerOpened.WithLabelValues(label, breakerCause(cause).String())
 	}
 	return c
+}
+
+// lineCounters count what was made of the lines of one host label.
+type lineCounters struct {
+	understood, unknown, foreign, lost, lostUntold prometheus.Counter
+}
+
+func (m *metrics) forHostLines(label string) lineCounters {
+	return lineCounters{
+		understood: m.hostLines.WithLabelValues(label, "understood"),
+		unknown:    m.hostLines.WithLabelValues(label, "unknown"),
+		foreign:    m.hostLines.WithLabelValues(label, "foreign"),
+		lost:       m.sourceLost.WithLabelValues(label),
+		lostUntold: m.sourceLosses.WithLabelValues(label),
+	}
 }
 
 func (m *metrics) counter(name, help string) prometheus.Counter {

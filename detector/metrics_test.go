@@ -19,6 +19,7 @@ var update = flag.Bool("update", false, "write the golden files")
 func TestMetricsGolden(t *testing.T) {
 	b := newBench(t, nil)
 	b.offend(noon, someone, sendmail.AuthFail)
+	b.d.Observe(&Line{Sender: "10.0.0.1", Host: "mx1", Tag: "cron", Received: noon})
 	if problems, err := testutil.GatherAndLint(b.registry); err != nil || len(problems) > 0 {
 		t.Errorf("%v %v", problems, err)
 	}

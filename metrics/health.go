@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -15,8 +16,21 @@ import (
 // its work.
 type Check struct {
 	Name string
-	// Err says what is wrong, nil if nothing is.
+	// Err says what is wrong, nil if nothing is. It is a Warning if the appliance
+	// does its work even so.
 	Err error
+}
+
+// Warning is the error of a check that somebody should know of, and that does not
+// keep the appliance from its work.
+type Warning string
+
+func (w Warning) Error() string { return string(w) }
+
+// OK reports whether the check does not stand against being ready.
+func (c Check) OK() bool {
+	_, warning := errors.AsType[Warning](c.Err)
+	return c.Err == nil || warning
 }
 
 // Health knows what must be right. Its zero value has no checks and is ready.
@@ -69,6 +83,10 @@ func (h *Health) ServeReady(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprintf(&found, "%s: ok\n", c.Name)
 			continue
 		}
+		if c.OK() {
+			fmt.Fprintf(&found, "%s: warning: %v\n", c.Name, c.Err)
+			continue
+		}
 		status, sentence = http.StatusServiceUnavailable, "uppercut is not ready.\n"
 		fmt.Fprintf(&found, "%s: %v\n", c.Name, c.Err)
 	}
@@ -93,7 +111,7 @@ func (h *Health) Describe(ch chan<- *prometheus.Desc) { ch <- checkDesc }
 func (h *Health) Collect(ch chan<- prometheus.Metric) {
 	for _, c := range h.Checks() {
 		ok := 1.0
-		if c.Err != nil {
+		if !c.OK() {
 			ok = 0
 		}
 		ch <- prometheus.MustNewConstMetric(checkDesc, prometheus.GaugeValue, ok, c.Name)

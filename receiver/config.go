@@ -31,8 +31,9 @@ type Config struct {
 	// Hosts names the mail hosts that should send; one that does not is
 	// reported. Default: none.
 	Hosts []HostConfig `mapstructure:"hosts"`
-	// Senders lists the networks that may log. Everybody else is counted and
-	// dropped unread. Default: loopback and the private networks.
+	// Senders lists the networks that may log, beside the addresses in
+	// receiver.hosts. Everybody else is dropped unread and counted, and warned
+	// about once an hour. Default: loopback and the private networks.
 	Senders []netip.Prefix `mapstructure:"senders"`
 	// Relays lists the senders that pass on the lines of other hosts: addresses
 	// and networks, names of client certificates, or unix for the local socket.

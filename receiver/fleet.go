@@ -20,7 +20,7 @@ type HostConfig struct {
 	// certificate if it has one.
 	Name string `mapstructure:"name"`
 	// Addresses lists the addresses that the host, and no other, sends from.
-	// Default: none, the host is known by its certificate or, without one, by
+	// They may log, whatever receiver.senders says. Default: none, the host is known by its certificate or, without one, by
 	// the name in its lines.
 	Addresses []netip.Prefix `mapstructure:"addresses"`
 	// Silence is after how long without a message the host counts as silent,
@@ -127,6 +127,7 @@ type fleet struct {
 	senders map[string]*senderState
 	hosts   map[string]*hostState
 	voices  int // of all senders
+	unread  uint64
 }
 
 // senderState is the state of one sender.
@@ -199,6 +200,15 @@ func (f *fleet) refused(from *origin) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.sender(from).status.Refused++
+	f.unread++
+}
+
+// allUnread returns how many frames of all senders could not be read, those
+// included that are forgotten.
+func (f *fleet) allUnread() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.unread
 }
 
 // observe takes the messages of one sender that came in one read, and returns

@@ -48,7 +48,8 @@ type intake struct {
 	counts *counters
 	fleet  *fleet
 	rules  *atomic.Pointer[policy]
-	policy *policy // the rules that hold for the batch
+	policy *policy      // the rules that hold for the batch
+	unread func(Unread) // may be nil
 	parser header.Parser
 	batch  *batch
 	places chan struct{} // see maxBatches; nil for readers that are few
@@ -136,10 +137,32 @@ func (in *intake) add(frame string, cut bool, from *origin, received time.Time) 
 		return
 	}
 	b.messages = b.messages[:len(b.messages)-1]
-	in.fleet.refused(from)
 	in.counts.syslogFailures.Inc()
+	reason := ""
 	if kind, ok := errors.AsType[header.Error](err); ok {
-		in.counts.drop(string(kind))
+		reason = string(kind)
+		in.counts.drop(reason)
+	}
+	in.tell(Unread{Stage: "syslog", Reason: reason, Text: frame, Received: received}, from)
+}
+
+// tear counts what a stream left that is no whole frame, or not the beginning of
+// one.
+func (in *intake) tear(left []byte, from *origin) {
+	in.counts.drop(dropFraming)
+	in.counts.framingFailures.Inc()
+	in.tell(Unread{Stage: "framing", Text: string(left[:min(len(left), maxUnreadText)]), Received: time.Now()}, from)
+}
+
+// maxUnreadText bounds the copy of what a stream left, in bytes.
+const maxUnreadText = 1024
+
+// tell counts and tells of what cannot be read.
+func (in *intake) tell(u Unread, from *origin) {
+	in.fleet.refused(from)
+	if in.unread != nil && u.Text != "" {
+		u.Sender, u.Host = from.sender, from.host
+		in.unread(u)
 	}
 }
 

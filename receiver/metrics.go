@@ -33,7 +33,7 @@ type metrics struct {
 	received, bytes, truncated      *prometheus.CounterVec
 	lost, withheld                  *prometheus.CounterVec
 	dropped, rejected               *prometheus.CounterVec
-	accepted                        *prometheus.CounterVec
+	accepted, probes                *prometheus.CounterVec
 	connections, waiting            *prometheus.GaugeVec
 	framingFailures, syslogFailures prometheus.Counter
 	kinds                           map[Transport]*counters
@@ -47,7 +47,7 @@ type counters struct {
 	drops                      map[string]prometheus.Counter
 	framingFailures            prometheus.Counter
 	syslogFailures             prometheus.Counter
-	accepted                   prometheus.Counter
+	accepted, probes           prometheus.Counter
 	connections                prometheus.Gauge
 	behind, owed               prometheus.Gauge // connections that are not read for now
 	rejects                    map[string]prometheus.Counter
@@ -81,6 +81,8 @@ func newMetrics(registerer prometheus.Registerer, r *Receiver) (*metrics, error)
 			"Messages received by the process and then dropped; reason is acl, reverse_path, framing, shutdown, empty, priority, timestamp, header or compressed.", "listener", "reason"),
 		accepted: counter("uppercut_connections_accepted_total",
 			"Accepted sender connections.", "listener"),
+		probes: counter("uppercut_tls_probes_total",
+			"Connections to a TLS port that ended before the first byte, as checks of an open port do.", "listener"),
 		rejected: counter("uppercut_connections_rejected_total",
 			"Sender connections that were refused, or closed when their right ended; reason is acl, limit, sender_limit, silent, descriptors, idle, unread, tls_handshake, tls_untrusted, tls_expired, tls_name or tls_revoked.", "listener", "reason"),
 		connections: prometheus.NewGaugeVec(prometheus.GaugeOpts{
@@ -97,8 +99,8 @@ func newMetrics(registerer prometheus.Registerer, r *Receiver) (*metrics, error)
 	for _, t := range r.transports() {
 		m.kinds[t] = m.of(t)
 	}
-	return m, register(registerer, m.received, m.bytes, m.truncated, m.lost, m.withheld, m.dropped, m.accepted, m.rejected,
-		m.connections, m.waiting, m.framingFailures, m.syslogFailures, newScrape(r))
+	return m, register(registerer, m.received, m.bytes, m.truncated, m.lost, m.withheld, m.dropped, m.accepted, m.probes, m.rejected,
+		r.refusals.forgotten, m.connections, m.waiting, m.framingFailures, m.syslogFailures, newScrape(r))
 }
 
 // register registers all of cs, or none; r may be nil.
@@ -151,6 +153,9 @@ func (m *metrics) of(t Transport) *counters {
 		c.connections = m.connections.WithLabelValues(listener)
 		c.behind = m.waiting.WithLabelValues(listener, "judge")
 		c.owed = m.waiting.WithLabelValues(listener, "answers")
+	}
+	if t == TLS || t == RELP {
+		c.probes = m.probes.WithLabelValues(listener)
 	}
 	c.drops = children(m.dropped, listener, drops)
 	return c

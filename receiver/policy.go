@@ -30,13 +30,15 @@ func newPolicy(c Config) *policy {
 	for _, h := range c.Hosts {
 		p.names[h.Name] = true
 		for _, network := range h.Addresses {
+			p.senders.Insert(network.Masked())
 			p.hosts.Insert(network.Masked(), h.Name)
 		}
 	}
 	return p
 }
 
-// allows reports whether addr is in a listed network.
+// allows reports whether addr may log: it is in a network of receiver.senders,
+// or that of a host in receiver.hosts.
 func (p *policy) allows(addr netip.Addr) bool { return p.senders.Contains(addr) }
 
 // hostOf is host for who knows no more of a sender than Message.Sender, which

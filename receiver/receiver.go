@@ -28,6 +28,19 @@ import (
 // memory is used again.
 type Handler func(batch []Message, judged, release func())
 
+// Unread is a frame that could not be read.
+type Unread struct {
+	// Stage is framing if it is no frame, syslog if its header says nothing that
+	// is known; Reason the label of the latter in the metrics, else "".
+	Stage, Reason string
+	// Sender is what Message.Sender is, Host the name that the configuration
+	// gives to the sender, "" for none.
+	Sender, Host string
+	Received     time.Time
+	// Text is the frame, or the beginning of what is none.
+	Text string
+}
+
 // Options are a Receiver's collaborators.
 type Options struct {
 	Logger *slog.Logger // nil discards
@@ -35,6 +48,9 @@ type Options struct {
 	Registerer prometheus.Registerer
 	// Handle takes the messages; it must not be nil.
 	Handle Handler
+	// Unread, if not nil, hears of every frame that could not be read. It is
+	// called by many goroutines at once; the text is valid until it returns.
+	Unread func(Unread)
 	// Inherited are sockets that systemd passed (activation.Files). Each takes
 	// the place of one that the configuration lists; others are taken for what
 	// they are: UDP, plain TCP, the local socket. New closes the files. A
@@ -52,16 +68,18 @@ type Options struct {
 
 // Receiver owns the listening sockets.
 type Receiver struct {
-	log     *slog.Logger
-	handle  Handler
-	met     func(netip.Addr) (parted func())
-	metrics *metrics
-	door    *door
-	fleet   *fleet
-	routes  *routes // nil without the reverse-path check
-	policy  atomic.Pointer[policy]
-	places  chan struct{} // see maxBatches
-	visits  visits
+	log      *slog.Logger
+	handle   Handler
+	unread   func(Unread)
+	met      func(netip.Addr) (parted func())
+	metrics  *metrics
+	door     *door
+	fleet    *fleet
+	refusals *refusals
+	routes   *routes // nil without the reverse-path check
+	policy   atomic.Pointer[policy]
+	places   chan struct{} // see maxBatches
+	visits   visits
 
 	mu           sync.Mutex // guards config after New
 	config       Config
@@ -90,13 +108,15 @@ func New(c Config, o Options) (_ *Receiver, err error) {
 		}
 	}
 	r := &Receiver{
-		config: c,
-		log:    o.Logger,
-		handle: o.Handle,
-		met:    o.Met,
-		door:   newDoor(c),
-		fleet:  newFleet(o.Hosts, c.Hosts, time.Now()),
-		places: make(chan struct{}, maxBatches),
+		config:   c,
+		log:      o.Logger,
+		handle:   o.Handle,
+		unread:   o.Unread,
+		met:      o.Met,
+		door:     newDoor(c),
+		fleet:    newFleet(o.Hosts, c.Hosts, time.Now()),
+		refusals: newRefusals(o.Logger),
+		places:   make(chan struct{}, maxBatches),
 	}
 	r.policy.Store(newPolicy(c))
 	if r.inherited, err = inherit(o.Inherited); err != nil {
@@ -263,7 +283,7 @@ func (r *Receiver) serveRELP(ctx context.Context, v *visit) {
 }
 
 func (r *Receiver) newIntake(t Transport) intake {
-	return intake{handle: r.handle, counts: r.metrics.kinds[t], fleet: r.fleet, rules: &r.policy}
+	return intake{handle: r.handle, counts: r.metrics.kinds[t], fleet: r.fleet, rules: &r.policy, unread: r.unread}
 }
 
 func (r *Receiver) newStreamIntake(t Transport) intake {
@@ -315,6 +335,7 @@ func (r *Receiver) Reconfigure(c Config) error {
 	p := newPolicy(c)
 	r.policy.Store(p)
 	r.fleet.labels.configure(p)
+	r.refusals.listed(p)
 	r.door.limit(c)
 	r.fleet.configure(c.Hosts)
 	r.endRights(time.Now())
@@ -324,6 +345,13 @@ func (r *Receiver) Reconfigure(c Config) error {
 // Senders returns what is known of each sender, sorted by name, with the hosts
 // of the configuration that never sent.
 func (r *Receiver) Senders() []SenderStatus { return r.fleet.status(time.Now()) }
+
+// Unread returns how many frames could not be read, of all senders.
+func (r *Receiver) Unread() uint64 { return r.fleet.allUnread() }
+
+// Refusals returns who tried to send within RefusalMemory and is not heard, the
+// last first.
+func (r *Receiver) Refusals() []Refusal { return r.refusals.list(time.Now()) }
 
 // meet tells who wants to know that a sender has shown itself, and returns what
 // to call when it has gone.

@@ -188,8 +188,7 @@ func (s *relpSession) run(ctx context.Context) {
 	err := s.read(ctx)
 	switch {
 	case errors.Is(err, errRELP):
-		s.intake.counts.drop(dropFraming)
-		s.intake.counts.framingFailures.Inc()
+		s.intake.tear(s.buffer.bytes(), s.from)
 	case s.closing != 0:
 		s.close(strconv.Itoa(s.closing) + " rsp 0\n0 serverclose 0\n")
 	case ctx.Err() != nil, errors.Is(err, errIdle):

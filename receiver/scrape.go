@@ -15,6 +15,7 @@ type scrape struct {
 	hostMessages, hostLast          *prometheus.Desc
 	hostSkew, hostCertificateExpiry *prometheus.Desc
 	hostExpected, hostSilence       *prometheus.Desc
+	refused                         *prometheus.Desc
 }
 
 func newScrape(r *Receiver) *scrape {
@@ -43,6 +44,8 @@ func newScrape(r *Receiver) *scrape {
 			"1 for every host listed in the configuration.", "host"),
 		hostSilence: desc("uppercut_host_silence_threshold_seconds",
 			"Configured silence after which this host counts as silent.", "host"),
+		refused: desc("uppercut_refused_senders",
+			"Addresses that tried three times or more to send, the last time within an hour, and are not heard; reason is acl, reverse_path, tls_handshake, tls_untrusted, tls_expired, tls_name or tls_revoked.", "reason"),
 	}
 }
 
@@ -50,7 +53,7 @@ func newScrape(r *Receiver) *scrape {
 func (s *scrape) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		s.kernelDrops, s.bufferSize, s.certificateExpiry, s.listDue, s.hostMessages, s.hostLast,
-		s.hostSkew, s.hostCertificateExpiry, s.hostExpected, s.hostSilence,
+		s.hostSkew, s.hostCertificateExpiry, s.hostExpected, s.hostSilence, s.refused,
 	} {
 		ch <- d
 	}
@@ -61,6 +64,14 @@ func (s *scrape) Collect(ch chan<- prometheus.Metric) {
 	s.collectSockets(ch)
 	s.collectCertificates(ch)
 	s.collectHosts(ch)
+	s.collectRefusals(ch)
+}
+
+func (s *scrape) collectRefusals(ch chan<- prometheus.Metric) {
+	count := s.receiver.refusals.persist(time.Now())
+	for reason := range refusalWords {
+		ch <- prometheus.MustNewConstMetric(s.refused, prometheus.GaugeValue, float64(count[reason]), reason)
+	}
 }
 
 func (s *scrape) collectSockets(ch chan<- prometheus.Metric) {

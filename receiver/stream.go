@@ -147,6 +147,7 @@ func (l *streamListener) admit(conn *net.TCPConn) (*guest, bool) {
 	addr := peerOf(conn)
 	listed := l.receiver.policy.Load().allows(addr)
 	if !listed && (l.certificates == nil || !l.certificates.mutual()) {
+		l.receiver.refusals.add(Refusal{Addr: addr, Transport: l.transport, Reason: refuseSender, Last: time.Now()})
 		l.refuse(conn, refuseSender)
 		return nil, false
 	}
@@ -166,13 +167,23 @@ func (l *streamListener) admit(conn *net.TCPConn) (*guest, bool) {
 func (l *streamListener) secure(ctx context.Context, v *visit, g *guest) bool {
 	door := l.receiver.door
 	door.beginHandshake(g)
-	secure, err := l.certificates.handshake(ctx, v.tcp, v.from)
+	conn := &knock{Conn: v.tcp}
+	secure, err := l.certificates.handshake(ctx, conn, v.from)
 	door.endHandshake(g)
+	if err != nil && conn.isProbe(err) {
+		l.counts.probes.Inc()
+		return false
+	}
 	if err != nil {
-		l.counts.reject(handshakeFailure(err))
+		reason := handshakeFailure(err)
+		l.counts.reject(reason)
+		if g.listed || reason != refuseHandshake {
+			l.receiver.refusals.add(Refusal{Addr: g.addr, Transport: l.transport, Reason: reason, Name: certificateName(err), Last: time.Now()})
+		}
 		l.receiver.log.Debug("handshake failed", "listener", l.transport.String(), "peer", v.tcp.RemoteAddr().String(), "error", err)
 		return false
 	}
+	l.receiver.refusals.heard(g.addr)
 	v.conn = secure
 	return true
 }
@@ -310,7 +321,6 @@ func (s *stream) end(err error) {
 		s.intake.addAll(string(left), time.Now(), func(int) *origin { return s.from })
 		s.intake.flush(nil, nil)
 	} else if len(left) > 0 {
-		s.intake.counts.drop(dropFraming)
-		s.intake.counts.framingFailures.Inc()
+		s.intake.tear(left, s.from)
 	}
 }

@@ -347,7 +347,7 @@ func (c TLSConfig) clientName(s tls.ConnectionState) (string, error) {
 			return strings.ToLower(name), nil
 		}
 	}
-	return "", errName
+	return "", &nameError{nameIn(leaf)}
 }
 
 func (c TLSConfig) mayLog(name string) bool {

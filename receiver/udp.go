@@ -25,13 +25,14 @@ const (
 
 // udpReader reads one UDP socket.
 type udpReader struct {
-	conn    *net.UDPConn
-	packets *ipv4.PacketConn
-	policy  *atomic.Pointer[policy]
-	paths   *paths // nil: not asked for
-	intake  intake
-	buffers []ipv4.Message
-	peers   map[netip.AddrPort]*origin
+	conn     *net.UDPConn
+	packets  *ipv4.PacketConn
+	policy   *atomic.Pointer[policy]
+	refusals *refusals
+	paths    *paths // nil: not asked for
+	intake   intake
+	buffers  []ipv4.Message
+	peers    map[netip.AddrPort]*origin
 	// peersPolicy is the policy by which peers were named.
 	peersPolicy *policy
 	timeout     time.Duration // to drain, see Config.StopTimeout
@@ -40,13 +41,14 @@ type udpReader struct {
 
 func newUDPReader(conn *net.UDPConn, r *Receiver) *udpReader {
 	u := &udpReader{
-		conn:    conn,
-		packets: ipv4.NewPacketConn(conn),
-		policy:  &r.policy,
-		intake:  r.newIntake(UDP),
-		buffers: make([]ipv4.Message, datagramsPerRead),
-		peers:   make(map[netip.AddrPort]*origin),
-		timeout: r.config.StopTimeout,
+		conn:     conn,
+		packets:  ipv4.NewPacketConn(conn),
+		policy:   &r.policy,
+		refusals: r.refusals,
+		intake:   r.newIntake(UDP),
+		buffers:  make([]ipv4.Message, datagramsPerRead),
+		peers:    make(map[netip.AddrPort]*origin),
+		timeout:  r.config.StopTimeout,
 
 		inherited: slices.Contains(r.kept, net.PacketConn(conn)),
 	}
@@ -153,14 +155,20 @@ func (u *udpReader) origin(d *ipv4.Message, received time.Time) *origin {
 	source := sourceOf(d.Addr)
 	policy := u.policy.Load()
 	if !policy.allows(source.Addr()) {
-		u.intake.counts.drop(dropSender)
+		u.refuse(source.Addr(), dropSender, received)
 		return nil
 	}
 	if u.paths != nil && !u.paths.accepts(source.Addr(), arrivalInterface(d.OOB[:d.NN]), received) {
-		u.intake.counts.drop(dropPath)
+		u.refuse(source.Addr(), dropPath, received)
 		return nil
 	}
 	return u.peer(source, policy)
+}
+
+// refuse counts a datagram that is not taken for where it comes from.
+func (u *udpReader) refuse(addr netip.Addr, reason string, received time.Time) {
+	u.intake.counts.drop(reason)
+	u.refusals.add(Refusal{Addr: addr, Transport: UDP, Reason: reason, Last: received})
 }
 
 // peer returns what is kept of a source. Sources are told apart by port, since

@@ -40,14 +40,13 @@ func (a *appliance) Status(ctx context.Context) (console.Status, error) {
 			Networks6:  int(n.sum("uppercut_blocks_active", "family", "ipv6", "kind", "network")),
 		},
 		Totals: console.Totals{
-			Received:      uint64(n.sum("uppercut_messages_received_total")),
-			Judged:        uint64(n.sum("uppercut_messages_judged_total")),
-			NotUnderstood: uint64(n.sum("uppercut_parse_failures_total")),
-			Lost:          uint64(n.sum("uppercut_messages_dropped_total") + n.sum("uppercut_udp_kernel_drops_total")),
-			Rejections:    uint64(n.sum("uppercut_rejections_total")),
-			MailAccepted:  uint64(n.sum("uppercut_mail_accepted_total")),
-			Blocks:        uint64(n.sum("uppercut_blocks_total")),
-			Unblocks:      uint64(n.sum("uppercut_unblocks_total")),
+			Received:     uint64(n.sum("uppercut_messages_received_total")),
+			Judged:       uint64(n.sum("uppercut_messages_judged_total")),
+			Lost:         uint64(n.sum("uppercut_messages_dropped_total") + n.sum("uppercut_udp_kernel_drops_total")),
+			Rejections:   uint64(n.sum("uppercut_rejections_total")),
+			MailAccepted: uint64(n.sum("uppercut_mail_accepted_total")),
+			Blocks:       uint64(n.sum("uppercut_blocks_total")),
+			Unblocks:     uint64(n.sum("uppercut_unblocks_total")),
 		},
 		TrackedSources: int(n.sum("uppercut_tracked_sources")),
 		TrackedLimit:   c.Detector.MaxSources,
@@ -65,32 +64,6 @@ func (a *appliance) Status(ctx context.Context) (console.Status, error) {
 	s.BlockLatencyP50 = console.Duration(n.quantile("uppercut_block_duration_seconds", 0.5))
 	s.BlockLatencyP99 = console.Duration(n.quantile("uppercut_block_duration_seconds", 0.99))
 	return s, a.countHosts(ctx, &s, n)
-}
-
-// countHosts fills in what is known of the mail hosts.
-func (a *appliance) countHosts(ctx context.Context, s *console.Status, n counts) error {
-	senders, err := a.senders(ctx, n)
-	if err != nil {
-		return err
-	}
-	seen, unseen, silent, open := hostSet{}, hostSet{}, hostSet{}, hostSet{}
-	for _, sender := range senders {
-		seen.add(sender.Host, !sender.Last.IsZero())
-		unseen.add(sender.Host, sender.Sender == "")
-		silent.add(sender.Host, sender.Silent)
-		open.add(sender.Host, sender.BreakerOpen)
-	}
-	s.HostsSeen, s.HostsUnseen, s.HostsSilent, s.BreakersOpen = len(seen), len(unseen), len(silent), len(open)
-	return nil
-}
-
-// hostSet counts hosts: one that logs through two senders is one.
-type hostSet map[string]bool
-
-func (s hostSet) add(host string, when bool) {
-	if when {
-		s[host] = true
-	}
 }
 
 // counts are gathered metrics.
@@ -427,52 +400,6 @@ func (a *appliance) Configuration(context.Context) (string, error) {
 }
 
 // Samples implements console.Reader.
-func (a *appliance) Samples(ctx context.Context) ([]console.Sample, error) {
-	var list []console.Sample
-	err := a.pipeline.ask(ctx, func(d *detector.Detector) {
-		for _, text := range d.Unknown() {
-			list = append(list, console.Sample{Stage: "sendmail", Text: text})
-		}
-	})
-	return list, err
-}
-
-// Senders implements console.Reader.
-func (a *appliance) Senders(ctx context.Context) ([]console.Sender, error) {
-	families, err := a.registry.Gather()
-	if err != nil {
-		return nil, err
-	}
-	return a.senders(ctx, families)
-}
-
-// senders lists the mail hosts with what n counts of them.
-func (a *appliance) senders(ctx context.Context, n counts) ([]console.Sender, error) {
-	var breakers []detector.BreakerStatus
-	if err := a.pipeline.ask(ctx, func(d *detector.Detector) { breakers = d.Breakers() }); err != nil {
-		return nil, err
-	}
-	open := make(map[string]bool)
-	for _, b := range breakers {
-		if b.Open {
-			open[a.hosts.Label(b.Sender, b.Host)] = true
-		}
-	}
-	list := []console.Sender{}
-	rejections, accepted := n.byHost("uppercut_rejections_total"), n.byHost("uppercut_mail_accepted_total")
-	for _, s := range a.receiver.Senders() {
-		transport := ""
-		if s.Sender != "" {
-			transport = s.Transport.String()
-		}
-		list = append(list, console.Sender{
-			Host: s.Host, Sender: s.Sender, Transport: transport, Last: s.LastMessage,
-			Expected: s.Expected, Silent: s.Silent, Messages: s.Messages,
-			Rejections:  uint64(rejections[s.Host]),
-			Accepted:    uint64(accepted[s.Host]),
-			Skew:        console.Duration(s.ClockSkew),
-			BreakerOpen: open[s.Host],
-		})
-	}
-	return list, nil
+func (a *appliance) Samples(context.Context) ([]console.Sample, error) {
+	return a.samples.list(), nil
 }

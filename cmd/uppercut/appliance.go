@@ -32,16 +32,18 @@ import (
 
 // appliance is a running uppercut: every part, introduced to the others.
 type appliance struct {
-	env       *environment
-	started   time.Time
-	config    atomic.Pointer[Config]
-	logger    *slog.Logger
-	registry  *prometheus.Registry
-	metrics   *applianceMetrics
-	reloads   *metrics.Reload
-	reloading sync.Mutex                   // one reload after the other
-	verified  atomic.Pointer[verification] // nil until somebody asks
-	hosts     *receiver.Hosts
+	env           *environment
+	started       time.Time
+	config        atomic.Pointer[Config]
+	logger        *slog.Logger
+	registry      *prometheus.Registry
+	metrics       *applianceMetrics
+	reloads       *metrics.Reload
+	samples       samples
+	understanding understanding
+	reloading     sync.Mutex                   // one reload after the other
+	verified      atomic.Pointer[verification] // nil until somebody asks
+	hosts         *receiver.Hosts
 
 	recheck    chan []netip.Prefix // who has become exempt
 	ended      chan []netip.Prefix // what has left the allow list
@@ -237,6 +239,7 @@ func (a *appliance) health() *metrics.Health {
 		}
 		return nil
 	})
+	h.Add("senders", a.checkSenders)
 	return h
 }
 

@@ -35,18 +35,32 @@ func printStatus(p *printer, s console.Status) error {
 	p.row("blocks", s.Blocks.Total(), fmt.Sprintf("IPv4 %d addresses %d networks, IPv6 %d addresses %d networks",
 		s.Blocks.Addresses4, s.Blocks.Networks4, s.Blocks.Addresses6, s.Blocks.Networks6))
 	p.row("dropped", s.Totals.DroppedPackets, fmt.Sprintf("packets (%d bytes) since the table was made", s.Totals.DroppedBytes))
-	p.row("messages", s.Totals.Received, fmt.Sprintf("received, %d judged, %d lost, %d not understood",
-		s.Totals.Judged, s.Totals.Lost, s.Totals.NotUnderstood))
+	p.row("messages", s.Totals.Received, fmt.Sprintf("received, %d judged, %d lost, %d not understood, %d of other programs",
+		s.Totals.Judged, s.Totals.Lost, s.Totals.NotUnderstood, s.Totals.Foreign))
 	p.row("mail", s.Totals.Rejections, fmt.Sprintf("rejections, %d messages accepted", s.Totals.MailAccepted))
 	paceRow(p, "rejections", s.Pace, s.Pace.Rejections)
 	paceRow(p, "new blocks", s.Pace, s.Pace.Blocks)
 	p.row("sources", s.TrackedSources, fmt.Sprintf("watched, of %d at most", s.TrackedLimit))
 	p.row("hosts", s.HostsSeen, fmt.Sprintf("log, %d expected not heard yet, %d silent, %d breakers open", s.HostsUnseen, s.HostsSilent, s.BreakersOpen))
+	printUnheard(p, s)
 	p.row("latency", s.BlockLatencyP50, fmt.Sprintf("or less from line to block in half of all cases since the start, %s in 99 of 100", s.BlockLatencyP99))
 	if s.Reload.Error != "" {
 		p.styled(warning, "reload", "failed", s.Reload.Error)
 	}
 	return printChecks(p, s.Checks)
+}
+
+// printUnheard says what is sent, or tried to be sent, and is of no use.
+func printUnheard(p *printer, s console.Status) {
+	for _, r := range s.Refused {
+		p.styled(warning, "refused", r.Sentence()+"; uppercut senders lists them")
+	}
+	if s.SendersNotUnderstood > 0 {
+		p.styled(bad, "senders", s.NotUnderstoodSentence()+"; uppercut senders says what they send")
+	}
+	if s.HostsLosing > 0 {
+		p.styled(warning, "losses", fmt.Sprintf("%s, %d lines since the start; uppercut senders has what they say", s.LosingSentence(), s.Totals.LostAtSource))
+	}
 }
 
 // paceRow writes how many there are a minute now, and how many there were.
@@ -84,10 +98,13 @@ func enforcingWords(s console.Status) string {
 
 func printChecks(p *printer, checks []console.Check) error {
 	for _, c := range checks {
-		if c.OK {
-			p.row("check", c.Name, "ok")
-		} else {
+		switch {
+		case !c.OK:
 			p.styled(bad, "check", c.Name, "NOT OK: "+c.Problem)
+		case c.Warning != "":
+			p.styled(warning, "check", c.Name, "ok, but "+c.Warning)
+		default:
+			p.row("check", c.Name, "ok")
 		}
 	}
 	return nil
@@ -405,17 +422,37 @@ func newSendersCommand(env *environment) *cobra.Command {
 	return asking(env, &cobra.Command{
 		Use:     "senders",
 		Example: "  uppercut senders",
-		Short:   "List the mail hosts that log, and those that should",
-		Args:    noArgs,
+		Short:   "List the mail hosts that log, those that should, and who is refused",
+		Long: `senders lists each mail host at each sender, and what is made of its lines: READ
+are sendmail's and understood, UNKNOWN sendmail's and not, FOREIGN those of other
+programs, UNREAD frames of the sender without a header that is known. Below stand
+the addresses that try to send and are not heard.`,
+		Args: noArgs,
 	}, func(ctx context.Context, c *console.Client, _ []string) ([]console.Sender, error) {
 		return c.Senders(ctx)
-	}, func(p *printer, list []console.Sender) error {
-		p.styled(heading, "HOST", "SENDER", "BY", "LAST", "MESSAGES", "REJECTIONS", "ACCEPTED", "SKEW", "")
-		for _, s := range list {
-			p.styled(senderStyle(s), s.Host, s.Sender, s.Transport, p.ago(s.Last), s.Messages, s.Rejections, s.Accepted, skewWords(time.Duration(s.Skew)), senderState(s))
+	}, printSenders)
+}
+
+func printSenders(p *printer, list []console.Sender) error {
+	p.styled(heading, "HOST", "SENDER", "BY", "LAST", "MESSAGES", "READ", "UNKNOWN", "FOREIGN", "UNREAD", "REJECTIONS", "ACCEPTED", "SKEW", "")
+	for _, s := range list {
+		if s.Refused != nil {
+			p.styled(bad, "-", s.Sender, s.Transport, p.ago(s.Last), "", "", "", "", "", "", "", "", refusedWords(p, *s.Refused))
+			continue
 		}
-		return nil
-	})
+		p.styled(senderStyle(s), s.Host, s.Sender, s.Transport, p.ago(s.Last), s.Messages, s.Understood, s.NotUnderstood, s.Foreign, s.Unread,
+			s.Rejections, s.Accepted, skewWords(time.Duration(s.Skew)), senderState(s))
+	}
+	return nil
+}
+
+// refusedWords say why an address is not heard.
+func refusedWords(p *printer, r console.Refused) string {
+	words := "REFUSED: " + r.Why
+	if r.Certificate != "" {
+		words += " (" + r.Certificate + ")"
+	}
+	return fmt.Sprintf("%s, %d attempts, first %s", words, r.Attempts, p.ago(r.First))
 }
 
 // skewWords rounds a skew, which is below 0 for a clock that is ahead.
@@ -428,26 +465,43 @@ func skewWords(skew time.Duration) string {
 
 func senderStyle(s console.Sender) style {
 	switch {
-	case s.Silent:
+	case s.Silent, s.NothingUnderstood:
 		return bad
-	case s.BreakerOpen:
+	case s.BreakerOpen, s.Losing(time.Now()):
 		return warning
 	}
 	return plain
 }
 
 func senderState(s console.Sender) string {
+	var words []string
 	switch {
 	case s.Silent && s.Last.IsZero():
-		return "NEVER SEEN"
+		words = append(words, "NEVER SEEN")
 	case s.Silent:
-		return "SILENT"
+		words = append(words, "SILENT")
 	case s.Expected && s.Last.IsZero():
-		return "not heard yet"
-	case s.BreakerOpen:
-		return "breaker open"
+		words = append(words, "not heard yet")
 	}
-	return ""
+	if s.NothingUnderstood {
+		words = append(words, "NOTHING UNDERSTOOD"+lastTagWords(s))
+	}
+	if s.SourceLost+s.SourceLosses > 0 {
+		words = append(words, "dropped lines: "+s.LossText)
+	}
+	if s.BreakerOpen {
+		words = append(words, "breaker open")
+	}
+	return strings.Join(words, "; ")
+}
+
+// lastTagWords say under which tag the last line came that is none of
+// sendmail's.
+func lastTagWords(s console.Sender) string {
+	if s.ForeignTag == "" {
+		return ""
+	}
+	return fmt.Sprintf(", last tag %q", s.ForeignTag)
 }
 
 func newTopCommand(env *environment) *cobra.Command {

@@ -123,7 +123,10 @@ func (s section) keyed(err error) (mistakes []error) {
 func (c *Config) guardConfig() guard.Config {
 	g := c.Enforcer.Guard
 	g.Allow = c.Enforcer.Allow
-	g.Senders = c.Receiver.Senders
+	g.Senders = slices.Clone(c.Receiver.Senders)
+	for _, host := range c.Receiver.Hosts {
+		g.Senders = append(g.Senders, host.Addresses...)
+	}
 	return g
 }
 

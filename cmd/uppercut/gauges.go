@@ -12,6 +12,8 @@ var (
 		"Items waiting; queue is ingest, whose items are what one read of a socket brought.", []string{"queue"}, nil)
 	queueCapacityDesc = prometheus.NewDesc("uppercut_queue_capacity",
 		"Configured capacity of the queue; while it is full, readers and senders wait.", []string{"queue"}, nil)
+	notUnderstoodDesc = prometheus.NewDesc("uppercut_senders_not_understood",
+		"Senders of whose lines nothing is understood; a relay counts once for each of its hosts.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
@@ -19,6 +21,7 @@ func (g gauges) Describe(ch chan<- *prometheus.Desc) {
 	ch <- ruleBlockDesc
 	ch <- queueLengthDesc
 	ch <- queueCapacityDesc
+	ch <- notUnderstoodDesc
 }
 
 // Collect implements prometheus.Collector.
@@ -31,4 +34,6 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(queueLengthDesc, float64(len(g.a.pipeline.queue)), "ingest")
 	gauge(queueCapacityDesc, float64(cap(g.a.pipeline.queue)), "ingest")
+	_, nothing := g.a.understood()
+	ch <- prometheus.MustNewConstMetric(notUnderstoodDesc, prometheus.GaugeValue, float64(nothing))
 }

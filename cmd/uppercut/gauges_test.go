@@ -24,6 +24,9 @@ uppercut_queue_length{queue="ingest"} 1
 # HELP uppercut_rule_block_duration_seconds Configured block duration of the rule.
 # TYPE uppercut_rule_block_duration_seconds gauge
 uppercut_rule_block_duration_seconds{rule="burst"} 3600
+# HELP uppercut_senders_not_understood Senders of whose lines nothing is understood; a relay counts once for each of its hosts.
+# TYPE uppercut_senders_not_understood gauge
+uppercut_senders_not_understood 0
 `
 	if err := testutil.CollectAndCompare(gauges{a}, strings.NewReader(want)); err != nil {
 		t.Error(err)

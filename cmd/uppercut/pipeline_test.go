@@ -23,11 +23,17 @@ func testPipeline(tb testing.TB, block func(detector.Verdict)) *pipeline {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	d, err := detector.New(detector.DefaultConfig(), detector.Options{})
+	return newPipeline(parser, testDetector(tb, detector.Options{}), block, func(done func()) { done() })
+}
+
+// testDetector has the default rules.
+func testDetector(tb testing.TB, o detector.Options) *detector.Detector {
+	tb.Helper()
+	d, err := detector.New(detector.DefaultConfig(), o)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return newPipeline(parser, d, block, func(done func()) { done() })
+	return d
 }
 
 // judgedLog is what a pipeline made of a log.
@@ -42,6 +48,8 @@ type judgedLog struct {
 // with reuse its memory is overwritten as soon as the pipeline releases it.
 func judgeLog(t *testing.T, lines []*loggen.Line, reuse bool) (j judgedLog) {
 	pl := testPipeline(t, func(v detector.Verdict) { j.verdicts = append(j.verdicts, v) })
+	var unknown samples
+	pl.detector = testDetector(t, detector.Options{OnUnknown: unknown.line})
 	var last time.Time
 	for len(lines) > 0 {
 		n := min(150, len(lines))
@@ -56,7 +64,7 @@ func judgeLog(t *testing.T, lines []*loggen.Line, reuse bool) (j judgedLog) {
 	}
 	_ = pl.own(func(d *detector.Detector) {
 		d.Tick(last)
-		j.top, j.unknown, j.breakers = d.Top(1000, last), d.Unknown(), d.Breakers()
+		j.top, j.unknown, j.breakers = d.Top(1000, last), unknown.texts(), d.Breakers()
 	})
 	return j
 }

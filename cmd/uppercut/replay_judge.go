@@ -18,6 +18,8 @@ type judge struct {
 	clerk    *clerk
 	// tick is when the Detector is due to look at what waits.
 	tick time.Time
+	// unknown are lines of sendmail's that are of no known form.
+	unknown samples
 	// split is when a part of a split line was last seen, info counts lines
 	// that were not worth the Detector's time.
 	split time.Time
@@ -49,8 +51,9 @@ func newJudge(c Config, r *report) (*judge, error) {
 	}
 	c.Detector.EvidenceBytes = leastEvidence
 	d, err := detector.New(c.Detector, detector.Options{
-		Exempt:  j.spare(exempt.Exempt),
-		OnEvent: func(l *detector.Line, e *sendmail.Event) { j.clerk.event(l, e) },
+		Exempt:    j.spare(exempt.Exempt),
+		OnUnknown: j.unknown.line,
+		OnEvent:   func(l *detector.Line, e *sendmail.Event) { j.clerk.event(l, e) },
 
 		OnBlockedSeen: r.blockedSeen,
 	})
@@ -100,7 +103,7 @@ func (j *judge) idle(l *detector.Line) bool {
 // finish lets the time behind the last line pass. The report is complete then.
 func (j *judge) finish() {
 	defer j.clerk.close()
-	j.report.reading, j.report.unknown = j.detector.Reading(), j.detector.Unknown()
+	j.report.reading, j.report.unknown = j.detector.Reading(), j.unknown.texts()
 	j.report.reading.Lines[sendmail.LineInfo] += j.info
 	if j.tick.IsZero() {
 		return

@@ -137,7 +137,7 @@ func (a *appliance) build(ctx context.Context) (err error) {
 		return err
 	}
 	a.receiver, err = receiver.New(c.receiverConfig(), receiver.Options{
-		Logger: a.logger, Registerer: a.registry, Handle: a.pipeline.handle, Inherited: activation.Files(true), Met: a.meet, Hosts: a.hosts,
+		Logger: a.logger, Registerer: a.registry, Handle: a.pipeline.handle, Inherited: activation.Files(true), Met: a.meet, Hosts: a.hosts, Unread: a.samples.frame,
 	})
 	if err != nil {
 		return fmt.Errorf("receiver.%w", err)
@@ -178,7 +178,7 @@ func (a *appliance) buildJudge(ctx context.Context, c *Config) error {
 	d, err := detector.New(c.Detector, detector.Options{
 		Registerer: a.registry, HostLabel: a.hosts.Label,
 		Exempt: a.guard.Exempt, Holes: a.guard.Holes,
-		OnNotice: a.notice, Blocked: a.onTheList, OnBlockedSeen: a.blockedSeen,
+		OnUnknown: a.samples.line, OnNotice: a.notice, Blocked: a.onTheList, OnBlockedSeen: a.blockedSeen,
 	})
 	if err != nil {
 		return fmt.Errorf("detector.%w", err)

@@ -31,6 +31,9 @@ type MemoryOptions struct {
 	// Parser reads split lines once they are joined; nil stands for one
 	// without texts of the administrator's.
 	Parser *Parser
+	// OnUnknown, if not nil, hears of every line that is of no known form; the
+	// Record is valid until it returns.
+	OnUnknown func(*Record)
 	// Key keys the hash of AUTH user names. A caller that keeps Event.User
 	// over a restart passes the same key again.
 	Key [16]byte
@@ -103,7 +106,6 @@ type Memory struct {
 	splits     map[uint64]*split
 	sinceSplit int // lines since the last part
 	stats      Stats
-	unknown    sample
 	joined     Record
 	fetched    uint64 // what Fetch has read, so that the compiler lets it
 }
@@ -138,10 +140,6 @@ func (m *Memory) Stats() Stats {
 	m.stats.Sessions = m.sessions.count
 	return m.stats
 }
-
-// Unknown returns up to 20 lines that were not understood, masked, each of
-// another shape, oldest first.
-func (m *Memory) Unknown() []string { return m.unknown.texts() }
 
 // Key stands for the session that a line belongs to, for Fetch.
 func (m *Memory) Key(host HostKey, pid uint32, rec *Record) uint64 {
@@ -188,7 +186,9 @@ func (m *Memory) whole(in Input, dst []Event) []Event {
 	case LineInfo:
 		return dst
 	case LineUnknown:
-		m.unknown.add(rec.Text)
+		if m.o.OnUnknown != nil {
+			m.o.OnUnknown(rec)
+		}
 		return dst
 	}
 	return m.observe(in, dst)

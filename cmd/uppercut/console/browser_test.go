@@ -325,8 +325,10 @@ func hostileFleet() *fake {
 	w.Evidence = []Evidence{{f.now, hostile, hostile, hostile, hostile, hostile}}
 	w.History = []PastBlock{{Block: Block{Prefix: own, At: f.now, Until: f.now, Rule: hostile, Note: hostile, Author: hostile}, Ended: f.now, Cause: hostile}}
 	f.why[attacked] = w
-	f.senders = append(f.senders, Sender{Host: hostile, Sender: hostile, Transport: hostile})
-	f.samples = append(f.samples, Sample{f.now, hostile, hostile, hostile, 1, hostile})
+	f.senders = append(f.senders, Sender{
+		Host: hostile, Sender: hostile, Transport: hostile, ForeignTag: hostile, LossText: hostile, LastLoss: f.now, SourceLost: 1,
+	}, Sender{Sender: hostile, Transport: hostile, Refused: &Refused{Why: hostile, Certificate: hostile}})
+	f.samples = append(f.samples, Sample{f.now, hostile, hostile, hostile, hostile, 1, hostile})
 	f.open = append(f.open, Breaker{Host: hostile, Open: true, Reason: hostile})
 	f.allowed[own] = Allowance{Prefix: own, Note: hostile, Author: hostile}
 	f.status.Version, f.status.Reload.Error = hostile[:200], hostile

@@ -193,7 +193,7 @@ func TestQuestionsOverTheSocket(t *testing.T) {
 		t.Errorf("status: %+v, %v", status, err)
 	}
 	health, err := c.Health(ctx)
-	if want := (Health{false, []Check{{"firewall", false, "table is missing"}}}); err != nil || !cmp.Equal(health, want) {
+	if want := (Health{false, []Check{{"firewall", false, "table is missing", ""}}}); err != nil || !cmp.Equal(health, want) {
 		t.Errorf("health: %+v, %v; want %+v", health, err, want)
 	}
 	why, err := c.Why(ctx, netip.PrefixFrom(a, 32))

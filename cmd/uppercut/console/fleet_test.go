@@ -41,14 +41,19 @@ func fleet() *fake {
 		f.senders = append(f.senders, Sender{
 			Host: fmt.Sprintf("mx%d", i+1), Sender: fmt.Sprintf("192.0.2.%d", i+10), Transport: []string{"tls", "tcp", "udp"}[i%3],
 			Last: f.now.Add(-time.Duration(i) * time.Second), Expected: true, Messages: 15_000_000 / uint64(i+1),
-			Rejections: 240_000 / uint64(i+1), Accepted: 70_000 / uint64(i+1),
+			Rejections: 240_000 / uint64(i+1), Accepted: 70_000 / uint64(i+1), Understood: 14_000_000 / uint64(i+1),
 		})
 	}
 	f.senders[3].Silent, f.senders[3].Last = true, f.now.Add(-47*time.Minute)
+	f.senders[8].NothingUnderstood, f.senders[8].Foreign, f.senders[8].ForeignTag = true, f.senders[8].Messages, "3f2a1b4c5d6e"
+	f.senders[9].SourceLost, f.senders[9].LastLoss, f.senders[9].LossText = 45_100, f.now.Add(-time.Minute), "Suppressed 45100 messages from sendmail.service"
+	f.senders = append(f.senders, Sender{Sender: "203.0.113.40", Transport: "tcp", Last: f.now.Add(-time.Second), Refused: &Refused{
+		Reason: "acl", Why: "not in receiver.senders", First: f.now.Add(-time.Hour), Attempts: 812,
+	}})
 	f.senders[5].BreakerOpen, f.senders[7].Skew = true, Duration(2*time.Hour)
 	f.samples = []Sample{
-		{f.now.Add(-time.Minute), "sendmail", "192.0.2.12", "mx3", 42, "NOQUEUE: something that no sendmail has written before"},
-		{f.now.Add(-time.Hour), "framing", "192.0.2.15", "", 3, "\x16\x03\x01\x02"},
+		{f.now.Add(-time.Minute), "sendmail", "", "192.0.2.12", "mx3", 42, "NOQUEUE: something that no sendmail has written before"},
+		{f.now.Add(-time.Hour), "framing", "", "192.0.2.15", "", 3, "\x16\x03\x01\x02"},
 	}
 	f.audit = []AuditEntry{
 		{f.now.Add(-5 * time.Minute), "block", "anna", "Ticket 4711: scans our submission port", []netip.Prefix{netip.MustParsePrefix("2001:db8:77::/64")}, 1, 0, ""},

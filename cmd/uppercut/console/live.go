@@ -13,7 +13,7 @@ func (c *Console) currentStatus(ctx context.Context) (Status, error) {
 	}
 	h := c.currentHealth()
 	s.Ready, s.Checks = h.Ready, h.Checks
-	s.Rules = orEmpty(s.Rules)
+	s.Rules, s.Refused = orEmpty(s.Rules), orEmpty(s.Refused)
 	s.Pace = c.history.pace(time.Now())
 	return s, nil
 }
@@ -53,9 +53,12 @@ func (r *recentStatus) forget() {
 func (c *Console) currentHealth() Health {
 	h := Health{Ready: true, Checks: []Check{}}
 	for _, check := range c.ready.Checks() {
-		found := Check{Name: check.Name, OK: check.Err == nil}
-		if check.Err != nil {
+		found := Check{Name: check.Name, OK: check.OK()}
+		switch {
+		case !found.OK:
 			h.Ready, found.Problem = false, check.Err.Error()
+		case check.Err != nil:
+			found.Warning = check.Err.Error()
 		}
 		h.Checks = append(h.Checks, found)
 	}

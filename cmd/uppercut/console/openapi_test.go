@@ -175,7 +175,7 @@ func TestSchemasHaveTheFieldsOfTheTypes(t *testing.T) {
 		"Status": Status{}, "Pace": Pace{}, "Rate": Rate{}, "Families": Families{}, "ActiveBlocks": ActiveBlocks{}, "Totals": Totals{}, "Reload": Reload{}, "Check": Check{},
 		"Health": Health{}, "Block": Block{}, "PastBlock": PastBlock{}, "BlockPage": BlockPage{}, "Evidence": Evidence{}, "Why": Why{},
 		"KernelState": KernelState{}, "RuleScore": RuleScore{}, "ScorePoint": ScorePoint{}, "AuditPage": AuditPage{}, "AuditEntry": AuditEntry{}, "Accepted": Accepted{}, "Allowance": Allowance{},
-		"Breaker": Breaker{}, "Sender": Sender{}, "Sample": Sample{}, "Top": Top{}, "TopItem": TopItem{}, "Firewall": Firewall{},
+		"Breaker": Breaker{}, "Sender": Sender{}, "Refused": Refused{}, "RefusedCount": RefusedCount{}, "Sample": Sample{}, "Top": Top{}, "TopItem": TopItem{}, "Firewall": Firewall{},
 		"Drift": Drift{}, "FirewallSet": FirewallSet{}, "BlockResult": BlockResult{}, "Refusal": Refusal{}, "UnblockResult": UnblockResult{}, "ResumeResult": ResumeResult{},
 		"AllowanceList": listAnswer[Allowance]{}, "BreakerList": listAnswer[Breaker]{}, "SenderList": listAnswer[Sender]{},
 		"SampleList": listAnswer[Sample]{}, "Configuration": configAnswer{}, "Done": done{}, "Error": errorAnswer{},

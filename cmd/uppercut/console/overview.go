@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -105,13 +106,23 @@ func (s Status) problems() (found []problem) {
 	add(enforcing && !s.Enforcing.IPv4, true, "IPv4"+missing)
 	add(enforcing && !s.Enforcing.IPv6, true, "IPv6"+missing)
 	for _, check := range s.Checks {
-		add(!check.OK, true, "Not ready: "+check.Name+": "+check.Problem)
+		if check.Name != "senders" { // said below, in words for this page
+			add(!check.OK, true, "Not ready: "+check.Name+": "+check.Problem)
+		}
 	}
 	add(s.Reload.Error != "", false, "The configuration on disk was refused, the old one is in force. `uppercut check` says why.")
 	add(s.HostsSilent > 0, false, countOf(s.HostsSilent, "mail host is", "mail hosts are")+" silent.")
+	for _, r := range s.Refused {
+		add(true, false, r.Sentence()+".")
+	}
+	add(s.SendersNotUnderstood > 0, true, capital(s.NotUnderstoodSentence())+": see Mail hosts.")
+	add(s.HostsLosing > 0, false, s.LosingSentence()+": see Mail hosts.")
 	add(s.BreakersOpen > 0, false, countOf(s.BreakersOpen, "breaker is", "breakers are")+" open.")
 	return found
 }
+
+// capital begins a sentence.
+func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
 func countOf(n int, one, many string) string {
 	if n == 1 {

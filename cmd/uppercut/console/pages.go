@@ -154,9 +154,20 @@ func (c *Console) drawSenders(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	c.show(w, r, http.StatusOK, "senders", "Mail hosts", senders)
+	var v sendersView
+	for _, s := range senders {
+		if s.Refused != nil {
+			v.Refused = append(v.Refused, s)
+		} else {
+			v.Hosts = append(v.Hosts, s)
+		}
+	}
+	c.show(w, r, http.StatusOK, "senders", "Mail hosts", v)
 	return nil
 }
+
+// sendersView is who sends, and who tries to.
+type sendersView struct{ Hosts, Refused []Sender }
 
 func (c *Console) drawSamples(w http.ResponseWriter, r *http.Request) error {
 	samples, err := c.appliance.Samples(r.Context())

@@ -35,6 +35,15 @@ type Status struct {
 	HostsSeen   int `json:"hosts_seen"`
 	HostsUnseen int `json:"hosts_unseen"`
 	HostsSilent int `json:"hosts_silent"`
+	// HostsLosing say, within the last hour, that they have dropped lines before
+	// they came here.
+	HostsLosing int `json:"hosts_losing"`
+	// SendersNotUnderstood send lines of which nothing is understood. A relay
+	// counts once for each of its hosts.
+	SendersNotUnderstood int `json:"senders_not_understood"`
+	// Refused counts the addresses that tried to send within the last hour and
+	// are not heard, by what is wrong.
+	Refused []RefusedCount `json:"refused"`
 	// BreakersOpen is the number of hosts whose evidence is set aside in part.
 	BreakersOpen int `json:"breakers_open"`
 	AllowEntries int `json:"allow_entries"`
@@ -70,16 +79,43 @@ func (a ActiveBlocks) Networks() int { return a.Networks4 + a.Networks6 }
 // Totals count since the start of the process, but for packets and bytes, which
 // the kernel counts since the table was made.
 type Totals struct {
-	Received       uint64 `json:"received"`
-	Judged         uint64 `json:"judged"`
-	NotUnderstood  uint64 `json:"not_understood"`
-	Lost           uint64 `json:"lost"` // dropped by us or by the kernel before us
+	Received uint64 `json:"received"`
+	Judged   uint64 `json:"judged"`
+	// NotUnderstood could not be read: frames, headers, and lines of sendmail's
+	// that are of no known form. Foreign lines are those of other programs.
+	NotUnderstood uint64 `json:"not_understood"`
+	Foreign       uint64 `json:"foreign"`
+	Lost          uint64 `json:"lost"` // dropped by us or by the kernel before us
+	// LostAtSource is how many lines the hosts say they have dropped.
+	LostAtSource   uint64 `json:"lost_at_source"`
 	Rejections     uint64 `json:"rejections"`
 	MailAccepted   uint64 `json:"mail_accepted"`
 	Blocks         uint64 `json:"blocks"`
 	Unblocks       uint64 `json:"unblocks"`
 	DroppedPackets uint64 `json:"dropped_packets"`
 	DroppedBytes   uint64 `json:"dropped_bytes"`
+}
+
+// RefusedCount is how many addresses are refused for one reason.
+type RefusedCount struct {
+	// Why says in words what is wrong.
+	Why       string `json:"why"`
+	Addresses int    `json:"addresses"`
+}
+
+// NotUnderstoodSentence says of how many senders nothing is understood.
+func (s Status) NotUnderstoodSentence() string {
+	return "nothing is understood of what " + countOf(s.SendersNotUnderstood, "sender sends", "senders send")
+}
+
+// LosingSentence says how many hosts have dropped lines lately.
+func (s Status) LosingSentence() string {
+	return countOf(s.HostsLosing, "mail host has", "mail hosts have") + " dropped lines within the last hour"
+}
+
+// Sentence says how many addresses are refused, and why.
+func (r RefusedCount) Sentence() string {
+	return countOf(r.Addresses, "address is", "addresses are") + " refused: " + r.Why
 }
 
 // Pace compares the last minutes with the hours before: is this an attack?
@@ -111,8 +147,10 @@ type Reload struct {
 type Check struct {
 	Name string `json:"name"`
 	OK   bool   `json:"ok"`
-	// Problem says what is wrong, "" if nothing is.
+	// Problem says what is wrong, "" if nothing is. Warning says what somebody
+	// should know although the check is OK.
 	Problem string `json:"problem,omitempty"`
+	Warning string `json:"warning,omitempty"`
 }
 
 // Health is the answer to "does it do its work?".
@@ -290,17 +328,62 @@ type Sender struct {
 	// Skew is arrival minus the line's time, of the newest line.
 	Skew        Duration `json:"skew"`
 	BreakerOpen bool     `json:"breaker_open"`
+	// Understood lines are sendmail's and were read, NotUnderstood ones
+	// sendmail's and of no known form, Foreign ones of other programs, ForeignTag
+	// the tag of the last of them. Unread frames are the sender's, of whatever
+	// host: their headers could not be read.
+	Understood    uint64 `json:"understood"`
+	NotUnderstood uint64 `json:"not_understood"`
+	Foreign       uint64 `json:"foreign"`
+	ForeignTag    string `json:"foreign_tag,omitempty"`
+	Unread        uint64 `json:"unread"`
+	// NothingUnderstood: lines come, and none of them is of use.
+	NothingUnderstood bool `json:"nothing_understood"`
+	// SourceLost is how many lines the host says it has dropped before they came
+	// here, SourceLosses how often it did not say how many; LastLoss is when it
+	// said so last, and LossText how.
+	SourceLost   uint64    `json:"source_lost"`
+	SourceLosses uint64    `json:"source_losses_unknown"`
+	LastLoss     time.Time `json:"last_loss,omitzero"`
+	LossText     string    `json:"loss_text,omitempty"`
+	// Refused says why an address is not heard, nil if it is. Host is "" then,
+	// and Last its last attempt.
+	Refused *Refused `json:"refused,omitempty"`
 }
 
-// Sample is a line that was not understood, secrets masked.
+// Unclear is how much came of the sender that could not be read.
+func (s Sender) Unclear() uint64 { return s.NotUnderstood + s.Unread }
+
+// Losing reports whether the host has said within the last hour that it dropped
+// lines.
+func (s Sender) Losing(now time.Time) bool { return now.Sub(s.LastLoss) < time.Hour }
+
+// Refused is why an address that tries to send is not heard.
+type Refused struct {
+	// Reason is the label in the metrics, Why the same in words.
+	Reason string `json:"reason"`
+	Why    string `json:"why"`
+	// Certificate is the name in the certificate that was refused, "" without
+	// one.
+	Certificate string    `json:"certificate,omitempty"`
+	First       time.Time `json:"first"`
+	// Attempts are connections and datagrams.
+	Attempts uint64 `json:"attempts"`
+}
+
+// Sample is the last line of its shape that was not understood, secrets masked.
 type Sample struct {
+	// Time is when it arrived.
 	Time time.Time `json:"time"`
-	// Stage is framing, syslog or sendmail.
+	// Stage is framing, syslog or sendmail; Reason says for syslog what is wrong
+	// with the header, as in the metrics.
 	Stage  string `json:"stage"`
+	Reason string `json:"reason,omitempty"`
 	Sender string `json:"sender"`
 	Host   string `json:"host,omitempty"`
-	Count  uint64 `json:"count"`
-	Text   string `json:"text"`
+	// Count is how many lines of this shape there were.
+	Count uint64 `json:"count"`
+	Text  string `json:"text"`
 }
 
 // AuditEntry is something that somebody ordered.

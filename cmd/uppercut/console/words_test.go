@@ -201,7 +201,7 @@ func TestState(t *testing.T) {
 		{change(func(s *Status) { s.Enforcing.IPv6 = false }), "not enforcing", "bad", 1},
 		{change(func(s *Status) { s.Enforcing.IPv4 = false }), "not enforcing", "bad", 1},
 		{change(func(s *Status) { s.Suspended, s.Enforcing = true, Families{} }), "suspended", "bad", 1},
-		{change(func(s *Status) { s.Ready, s.Checks = false, []Check{{"ledger", false, "disk full"}} }), "not ready", "bad", 1},
+		{change(func(s *Status) { s.Ready, s.Checks = false, []Check{{"ledger", false, "disk full", ""}} }), "not ready", "bad", 1},
 		{change(func(s *Status) { s.HostsSilent, s.BreakersOpen, s.Reload.Error = 2, 1, "x" }), "enforcing", "good", 3},
 		{Status{}, "unknown", "bad", 0},
 	} {
