@@ -194,96 +194,110 @@ const day = 24 * time.Hour
 // longestWindow limits windows, and with them the memory of favour.
 const longestWindow = 7 * day
 
-// Validate returns the first mistake in c, beginning with its key.
+// Validate returns every mistake in c, joined (errors.Join), each beginning with
+// its key.
 func (c Config) Validate() error {
-	for _, check := range []func() error{
-		c.validateTags, c.validateRules, c.validateWeights, c.validateBounds,
-		c.Favour.validate, c.Breaker.validate, c.Ceiling.validate, c.Repeat.validate,
-		c.Neighbourhood.validate, c.validateZones, c.validateTexts,
-	} {
-		if err := check(); err != nil {
-			return err
-		}
-	}
-	return nil
+	return errors.Join(
+		c.validateTags(), c.validateRules(), c.validateWeights(), c.validateBounds(),
+		c.Favour.validate(), c.Breaker.validate(), c.Ceiling.validate(), c.Repeat.validate(),
+		c.Neighbourhood.validate(), c.validateZones(), c.validateTexts(),
+	)
 }
 
 func (c Config) validateTags() error {
 	if len(c.Tags) == 0 {
 		return errors.New("tags: at least one is needed")
 	}
+	var mistakes []error
 	for i, tag := range c.Tags {
 		if tag == "" {
-			return fmt.Errorf("tags[%d]: must not be empty", i)
+			mistakes = append(mistakes, fmt.Errorf("tags[%d]: must not be empty", i))
 		}
 		if strings.Contains(strings.TrimSuffix(tag, "*"), "*") {
-			return fmt.Errorf("tags[%d]: %q: * can stand only at the end", i, tag)
+			mistakes = append(mistakes, fmt.Errorf("tags[%d]: %q: * can stand only at the end", i, tag))
 		}
 	}
-	return nil
+	return errors.Join(mistakes...)
 }
 
 func (c Config) validateRules() error {
 	if len(c.Rules) == 0 || len(c.Rules) > 32 {
 		return fmt.Errorf("rules: %d given, 1 to 32 are possible", len(c.Rules))
 	}
+	var mistakes []error
 	for i, r := range c.Rules {
-		if err := r.validate(); err != nil {
-			return fmt.Errorf("rules[%d].%w", i, err)
+		for _, mistake := range r.mistakes() {
+			mistakes = append(mistakes, fmt.Errorf("rules[%d].%w", i, mistake))
 		}
 		if slices.ContainsFunc(c.Rules[:i], func(o Rule) bool { return o.Name == r.Name }) {
-			return fmt.Errorf("rules[%d].name: %q is taken by another rule", i, r.Name)
+			mistakes = append(mistakes, fmt.Errorf("rules[%d].name: %q is taken by another rule", i, r.Name))
 		}
 	}
-	return nil
+	return errors.Join(mistakes...)
 }
 
 var ruleName = regexp.MustCompile(`^[a-z0-9_]{1,32}$`)
 
-func (r Rule) validate() error {
+func (r Rule) mistakes() (mistakes []error) {
+	add := func(key, format string, args ...any) {
+		mistakes = append(mistakes, fmt.Errorf(key+": "+format, args...))
+	}
 	switch {
 	case !ruleName.MatchString(r.Name):
-		return fmt.Errorf("name: %q: 1 to 32 of a-z, 0-9 and _ are possible", r.Name)
+		add("name", "%q: 1 to 32 of a-z, 0-9 and _ are possible", r.Name)
 	case r.Name == neighbourhoodRule || r.Name == "manual":
-		return fmt.Errorf("name: %q is a word of ours", r.Name)
+		add("name", "%q is reserved", r.Name)
+	}
+	switch {
 	case r.MinHosts < 0 || r.MinHosts > 1000:
-		return fmt.Errorf("min_hosts: %d is not within 0 to 1000", r.MinHosts)
+		add("min_hosts", "%d is not within 0 to 1000", r.MinHosts)
 	case len(r.Hosts) > 0 && r.MinHosts > len(r.Hosts):
-		return fmt.Errorf("min_hosts: %d, but hosts names only %d", r.MinHosts, len(r.Hosts))
+		add("min_hosts", "%d, but hosts names only %d", r.MinHosts, len(r.Hosts))
 	}
 	for i, name := range r.Reasons {
 		if _, ok := sendmail.ParseReason(name); !ok {
-			return fmt.Errorf("reasons[%d]: %q is not a reason", i, name)
+			add(fmt.Sprintf("reasons[%d]", i), "%q is not a reason", name)
 		}
 	}
-	return firstError(
-		durationWithin("window", r.Window, time.Second, longestWindow),
-		pointsWithin("score", r.Score, 1, 10_000),
-		durationWithin("block", r.Block, time.Second, 365*day),
-	)
+	if r.Window == 0 {
+		add("window", "must be given, 1s to %v", longestWindow)
+	} else if err := durationWithin("window", r.Window, time.Second, longestWindow); err != nil {
+		mistakes = append(mistakes, err)
+	}
+	if r.Score == 0 {
+		add("score", "must be given, 1 to 10000")
+	} else if err := pointsWithin("score", r.Score, 1, 10_000); err != nil {
+		mistakes = append(mistakes, err)
+	}
+	if r.Block == 0 {
+		add("block", "must be given, 1s to %v", 365*day)
+	} else if err := durationWithin("block", r.Block, time.Second, 365*day); err != nil {
+		mistakes = append(mistakes, err)
+	}
+	return mistakes
 }
 
 func (c Config) validateWeights() error {
-	if err := validatePoints("weights", c.Weights, 100); err != nil {
-		return err
-	}
-	return validatePoints("session_caps", c.SessionCaps, 1000)
+	return errors.Join(
+		validatePoints("weights", c.Weights, 100),
+		validatePoints("session_caps", c.SessionCaps, 1000),
+	)
 }
 
 func validatePoints(key string, points map[string]float64, most float64) error {
+	var mistakes []error
 	for _, name := range sortedKeys(points) {
 		if _, ok := sendmail.ParseReason(name); !ok {
-			return fmt.Errorf("%s.%s: not a reason", key, name)
-		}
-		if err := pointsWithin(key+"."+name, points[name], 0, most); err != nil {
-			return err
+			mistakes = append(mistakes, fmt.Errorf("%s.%s: not a reason", key, name))
+		} else {
+			mistakes = append(mistakes, pointsWithin(key+"."+name, points[name], 0, most))
 		}
 	}
-	return nil
+	return errors.Join(mistakes...)
 }
 
 func (c Config) validateBounds() error {
-	return firstError(
+	return errors.Join(
 		pointsWithin("session_total", c.SessionTotal, 0, 1000),
 		intWithin("ipv6_prefix", c.IPv6Prefix, 32, 128),
 		intWithin("max_sources", c.MaxSources, 1000, 16_000_000),
@@ -292,7 +306,7 @@ func (c Config) validateBounds() error {
 }
 
 func (f Favour) validate() error {
-	return firstError(
+	return errors.Join(
 		pointsWithin("favour.accepted", f.Accepted, 0, 100),
 		pointsWithin("favour.delivered", f.Delivered, 0, 100),
 		intWithin("favour.partner", f.Partner, 1, math.MaxUint16),
@@ -300,7 +314,7 @@ func (f Favour) validate() error {
 }
 
 func (b Breaker) validate() error {
-	return firstError(
+	return errors.Join(
 		intWithin("breaker.sources", b.Sources, 1, 1000),
 		shareWithin("breaker.share", b.Share),
 		numberWithin("breaker.surge", b.Surge, 2, 1000),
@@ -309,14 +323,14 @@ func (b Breaker) validate() error {
 }
 
 func (c Ceiling) validate() error {
-	return firstError(
+	return errors.Join(
 		intWithin("ceiling.per_minute", c.PerMinute, 1, 1_000_000),
 		shareWithin("ceiling.host_share", c.HostShare),
 	)
 }
 
 func (r Repeat) validate() error {
-	return firstError(
+	return errors.Join(
 		numberWithin("repeat.factor", r.Factor, 1, 10),
 		durationWithin("repeat.max", r.Max, time.Second, 365*day),
 		durationWithin("repeat.forget", r.Forget, time.Hour, 365*day),
@@ -324,7 +338,7 @@ func (r Repeat) validate() error {
 }
 
 func (n Neighbourhood) validate() error {
-	return firstError(
+	return errors.Join(
 		intWithin("neighbourhood.ipv4", n.IPv4, 2, 256),
 		intWithin("neighbourhood.ipv6", n.IPv6, 2, 65_536),
 		durationWithin("neighbourhood.block", n.Block, time.Second, 365*day),
@@ -332,29 +346,21 @@ func (n Neighbourhood) validate() error {
 }
 
 func (c Config) validateZones() error {
+	var mistakes []error
 	for i, z := range c.Zones {
 		if z.Sender == "" {
-			return fmt.Errorf("zones[%d].sender: must not be empty", i)
+			mistakes = append(mistakes, fmt.Errorf("zones[%d].sender: must not be empty", i))
 		}
 		if _, err := loadZone(z.Zone); err != nil {
-			return fmt.Errorf("zones[%d].zone: %w", i, err)
+			mistakes = append(mistakes, fmt.Errorf("zones[%d].zone: %w", i, err))
 		}
 	}
-	return nil
+	return errors.Join(mistakes...)
 }
 
 func (c Config) validateTexts() error {
 	if _, err := sendmail.NewParser(c.Texts); err != nil {
 		return fmt.Errorf("texts%w", err)
-	}
-	return nil
-}
-
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
 	}
 	return nil
 }

@@ -45,13 +45,17 @@ func (e *Enforcer) enforce(batch []Block) []Refusal {
 		e.suppress(r)
 		a.blocks = slices.DeleteFunc(a.blocks, func(b Block) bool { return b.Prefix == r.Prefix })
 	}
+	e.endAll(a.evicted, Unblock{Ended: now, Cause: causeCapacity})
+	for _, old := range a.replaced {
+		e.journal.replaced(Unblock{Block: old, Ended: now, Cause: causeReplaced})
+	}
 	for i := range a.blocks {
 		e.measure(&a.blocks[i], now)
 		e.journal.put(a.blocks[i])
 	}
 	if len(a.blocks)+len(a.evicted) > 0 {
 		e.journal.settle(func(error) {
-			e.tellEnds(a.evicted, Unblock{Cause: causeCapacity})
+			e.tellEnds(a.evicted, Unblock{Ended: now, Cause: causeCapacity})
 			e.logBlocks(a.blocks)
 		})
 	}
@@ -104,10 +108,11 @@ func (e *Enforcer) permitted(batch []Block) (kept []Block, refused []Refusal) {
 
 // admission is what has become of a batch in the list.
 type admission struct {
-	blocks  []Block // in the list, numbered
-	evicted []Block // in force before, gone to make room
-	touched []netip.Prefix
-	refused []Refusal
+	blocks   []Block                // in the list, numbered
+	evicted  []Block                // in force before, gone to make room
+	replaced map[netip.Prefix]Block // in force before, and now another
+	touched  []netip.Prefix
+	refused  []Refusal
 }
 
 // admit puts into the list what is not blocked as long already.
@@ -137,10 +142,10 @@ func (e *Enforcer) admit(batch []Block) (a admission) {
 	a.part(out, before, replaced)
 	for _, b := range a.evicted {
 		delete(replaced, b.Prefix)
-		e.journal.delete(b.Prefix)
 		e.metrics.ended(causeCapacity, 1)
 		e.logger.Warn("set is full: a block makes room", "prefix", b.Prefix, "rule", b.Rule, "score", b.Score)
 	}
+	a.replaced = replaced
 	e.metrics.ended(causeReplaced, len(replaced))
 	return a
 }
@@ -211,9 +216,9 @@ func (e *Enforcer) exemption(p netip.Prefix) (holes []netip.Prefix, cause string
 	return nil, ""
 }
 
-// lift takes blocks out of list and ledger and counts them; it returns what
-// the kernel must be told.
-func (e *Enforcer) lift(ps []netip.Prefix, cause string) (lifted []Block, touched []netip.Prefix) {
+// lift takes blocks out of list and ledger and counts them; as is how they end.
+// It returns what the kernel must be told.
+func (e *Enforcer) lift(ps []netip.Prefix, as Unblock) (lifted []Block, touched []netip.Prefix) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, p := range ps {
@@ -223,10 +228,22 @@ func (e *Enforcer) lift(ps []netip.Prefix, cause string) (lifted []Block, touche
 		}
 		lifted = append(lifted, b)
 		touched = append(touched, e.list.released(p)...)
-		e.journal.delete(p)
-		e.metrics.ended(cause, 1)
 	}
+	e.endAll(lifted, as)
+	e.metrics.ended(as.Cause, len(lifted))
 	return lifted, touched
+}
+
+// endAll notes the ends of blocks in the ledger; as is how they ended, and their
+// own time if it does not say when.
+func (e *Enforcer) endAll(blocks []Block, as Unblock) {
+	for _, b := range blocks {
+		u := as
+		if u.Block = b; u.Ended.IsZero() {
+			u.Ended = b.Until
+		}
+		e.journal.end(u)
+	}
 }
 
 // expire takes out what has ended. The kernel did so by itself; only networks
@@ -245,7 +262,7 @@ func (e *Enforcer) end(ps []netip.Prefix, now time.Time) {
 	if len(ps) == 0 {
 		return
 	}
-	lifted, touched := e.lift(ps, causeExpired)
+	lifted, touched := e.lift(ps, Unblock{Cause: causeExpired})
 	if e.config.Extend == 0 {
 		touched = slices.DeleteFunc(touched, func(p netip.Prefix) bool { return e.list.want(p) == 0 })
 	}
@@ -341,7 +358,7 @@ func (e *Enforcer) refuse(refused []nft.Refusal) (out []Refusal) {
 			continue
 		}
 		e.list.remove(r.Prefix)
-		e.journal.delete(r.Prefix)
+		e.journal.refused(r.Prefix)
 		cause := causeError
 		if nft.Full(r.Err) {
 			cause = causeSetFull

@@ -105,6 +105,9 @@ type Options struct {
 // Unblock is the end of a block.
 type Unblock struct {
 	Block
+	// Ended is when; zero in the history of a block that is still in force, or
+	// of which that is not known.
+	Ended time.Time
 	// Cause is expired, manual, allowlisted, flushed, capacity or breaker (see
 	// Lift), or what
 	// Options.Exempt says of one that must not be blocked, as "ssh_peer".
@@ -217,6 +220,8 @@ func remedyOf(err error) string {
 		return "run the newer uppercut; or move the ledger away and restart, with enforcer.foreign: adopt to keep the kernel's blocks"
 	case errors.Is(err, ledger.ErrDamaged):
 		return "put back a copy and restart; or move the ledger away and restart, with enforcer.foreign: adopt to keep the kernel's blocks"
+	case errors.Is(err, ledger.ErrLink):
+		return "name the directory that holds the ledger itself as state_dir, then restart"
 	case errors.Is(err, fs.ErrPermission):
 		return "let the user who runs uppercut write to state_dir, then restart"
 	}
@@ -232,10 +237,20 @@ func (e *Enforcer) restore(ctx context.Context) error {
 	if errors.Is(err, ledger.ErrDamaged) || errors.Is(err, ledger.ErrNewer) {
 		err = errors.Join(err, e.journal.ledger.Close())
 		e.journal.ledger = nil
+		e.list = e.emptyList() // what was read may be what was long lifted
 		e.unsaved(err)
 		return nil
 	}
 	return err
+}
+
+// emptyList is a list that has the holes of the allow list and no blocks.
+func (e *Enforcer) emptyList() *list {
+	l := newList(e.config.IPv6PrefixLength, time.Now())
+	for p := range e.allowed {
+		l.addHole(p)
+	}
+	return l
 }
 
 func (e *Enforcer) restoreAllowed() error {
@@ -269,7 +284,11 @@ func (e *Enforcer) restoreBlocks(ctx context.Context) error {
 		cause, holes := e.unwanted(&b, now)
 		if cause != "" {
 			e.metrics.ended(cause, 1)
-			e.journal.delete(b.Prefix)
+			ended := now
+			if cause == causeExpired {
+				ended = b.Until
+			}
+			e.journal.end(Unblock{Block: b, Ended: ended, Cause: cause})
 			return ctx.Err()
 		}
 		for _, hole := range canonicals(holes) {
@@ -285,6 +304,7 @@ func (e *Enforcer) restoreBlocks(ctx context.Context) error {
 	for _, p := range nets {
 		e.list.recut(p)
 	}
+	e.journal.settle(func(error) {}) // the ends of those that are over
 	return err
 }
 

@@ -168,7 +168,8 @@ func canonicals(ps []netip.Prefix) []netip.Prefix {
 
 // unblock lifts blocks and tells the kernel; as is how they ended.
 func (e *Enforcer) unblock(ps []netip.Prefix, as Unblock) (lifted []netip.Prefix) {
-	blocks, touched := e.lift(ps, as.Cause)
+	as.Ended = time.Now()
+	blocks, touched := e.lift(ps, as)
 	e.write(touched)
 	for _, b := range blocks {
 		lifted = append(lifted, b.Prefix)
@@ -398,20 +399,20 @@ func (e *Enforcer) AuditLog() iter.Seq2[Audit, error] {
 	}
 }
 
-// HistoryOf yields the blocks of the last Config.History that overlap p, those
-// that have ended included, newest first, with their evidence. Those of others
-// cost little.
-func (e *Enforcer) HistoryOf(p netip.Prefix) iter.Seq2[Block, error] {
-	return func(yield func(Block, error) bool) {
+// HistoryOf yields the blocks of the last Config.History that overlap p, newest
+// first, with their evidence and, of those that are over, how they ended. Those of
+// others cost little.
+func (e *Enforcer) HistoryOf(p netip.Prefix) iter.Seq2[Unblock, error] {
+	return func(yield func(Unblock, error) bool) {
 		if e.journal.ledger == nil {
 			return
 		}
 		err := e.journal.ledger.HistoryOf(p, func(r ledger.Block) bool {
-			b := blockOf(r)
-			return yield(b, errors.Join(evidence(r.Detail, &b)))
+			u := Unblock{Block: blockOf(r), Ended: r.Ended, Cause: r.Cause, By: r.By, Why: r.Why}
+			return yield(u, evidence(r.Detail, &u.Block))
 		})
 		if err != nil {
-			yield(Block{}, err)
+			yield(Unblock{}, err)
 		}
 	}
 }

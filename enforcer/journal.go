@@ -26,6 +26,8 @@ type journal struct {
 	blocks  map[netip.Prefix]*ledger.Block // nil value: deleted
 	allow   map[netip.Prefix]*ledger.Allow // likewise
 	audit   []ledger.Audit
+	past    []ledger.Block // have ended before they were written
+	ends    []ledger.End
 	settled []func(error)
 	failing atomic.Bool // the last commit failed
 }
@@ -48,7 +50,7 @@ func newJournal(l *ledger.Ledger, logger *slog.Logger, m *metrics) *journal {
 func entryOf(b Block) *ledger.Block {
 	e := &ledger.Block{
 		ID: b.ID, Prefix: b.Prefix, At: b.At, Until: b.Until, Rule: b.Rule, Score: b.Score,
-		Reason: b.Reason, Host: b.Host, Observed: b.Observed, Note: b.Note, Author: b.Author,
+		Reason: b.Reason, Host: b.Host, Observed: b.Observed, Note: b.Note, Author: b.Author, Witness: b.Witness,
 	}
 	if len(b.Evidence) > 0 {
 		e.Detail, _ = json.Marshal(b.Evidence) // plain data always encodes
@@ -59,7 +61,7 @@ func entryOf(b Block) *ledger.Block {
 func blockOf(e ledger.Block) Block {
 	return Block{
 		ID: e.ID, Prefix: e.Prefix, At: e.At, Until: e.Until, Rule: e.Rule, Score: e.Score,
-		Reason: e.Reason, Host: e.Host, Observed: e.Observed, Note: e.Note, Author: e.Author,
+		Reason: e.Reason, Host: e.Host, Observed: e.Observed, Note: e.Note, Author: e.Author, Witness: e.Witness,
 	}
 }
 
@@ -70,10 +72,39 @@ func (j *journal) put(b Block) {
 	j.blocks[b.Prefix] = e
 }
 
-func (j *journal) delete(p netip.Prefix) {
+// refused takes out a block that the kernel did not take.
+func (j *journal) refused(p netip.Prefix) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.blocks[p] = nil
+}
+
+// end notes how a block ended that is no longer in force.
+func (j *journal) end(u Unblock) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.noteEnd(u)
+	j.blocks[u.Prefix] = nil
+}
+
+// replaced notes the end of a block in whose place another comes.
+func (j *journal) replaced(u Unblock) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.noteEnd(u)
+}
+
+// noteEnd is for the holder of the lock. A block that has not been written yet
+// goes into the history with its end.
+func (j *journal) noteEnd(u Unblock) {
+	end := ledger.End{ID: u.ID, Ended: u.Ended, Cause: u.Cause, By: u.By, Why: u.Why}
+	if waiting := j.blocks[u.Prefix]; waiting != nil && waiting.ID == u.ID {
+		past := *waiting
+		past.End = end
+		j.past = append(j.past, past)
+		return
+	}
+	j.ends = append(j.ends, end)
 }
 
 func (j *journal) setAllow(p netip.Prefix, a *ledger.Allow) {
@@ -122,37 +153,54 @@ func (j *journal) run(ctx context.Context) {
 	}
 }
 
+// group is what one commit writes.
+type group struct {
+	blocks  map[netip.Prefix]*ledger.Block
+	allow   map[netip.Prefix]*ledger.Allow
+	audit   []ledger.Audit
+	past    []ledger.Block
+	ends    []ledger.End
+	settled []func(error)
+}
+
+// take takes all there is.
+func (j *journal) take() group {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	g := group{j.blocks, j.allow, j.audit, j.past, j.ends, j.settled}
+	j.blocks, j.allow = map[netip.Prefix]*ledger.Block{}, map[netip.Prefix]*ledger.Allow{}
+	j.audit, j.past, j.ends, j.settled = nil, nil, nil, nil
+	return g
+}
+
 // commit writes all there is. What cannot be written stays, to be merged with
 // what comes.
 func (j *journal) commit() error {
-	j.mu.Lock()
-	blocks, allow, audit, settled := j.blocks, j.allow, j.audit, j.settled
-	j.blocks, j.allow, j.audit, j.settled = map[netip.Prefix]*ledger.Block{}, map[netip.Prefix]*ledger.Allow{}, nil, nil
-	j.mu.Unlock()
-	err := j.write(blocks, allow, audit)
+	g := j.take()
+	err := j.write(&g)
 	if err != nil {
-		j.restore(blocks, allow, audit)
+		j.restore(&g)
 	}
 	j.report(err)
-	for _, f := range settled {
+	for _, f := range g.settled {
 		f(err)
 	}
 	return err
 }
 
-func (j *journal) write(blocks map[netip.Prefix]*ledger.Block, allow map[netip.Prefix]*ledger.Allow, audit []ledger.Audit) error {
-	if j.ledger == nil || len(blocks)+len(allow)+len(audit) == 0 {
+func (j *journal) write(g *group) error {
+	if j.ledger == nil || len(g.blocks)+len(g.allow)+len(g.audit)+len(g.past)+len(g.ends) == 0 {
 		return nil
 	}
-	b := ledger.Batch{Audit: audit}
-	for p, e := range blocks {
+	b := ledger.Batch{Audit: g.audit, Past: g.past, Ends: g.ends}
+	for p, e := range g.blocks {
 		if e == nil {
 			b.Delete = append(b.Delete, p)
 		} else {
 			b.Put = append(b.Put, *e)
 		}
 	}
-	for p, a := range allow {
+	for p, a := range g.allow {
 		if a == nil {
 			b.Disallow = append(b.Disallow, p)
 		} else {
@@ -163,20 +211,22 @@ func (j *journal) write(blocks map[netip.Prefix]*ledger.Block, allow map[netip.P
 }
 
 // restore puts back what was not written, below what came since.
-func (j *journal) restore(blocks map[netip.Prefix]*ledger.Block, allow map[netip.Prefix]*ledger.Allow, audit []ledger.Audit) {
+func (j *journal) restore(g *group) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for p, e := range blocks {
+	for p, e := range g.blocks {
 		if _, newer := j.blocks[p]; !newer {
 			j.blocks[p] = e
 		}
 	}
-	for p, a := range allow {
+	for p, a := range g.allow {
 		if _, newer := j.allow[p]; !newer {
 			j.allow[p] = a
 		}
 	}
-	j.audit = append(audit, j.audit...)
+	j.audit = append(g.audit, j.audit...)
+	j.past = append(g.past, j.past...)
+	j.ends = append(g.ends, j.ends...)
 }
 
 // report counts a commit and logs the first failure of a row.
@@ -203,7 +253,7 @@ func (j *journal) report(err error) {
 func (j *journal) pending() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return len(j.blocks)+len(j.allow)+len(j.audit) > 0
+	return len(j.blocks)+len(j.allow)+len(j.audit)+len(j.past)+len(j.ends) > 0
 }
 
 func (j *journal) close() error {

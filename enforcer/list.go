@@ -25,7 +25,7 @@ type list struct {
 	holes    bart.Table[struct{}]
 	agenda   map[int64][]uint32 // slots by the second in which they may end
 	sweep    int64              // first second of the agenda that is not done
-	names    []string           // rules, reasons and hosts; the first is ""
+	names    []string           // rules, reasons, hosts and witnesses; the first is ""
 	numberOf map[string]uint16
 	remarks  map[uint32]remark
 	active   [2][2]int // by family and kind
@@ -44,6 +44,7 @@ type entry struct {
 	rule      uint16 // numbers of names
 	reason    uint16
 	host      uint16
+	witness   uint16
 	score     float32
 	at, until int64 // Unix nanoseconds
 	id        uint64
@@ -72,8 +73,8 @@ func newList(ipv6Bits int, now time.Time) *list {
 		index:    map[key]uint32{},
 		agenda:   map[int64][]uint32{},
 		sweep:    now.Unix(),
-		names:    []string{""},
-		numberOf: map[string]uint16{"": 0},
+		names:    []string{"", otherWitness},
+		numberOf: map[string]uint16{"": 0, otherWitness: 1},
 		remarks:  map[uint32]remark{},
 	}
 }
@@ -153,6 +154,7 @@ func (l *list) put(b *Block) *entry {
 	e.flags &^= flagSeen | flagObserved | flagKnocks
 	e.id, e.score = b.ID, float32(b.Score)
 	e.rule, e.reason, e.host = l.number(b.Rule), l.number(b.Reason), l.number(b.Host)
+	e.witness = l.witness(b.Witness)
 	e.at, e.until = b.At.UnixNano(), b.Until.UnixNano()
 	if b.Observed {
 		e.flags |= flagObserved
@@ -227,6 +229,18 @@ func (l *list) number(name string) uint16 {
 	return n
 }
 
+// otherWitness stands for the witnesses for whom there is no number left: they
+// share one, for to be none is to be more than one.
+const otherWitness = "other witnesses"
+
+func (l *list) witness(name string) uint16 {
+	n := l.number(name)
+	if n == 0 && name != "" {
+		return l.numberOf[otherWitness]
+	}
+	return n
+}
+
 func (l *list) block(slot uint32) Block {
 	e := l.at(slot)
 	r := l.remarks[slot]
@@ -238,6 +252,7 @@ func (l *list) block(slot uint32) Block {
 		Rule:     l.names[e.rule],
 		Reason:   l.names[e.reason],
 		Host:     l.names[e.host],
+		Witness:  l.names[e.witness],
 		Score:    math.Round(float64(e.score)*100) / 100, // points have two decimals, a float32 some noise
 		Observed: e.flags&flagObserved != 0,
 		Seen:     e.flags&flagSeen != 0,

@@ -251,7 +251,7 @@ func TestGroupsCommit(t *testing.T) {
 			settled++
 		})
 	}
-	j.delete(prefix("192.0.2.7/32"))
+	j.refused(prefix("192.0.2.7/32"))
 	if err := j.commit(); err != nil {
 		t.Fatal(err)
 	}

@@ -160,14 +160,18 @@ func validateWrappingTags(tags []string) error {
 	return errors.Join(errs...)
 }
 
-// CheckFiles reads the certificates and reports what is wrong with them, by the
-// key.
+// CheckFiles reads the certificates, looks up the names to listen on and reports
+// what is wrong with them, by the key.
 func (c Config) CheckFiles() error {
+	unknown := errors.Join(
+		resolveAddresses("udp", c.UDP), resolveAddresses("tcp", c.TCP), resolveAddresses("relp", c.RELP),
+		resolveAddresses("tls.listen", c.TLS.Listen), resolveAddresses("tls.relp_listen", c.TLS.RELPListen),
+	)
 	if !c.TLS.enabled() {
-		return nil
+		return unknown
 	}
 	_, err := readCertificates(c.TLS)
-	return err
+	return errors.Join(unknown, err)
 }
 
 func validateIdle(d time.Duration) error {

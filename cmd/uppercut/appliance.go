@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -243,6 +244,15 @@ func (a *appliance) health() *metrics.Health {
 	return h
 }
 
+// sayListening logs where syslog is heard; the page says its own address.
+func (a *appliance) sayListening() {
+	for _, t := range []receiver.Transport{receiver.UDP, receiver.TCP, receiver.TLS, receiver.RELP, receiver.Unix} {
+		for _, addr := range a.receiver.Addrs(t) {
+			a.logger.Info("listening for syslog", "transport", t, "address", addr)
+		}
+	}
+}
+
 // sayWhatNext helps who has just typed make run. The commands are those that
 // reach this very appliance.
 func (a *appliance) sayWhatNext() {
@@ -255,25 +265,69 @@ func (a *appliance) sayWhatNext() {
 	if c.StateDir != defaultConfig().StateDir {
 		program += " --state-dir " + c.StateDir
 	}
+	promise, kernel, end := "see it blocked", "  nft list table inet uppercut\n", fmt.Sprintf(`Ctrl-C stops it; blocks stay
+until they run out, "%s flush" removes them all.`, program)
+	if c.Mode == modeObserve {
+		promise, kernel, end = "see what would be blocked (in mode observe nothing is)", "", "Ctrl-C stops it."
+	}
 	fmt.Fprintf(a.env.stdout, `
-uppercut runs %s, mode %s. It hears syslog on udp %s and tcp %s.
-Page and metrics: http://%s/
-
-In another terminal, report a client six times and see it blocked:
+uppercut runs %s, mode %s.
+Listening for syslog:  %s
+Who may send:          %s (receiver.senders)
+Page and metrics:      %s
+%s
+In another terminal, report a client six times and %s:
 
   for pid in 1 2 3 4 5 6; do
     logger --rfc3164 %s -p mail.info -t "sendmail[$pid]" 'ruleset=check_relay, arg1=[203.0.113.9], arg2=203.0.113.9, relay=[203.0.113.9], reject=550 5.7.1 Fix reverse DNS for 203.0.113.9'
   done
-  %[7]s blocks
-  %[7]s why 203.0.113.9
-  nft list table inet uppercut
-  %[7]s unblock 203.0.113.9
+  %[9]s blocks
+  %[9]s why 203.0.113.9
+%[10]s  %[9]s unblock 203.0.113.9
 
-Then point a mail host at it; the README says how. Ctrl-C stops it, blocks stay
-until they run out; "%[7]s flush" lifts them all.
+Then point a mail host at it; the README says how. %[11]s
 
-`, basis, c.Mode, strings.Join(c.Receiver.UDP, ", "), strings.Join(c.Receiver.TCP, ", "), c.Web.Listen,
-		loggerTarget(c.Receiver), program)
+`, basis, c.Mode, listenerWords(c.Receiver), prefixWords(c.Receiver.Senders), pageWords(c.Web), signInWords(c.Web),
+		promise, loggerTarget(c.Receiver), program, kernel, end)
+}
+
+// listenerWords lists where syslog is heard.
+func listenerWords(c receiver.Config) string {
+	var words []string
+	for _, l := range []struct {
+		transport string
+		addresses []string
+	}{
+		{"udp", c.UDP}, {"tcp", c.TCP}, {"tls", c.TLS.Listen}, {"relp", c.RELP}, {"relp over tls", c.TLS.RELPListen}, {"unix", c.Unix},
+	} {
+		for _, address := range l.addresses {
+			words = append(words, l.transport+" "+address)
+		}
+	}
+	return cmp.Or(strings.Join(words, ", "), "nowhere; see receiver.udp, tcp, tls, relp and unix")
+}
+
+func prefixWords(ps []netip.Prefix) string {
+	var words []string
+	for _, p := range ps {
+		words = append(words, p.String())
+	}
+	return cmp.Or(strings.Join(words, ", "), "nobody")
+}
+
+func pageWords(c console.Config) string {
+	if c.Listen == "" {
+		return "none (web.listen is empty)"
+	}
+	return "http://" + c.Listen + "/"
+}
+
+// signInWords say why the page shows so little.
+func signInWords(c console.Config) string {
+	if c.Listen == "" || c.ConfigFile != "" {
+		return ""
+	}
+	return "The page shows counts only until somebody can sign in: web.config_file, see docs/page.md.\n"
 }
 
 // loggerTarget is how logger(1) reaches the first of our listeners from here.

@@ -15,37 +15,67 @@ import (
 )
 
 func newCheckCommand(env *environment) *cobra.Command {
-	var flags answerFlags
+	var (
+		flags answerFlags
+		quiet bool
+	)
 	command := &cobra.Command{
 		Use:     "check",
-		Example: "  uppercut check --config new.yaml",
+		Example: "  uppercut check --config new.yaml\n  uppercut check --quiet && systemctl reload uppercut",
 		Short:   "Validate the configuration and print what is in force",
-		Long: `check reads the configuration file, lays the environment over it, validates the
+		Long: `check reads the configuration file, applies the environment, validates the
 whole, reads the files that it names (allow lists, certificates, secrets, the
 users of the page) and prints every setting that is in force, defaults included,
-as YAML that can serve as a configuration file. Exit code 1 and a line for each
-mistake, with file, line, key and reason, if serve would refuse it. Whether a
-file may be read is asked for the user who runs check.`,
+as YAML that can serve as a configuration file. Warnings and the verdict go to
+standard error. Exit code 1 and a line for each mistake, with file, line, key and
+reason, if serve would refuse it. Whether a file may be read is asked for the
+user who runs check.`,
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			r := env.read()
-			if err := r.err(); err != nil {
-				return err
+			err := r.err()
+			if err == nil {
+				err = r.checkFiles()
 			}
-			if err := r.checkFiles(); err != nil {
-				return err
+			if err != nil {
+				return notValid(env, err, quiet)
 			}
 			for _, warning := range r.config.warnings() {
 				fmt.Fprintf(env.stderr, "uppercut: warning: %s\n", warning)
 			}
-			if flags.json {
-				return printConfigJSON(env.stdout, r.config)
+			if !quiet {
+				err = printSettings(env.stdout, r.config, flags.json)
+				fmt.Fprintln(env.stderr, "uppercut: configuration is valid")
 			}
-			return printConfig(env.stdout, r.config)
+			return err
 		},
 	}
 	flags.register(command)
+	command.Flags().BoolVar(&quiet, "quiet", false, "print nothing but mistakes and warnings")
 	return command
+}
+
+// notValid prints every mistake and, unless it is to be quiet, the verdict.
+func notValid(env *environment, err error, quiet bool) error {
+	if quiet {
+		return err
+	}
+	mistakes := len(unjoin(err))
+	fmt.Fprintf(env.stderr, "uppercut: %v\n", err)
+	word := "mistakes"
+	if mistakes == 1 {
+		word = "mistake"
+	}
+	fmt.Fprintf(env.stderr, "uppercut: configuration is not valid: %d %s\n", mistakes, word)
+	return exitCode{code: exitError}
+}
+
+// printSettings writes c as YAML or JSON.
+func printSettings(w io.Writer, c Config, asJSON bool) error {
+	if asJSON {
+		return printConfigJSON(w, c)
+	}
+	return printConfig(w, c)
 }
 
 // printConfig writes c as YAML, in the order of the structs.

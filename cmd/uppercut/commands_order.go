@@ -175,6 +175,7 @@ func newAllowCommand(env *environment) *cobra.Command {
 	var (
 		flags    orderFlags
 		remove   bool
+		force    bool
 		prefixes []netip.Prefix
 	)
 	command := &cobra.Command{
@@ -183,7 +184,8 @@ func newAllowCommand(env *environment) *cobra.Command {
 		Long: `allow puts addresses or networks on the allow list, forever or for a while
 (--for), and lifts their blocks in the same second. --remove takes them off
 again; exit code 3 if none of them was on it. Without arguments it prints the
-list, that of the configuration included.`,
+list, that of the configuration included. What covers much of the Internet, such
+as 0.0.0.0/0, is refused without --force: hardly anybody could be blocked.`,
 		Example: "  uppercut allow --for 7d --note 'migration of example.net' 198.51.100.0/24",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if remove {
@@ -193,6 +195,7 @@ list, that of the configuration included.`,
 		},
 	}
 	command.Flags().Var(&flags.lasts, "for", "how `long`, such as 90m or 7d (default forever)")
+	command.Flags().BoolVar(&force, "force", false, "allow even what covers much of the Internet")
 	command.Flags().BoolVar(&remove, "remove", false, "take off the list")
 	flags.registerNote(command)
 	return asking(env, command, func(ctx context.Context, c *console.Client, args []string) ([]console.Allowance, error) {
@@ -206,7 +209,7 @@ list, that of the configuration included.`,
 		case remove:
 			return c.Disallow(ctx, flags.note, prefixes...)
 		}
-		return c.Allow(ctx, time.Duration(flags.lasts), flags.note, prefixes...)
+		return c.Allow(ctx, force, time.Duration(flags.lasts), flags.note, prefixes...)
 	}, func(p *printer, list []console.Allowance) error {
 		if remove {
 			return printRemoved(p, prefixes, list)

@@ -161,6 +161,11 @@ func TestAllowSaysWhatItDid(t *testing.T) {
 	g.says(t, exitOK, []string{"allow", "203.0.113.0/24"}, "allowed    203.0.113.0/24", "unblocked  203.0.113.9/32")
 	g.says(t, exitNo, []string{"block", "203.0.113.9"}, "allowlist: it is on the allow list")
 	g.says(t, exitNo, []string{"block", "10.0.0.0/8"}, "too_wide: it is wider than a block may be")
+	g.says(t, exitError, []string{"allow", "0.0.0.0/0"}, "0.0.0.0/0 covers much of the Internet", "--force")
+	g.says(t, exitError, []string{"allow", "198.51.100.7", "2000::/3"}, "2000::/3 covers much of the Internet")
+	g.says(t, exitNo, []string{"allow", "--remove", "198.51.100.7"}, "not listed")
+	g.says(t, exitOK, []string{"allow", "--force", "--for", "1h", "0.0.0.0/0"}, "allowed  0.0.0.0/0")
+	g.says(t, exitOK, []string{"allow", "--remove", "0.0.0.0/0"})
 	if out := g.ask(t, "allow", "--remove", "203.0.113.0/24"); out != "removed  203.0.113.0/24\n" {
 		t.Errorf("allow --remove: %q", out)
 	}

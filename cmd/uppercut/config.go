@@ -234,10 +234,25 @@ func readConfig(file string, flags map[string]string, environ []string) reading 
 	r.placed = opened || file == "" || v.IsSet("state_dir")
 	c, mistakes := decode(v)
 	r.config, r.mistakes = c, append(r.mistakes, mistakes...)
-	if r.broken == nil && len(r.mistakes) == 0 {
-		r.mistakes = c.validate()
+	if r.broken == nil {
+		r.mistakes = append(r.mistakes, beyond(r.mistakes, c.validate())...)
 	}
 	return r
+}
+
+// beyond returns those of more that are about other keys than the mistakes: what
+// could not be read has not the value that somebody gave.
+func beyond(mistakes, more []error) []error {
+	unread := make([]string, len(mistakes))
+	for i, mistake := range mistakes {
+		unread[i], _, _ = strings.Cut(mistake.Error(), ":")
+	}
+	return slices.DeleteFunc(more, func(mistake error) bool {
+		key, _, _ := strings.Cut(mistake.Error(), ":")
+		return slices.ContainsFunc(unread, func(k string) bool {
+			return key == k || strings.HasPrefix(key, k+".") || strings.HasPrefix(key, k+"[")
+		})
+	})
 }
 
 // readConfigFile returns the text of file, nothing if it is the default file
@@ -264,7 +279,7 @@ func decode(v *viper.Viper) (Config, []error) {
 	})
 	var mistakes []error
 	for _, key := range meta.Unused {
-		mistakes = append(mistakes, fmt.Errorf("%s: no such key", key))
+		mistakes = append(mistakes, noSuchKey(key))
 	}
 	return c, append(mistakes, decodeMistakes(err)...)
 }
@@ -330,7 +345,7 @@ func applyEnviron(v *viper.Viper, environ []string) (mistakes []error) {
 		}
 		i := slices.IndexFunc(keys, func(key string) bool { return environName(key) == name })
 		if i < 0 {
-			mistakes = append(mistakes, fmt.Errorf("environment: %s: no such key", name))
+			mistakes = append(mistakes, noSuchVariable(name, keys))
 			continue
 		}
 		setting, err := parseValue(value)
@@ -341,6 +356,18 @@ func applyEnviron(v *viper.Viper, environ []string) (mistakes []error) {
 		v.Set(keys[i], setting)
 	}
 	return mistakes
+}
+
+// noSuchVariable says that a variable names none of keys, and which was meant.
+func noSuchVariable(name string, keys []string) error {
+	names := make([]string, len(keys))
+	for i, key := range keys {
+		names[i] = environName(key)
+	}
+	if near := nearest(name, names); near != "" {
+		return fmt.Errorf("environment: %s: no such key, did you mean %s?", name, near)
+	}
+	return fmt.Errorf("environment: %s: no such key", name)
 }
 
 func environName(key string) string {

@@ -28,11 +28,19 @@ type document struct {
 func parseDocument(name string, text []byte) (*document, error) {
 	doc := &document{name: name, root: new(yaml.Node)}
 	err := yaml.Unmarshal(text, doc.root)
-	if err == nil && doc.root.Kind != 0 {
-		err = doc.root.Decode(&doc.settings)
+	switch {
+	case err != nil:
+		err = yamlMistakes(name, text, err)
+	case doc.root.Kind == 0: // nothing but comments
+	case doc.root.Content[0].Kind != yaml.MappingNode && doc.root.Content[0].Tag != "!!null":
+		err = fmt.Errorf("%s:%d: the file must hold keys with values, such as mode: enforce", name, doc.root.Content[0].Line)
+	default:
+		if err = doc.root.Decode(&doc.settings); err != nil {
+			err = yamlMistakes(name, text, err)
+		}
 	}
 	if err != nil {
-		return &document{name: name, root: new(yaml.Node), settings: stateDirLine(text)}, fmt.Errorf("%s: %w", name, err)
+		return &document{name: name, root: new(yaml.Node), settings: stateDirLine(text)}, err
 	}
 	return doc, nil
 }
@@ -54,6 +62,7 @@ func (d *document) locate(mistakes []error) error {
 	var located []error
 	for _, mistake := range mistakes {
 		key, _, _ := strings.Cut(mistake.Error(), ":")
+		mistake = withDays(mistake)
 		if line := d.line(key); line > 0 {
 			mistake = fmt.Errorf("%s:%d: %w", d.name, line, mistake)
 		}
@@ -122,6 +131,7 @@ func decodeHook() mapstructure.DecodeHookFunc {
 		mapstructure.StringToNetIPAddrHookFunc(),
 		decodeNetwork,
 		decodeScalarList,
+		decodeShape,
 	)
 }
 

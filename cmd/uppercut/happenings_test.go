@@ -153,7 +153,7 @@ func (g *gateway) testPast(t *testing.T, client string) {
 	if err := json.Unmarshal([]byte(text), &why); err != nil || code != exitNo {
 		t.Fatalf("exit code %d, %v:\n%s", code, err, text)
 	}
-	if len(why.History) != 1 || why.History[0].Cause != endManual || why.History[0].Ended.IsZero() || !why.LeftAloneUntil.After(time.Now()) {
+	if len(why.History) != 1 || why.History[0].Cause != "manual" || why.History[0].Ended.IsZero() || !why.LeftAloneUntil.After(time.Now()) {
 		t.Errorf("history %+v, left alone until %v", why.History, why.LeftAloneUntil)
 	}
 	var audit console.AuditPage

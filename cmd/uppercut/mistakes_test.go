@@ -60,12 +60,12 @@ func TestReceiverMistakes(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			writeFile(t, file, strings.Replace(strings.ReplaceAll(postConfig, "DIR", p.dir), test.old, test.new, 1))
-			commands := []string{"serve"}
+			commands := [][]string{{"serve"}}
 			if strings.HasPrefix(test.want, file) {
-				commands = append(commands, "check") // it reads the files and binds nothing
+				commands = append(commands, []string{"check", "--quiet"}) // it reads the files and binds nothing
 			}
 			for _, command := range commands {
-				if said := p.refuses(file, command); said[strings.LastIndexByte(said, '\n')+1:] != "uppercut: "+test.want {
+				if said := p.refuses(file, command...); said[strings.LastIndexByte(said, '\n')+1:] != "uppercut: "+test.want {
 					t.Errorf("%s says\n%s\nand not\nuppercut: %s", command, said, test.want)
 				}
 			}

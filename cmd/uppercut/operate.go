@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"uppercut/cmd/uppercut/console"
 	"uppercut/detector"
 	"uppercut/enforcer"
+	"uppercut/enforcer/guard"
 )
 
 // What operators order: the console.Operator side of the appliance.
@@ -84,6 +86,10 @@ func (a *appliance) Allow(ctx context.Context, o console.Order) ([]console.Allow
 	var until time.Time
 	if o.For > 0 {
 		until = now.Add(o.For)
+	}
+	if i := slices.IndexFunc(o.Prefixes, guard.MuchOfTheInternet); i >= 0 && !o.Force {
+		return nil, fmt.Errorf("%w: %s covers much of the Internet, and hardly anybody could be blocked; flush stops all blocking, --force allows it all the same",
+			console.ErrRefused, o.Prefixes[i])
 	}
 	var list []console.Allowance
 	for _, p := range o.Prefixes {

@@ -13,33 +13,18 @@ import (
 func TestEnding(t *testing.T) {
 	noon := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	at := func(minutes int) time.Time { return noon.Add(time.Duration(minutes) * time.Minute) }
-	own, other, around := netip.MustParsePrefix("203.0.113.9/32"), netip.MustParsePrefix("203.0.113.8/32"), netip.MustParsePrefix("203.0.113.0/24")
-	block := enforcer.Block{Prefix: own, At: noon, Until: at(60)}
-	lift := func(action string, minute int, p netip.Prefix) []enforcer.Audit {
-		return []enforcer.Audit{{Action: action, Time: at(minute), Prefixes: []netip.Prefix{other, p}}}
-	}
+	block := enforcer.Block{At: noon, Until: at(60)}
 	for name, tc := range map[string]struct {
-		newer []enforcer.Block
-		lifts []enforcer.Audit
+		past  enforcer.Unblock
 		now   time.Time
 		at    time.Time
 		cause string
 	}{
-		"by its own end":                 {now: at(60), at: at(60), cause: endExpired},
-		"before its time, nobody knows":  {now: at(59), cause: endUnknown},
-		"unblocked":                      {lifts: lift(enforcer.ActionUnblock, 10, own), now: at(90), at: at(10), cause: endManual},
-		"unblocked as it began":          {lifts: lift(enforcer.ActionUnblock, 0, own), now: at(90), at: noon, cause: endManual},
-		"unblocked before it began":      {lifts: lift(enforcer.ActionUnblock, -1, own), now: at(90), at: at(60), cause: endExpired},
-		"unblocked after it had run out": {lifts: lift(enforcer.ActionUnblock, 60, own), now: at(90), at: at(60), cause: endExpired},
-		"unblocked with its network":     {lifts: lift(enforcer.ActionUnblock, 10, around), now: at(90), at: at(10), cause: endManual},
-		"allowed with its neighbours":    {lifts: lift(enforcer.ActionAllow, 10, around), now: at(90), at: at(10), cause: endAllowed},
-		"forgotten by a flush":           {lifts: []enforcer.Audit{{Action: enforcer.ActionFlush, Time: at(10), Count: 7}}, now: at(90), at: at(10), cause: endFlushed},
-		"blocked for longer": {
-			newer: []enforcer.Block{{Prefix: own, At: at(70)}, {Prefix: around, At: at(10)}, {Prefix: own, At: at(20)}},
-			now:   at(30), at: at(20), cause: endReplaced,
-		},
+		"the ledger has it":          {enforcer.Unblock{Block: block, Ended: at(10), Cause: "ssh_peer"}, at(90), at(10), "ssh_peer"},
+		"an older ledger, its time":  {enforcer.Unblock{Block: block}, at(60), at(60), endExpired},
+		"an older ledger, before it": {enforcer.Unblock{Block: block}, at(59), time.Time{}, endUnknown},
 	} {
-		if at, cause := ending(block, tc.newer, tc.lifts, tc.now); !at.Equal(tc.at) || cause != tc.cause {
+		if at, cause := ending(tc.past, tc.now); !at.Equal(tc.at) || cause != tc.cause {
 			t.Errorf("%s: %v %s, want %v %s", name, at, cause, tc.at, tc.cause)
 		}
 	}
@@ -69,15 +54,15 @@ func TestHistoryIsLimited(t *testing.T) {
 		if err := a.describeHistory(&w); err != nil {
 			t.Fatal(err)
 		}
-		if len(w.History) != maxHistory || w.History[0].Cause != first || w.History[1].Cause != endReplaced {
+		if len(w.History) != maxHistory || w.History[0].Cause != first || w.History[1].Cause != "replaced" {
 			t.Errorf("%d blocks: %+v, want %d, the last %s", len(w.History), w.History, maxHistory, first)
 		}
 	}
-	history(endReplaced)
+	history("replaced")
 	if err := e.Flush(t.Context(), "anna", "start over", true); err != nil {
 		t.Fatal(err)
 	}
-	history(endFlushed)
+	history("flushed")
 }
 
 // What the search of the audit log suggests is what the ledger says, so that

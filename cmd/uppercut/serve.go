@@ -256,9 +256,11 @@ func (a *appliance) run(ctx context.Context) error {
 	judge := start(func(context.Context) error { a.pipeline.run(); return nil })
 	receive := start(a.receiver.Run)
 	a.notify("READY=1")
+	a.sayListening()
 	a.logger.Info("ready", "mode", a.config.Load().Mode)
 
 	<-ctx.Done()
+	a.logger.Info("stopping", "cause", context.Cause(ctx))
 	a.notify("STOPPING=1")
 	receive.end()
 	watch.end()

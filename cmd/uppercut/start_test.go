@@ -196,3 +196,46 @@ func TestReloadReadsFiles(t *testing.T) {
 		})
 	}
 }
+
+// The log says where syslog is heard, and who ended it.
+func TestStartAndEndAreLogged(t *testing.T) {
+	p := newPost(t)
+	p.start()
+	p.end(syscall.SIGTERM)
+	for _, want := range []string{
+		`msg="listening for syslog" transport=udp address=127.0.0.1:5514`, `msg="listening for syslog" transport=tcp address=127.0.0.1:5514`,
+		`msg=stopping cause="terminated signal received"`,
+	} {
+		if !strings.Contains(p.log.String(), want) {
+			t.Errorf("the log lacks %s:\n%s", want, p.log.String())
+		}
+	}
+}
+
+// What the start promises is what the mode does.
+func TestStartPromisesWhatTheModeDoes(t *testing.T) {
+	for mode, want := range map[string]struct{ has, hasNot []string }{
+		modeEnforce: {
+			[]string{"see it blocked", "nft list table inet uppercut", "blocks stay\nuntil they run out", "udp 127.0.0.1:5514, tcp 127.0.0.1:5514", "192.168.0.0/16", "web.config_file"},
+			[]string{"would be"},
+		},
+		modeObserve: {[]string{"see what would be blocked (in mode observe nothing is)"}, []string{"see it blocked", "nft list", "blocks stay"}},
+	} {
+		var out strings.Builder
+		a := &appliance{env: &environment{stdout: &out}}
+		c := defaultConfig()
+		c.Mode = mode
+		a.config.Store(&c)
+		a.sayWhatNext()
+		for _, text := range want.has {
+			if !strings.Contains(out.String(), text) {
+				t.Errorf("mode %s: it does not say %q:\n%s", mode, text, out.String())
+			}
+		}
+		for _, text := range want.hasNot {
+			if strings.Contains(out.String(), text) {
+				t.Errorf("mode %s: it says %q:\n%s", mode, text, out.String())
+			}
+		}
+	}
+}

@@ -5,6 +5,7 @@ package senders
 
 import (
 	"embed"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -25,6 +26,9 @@ var ports = map[string]string{"udp": "5514", "tcp": "5514", "tls": "6514", "relp
 
 // Transports returns what Options.Transport can be.
 func Transports() []string { return []string{"tls", "relp", "relp-tls", "tcp", "udp"} }
+
+// UsualPort is the port of a transport's files.
+func UsualPort(transport string) string { return ports[transport] }
 
 // Options say for whom a configuration is.
 type Options struct {
@@ -48,6 +52,9 @@ func Config(o Options) (string, error) {
 	if !slices.Contains(Transports(), o.Transport) {
 		return "", fmt.Errorf("transport %q is none of %s", o.Transport, strings.Join(Transports(), ", "))
 	}
+	if o.Host == "" {
+		return "", errors.New("the name of the mail host is needed: --host mx1.example.org")
+	}
 	if !isName(o.Host) {
 		return "", fmt.Errorf("host %q is not a host name", o.Host)
 	}
@@ -66,8 +73,8 @@ func Config(o Options) (string, error) {
 	port := usual
 	if o.Port != "" {
 		port = o.Port
-		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-			return "", fmt.Errorf("port %q is not a port number", port)
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return "", fmt.Errorf("port %q is not a port number from 1 to 65535", port)
 		}
 	}
 	return strings.NewReplacer(

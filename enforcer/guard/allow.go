@@ -42,8 +42,11 @@ func readAllow(list []string) (allowList, error) {
 		if err == nil && e.File != "" {
 			l.files[e.File], err = openAllowFile(e.File)
 		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("allow[%d]: %w", i, err))
+		if err == nil {
+			err = e.tooMuch(s)
+		}
+		for _, mistake := range unjoin(err) {
+			errs = append(errs, fmt.Errorf("allow[%d]: %w", i, mistake))
 		}
 		l.add(e)
 	}
@@ -126,6 +129,7 @@ func readEntries(path string) (es entries, err error) {
 		return es, err
 	}
 	n := 0
+	var mistakes []error
 	for line := range strings.Lines(string(data)) {
 		n++
 		text, _, _ := strings.Cut(line, "#")
@@ -136,13 +140,20 @@ func readEntries(path string) (es entries, err error) {
 		if err == nil && e.File != "" {
 			err = fmt.Errorf("%q: a file cannot name another file", text)
 		}
+		if err == nil {
+			err = e.tooMuch(text)
+		}
 		if err != nil {
-			return es, fmt.Errorf("%s:%d: %w", path, n, err)
+			mistakes = append(mistakes, fmt.Errorf("%s:%d: %w", path, n, err))
+			continue
 		}
 		es.add(e)
 	}
-	return es, nil
+	return es, errors.Join(mistakes[:min(len(mistakes), maxMistakes)]...)
 }
+
+// maxMistakes is how many lines of a file are named.
+const maxMistakes = 20
 
 // pollFiles looks at the allow files and at the resolver files until ctx is
 // cancelled.

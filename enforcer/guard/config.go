@@ -92,7 +92,11 @@ func DefaultConfig() Config {
 func (c Config) Validate() error {
 	var errs []error
 	for i, s := range c.Allow {
-		if _, err := ParseEntry(s); err != nil {
+		e, err := ParseEntry(s)
+		if err == nil {
+			err = e.tooMuch(s)
+		}
+		if err != nil {
 			errs = append(errs, fmt.Errorf("allow[%d]: %w", i, err))
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -42,6 +43,38 @@ func ParseEntry(s string) (Entry, error) {
 		return Entry{}, err
 	}
 	return Entry{Name: name}, nil
+}
+
+// MuchOfTheInternet tells whether p covers so many addresses that to allow it
+// would be to block hardly anybody: IPv4 shorter than /8, and IPv6 shorter than
+// /16 that reaches into the global unicast addresses (RFC 4291, section 2.4).
+func MuchOfTheInternet(p netip.Prefix) bool {
+	p = canonical(p)
+	if p.Addr().Is4() {
+		return p.Bits() < 8
+	}
+	return p.Bits() < 16 && p.Overlaps(globalUnicast)
+}
+
+var globalUnicast = netip.MustParsePrefix("2000::/3")
+
+// tooMuch refuses an entry, written as s, that nobody can mean.
+func (e Entry) tooMuch(s string) error {
+	if slices.ContainsFunc(e.Prefixes, MuchOfTheInternet) {
+		return fmt.Errorf("%q covers much of the Internet, and hardly anybody could be blocked: use `mode: observe` to block nobody", s)
+	}
+	return nil
+}
+
+// unjoin takes errors.Join apart.
+func unjoin(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // exactly this error, not one inside it
+		return joined.Unwrap()
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
 }
 
 // numeric tells what was meant to be an address: a name cannot hold a colon or

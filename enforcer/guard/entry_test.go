@@ -159,3 +159,15 @@ func TestValidate(t *testing.T) {
 		t.Errorf("two mistakes: %v", err)
 	}
 }
+
+func TestMuchOfTheInternet(t *testing.T) {
+	for text, want := range map[string]bool{
+		"0.0.0.0/0": true, "128.0.0.0/1": true, "198.0.0.0/7": true, "10.0.0.0/8": false, "198.51.100.0/24": false,
+		"::/0": true, "2000::/3": true, "2000::/15": true, "2001::/16": false, "fc00::/7": false, "fe80::/10": false, "2001:db8::/32": false,
+		"::ffff:0.0.0.0/96": true,
+	} {
+		if got := MuchOfTheInternet(netip.MustParsePrefix(text)); got != want {
+			t.Errorf("MuchOfTheInternet(%s) = %v", text, got)
+		}
+	}
+}

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
+	"os"
 	"runtime/debug"
 	"slices"
 	"syscall"
@@ -24,10 +26,15 @@ var (
 	ErrDamaged = errors.New("it is damaged")
 	// ErrNewer: a newer version of the program wrote it.
 	ErrNewer = errors.New("a newer version of uppercut wrote it")
+	// ErrLink: the file is a symbolic link, which is not followed.
+	ErrLink = errors.New("it is a symbolic link, which is not followed")
+	// ErrOlder: an older version of the program wrote it; it has to be opened
+	// for writing once.
+	ErrOlder = errors.New("an older version of uppercut wrote it")
 )
 
 // Version is the layout that this program reads and writes.
-const Version = 1
+const Version = 2
 
 const lockTimeout = time.Second
 
@@ -39,6 +46,7 @@ var (
 	bucketAudit   = []byte("audit")
 
 	keyVersion = []byte("version")
+	keyTallies = []byte("tallies")
 )
 
 // Options bound what is kept.
@@ -81,6 +89,22 @@ type Batch struct {
 	Disallow []netip.Prefix
 	Allow    []Allow
 	Audit    []Audit
+	// Past are blocks that have ended before they were written; Ends are the
+	// ends of blocks in the history.
+	Past []Block
+	Ends []End
+}
+
+// End is how a block ended. Of a block whose history is no longer kept it says
+// nothing.
+type End struct {
+	ID    uint64    `json:"-"`
+	Ended time.Time `json:",omitzero"`
+	// Cause is what the owner calls it; By is who ordered it and Why what they
+	// noted, "" if nobody did.
+	Cause string `json:",omitempty"`
+	By    string `json:",omitempty"`
+	Why   string `json:",omitempty"`
 }
 
 // Ledger is an open ledger.
@@ -89,17 +113,40 @@ type Ledger struct {
 	options Options
 }
 
-// Open opens the ledger in the file, making it if there is none. The error
-// wraps ErrLocked, ErrDamaged, ErrNewer or what the file system says.
+// Open opens the ledger in the file, making it if there is none, and brings one
+// of an older version up to date. The error wraps ErrLocked, ErrDamaged,
+// ErrNewer or what the file system says.
 func Open(path string, o Options) (*Ledger, error) {
-	var l *Ledger
-	err := sound(func() error {
-		db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType, NoStatistics: true})
+	found, err := look(path)
+	if err == nil && !found {
+		err = create(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open ledger %q: %w", path, err)
+	}
+	return open(path, o, false)
+}
+
+// OpenToRead opens a ledger that is there and changes nothing. One of an older
+// version is not read: ErrOlder.
+func OpenToRead(path string) (*Ledger, error) {
+	if _, err := look(path); err != nil {
+		return nil, fmt.Errorf("open ledger %q: %w", path, err)
+	}
+	return open(path, Options{}, true)
+}
+
+func open(path string, o Options, toRead bool) (l *Ledger, err error) {
+	err = sound(func() error {
+		db, err := openFile(path, toRead)
 		if err != nil {
 			return err
 		}
 		l = &Ledger{db: db, options: o}
-		if err := l.prepare(); err != nil {
+		if err := checkPages(path); err != nil {
+			return errors.Join(err, db.Close())
+		}
+		if err := l.prepare(toRead); err != nil {
 			return errors.Join(err, db.Close())
 		}
 		return nil
@@ -108,31 +155,112 @@ func Open(path string, o Options) (*Ledger, error) {
 		return l, nil
 	}
 	err = classify(err)
-	if _, system := errors.AsType[syscall.Errno](err); !system && !errors.Is(err, ErrLocked) && !errors.Is(err, ErrNewer) && !errors.Is(err, ErrDamaged) {
+	if _, system := errors.AsType[syscall.Errno](err); !system && !known(err) {
 		err = fmt.Errorf("%w: %w", ErrDamaged, err) // bbolt does not like it
 	}
 	return nil, fmt.Errorf("open ledger %q: %w", path, err)
 }
 
-// prepare makes the buckets of a new ledger and checks the version of an old.
-func (l *Ledger) prepare() error {
-	return l.db.Update(func(tx *bbolt.Tx) error {
-		if meta := tx.Bucket(bucketMeta); meta != nil {
-			v := meta.Get(keyVersion)
-			if len(v) != 4 {
-				return fmt.Errorf("%w: no version", ErrDamaged)
-			}
-			if got := binary.BigEndian.Uint32(v); got > Version {
-				return fmt.Errorf("%w: version %d, this one knows %d", ErrNewer, got, Version)
-			}
+// known reports whether err says already what is wrong with a ledger.
+func known(err error) bool {
+	return errors.Is(err, ErrLocked) || errors.Is(err, ErrNewer) || errors.Is(err, ErrOlder) || errors.Is(err, ErrDamaged)
+}
+
+// look reports whether there is a file. A new ledger is made as a whole, so that an
+// empty one is damage.
+func look(path string) (found bool, err error) {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, err
+	case info.Mode().Type() == fs.ModeSymlink:
+		return true, ErrLink
+	case info.Mode().IsRegular() && info.Size() == 0:
+		return true, fmt.Errorf("%w: the file is empty", ErrDamaged)
+	}
+	return true, nil
+}
+
+// create makes a new ledger, as a whole or not at all.
+func create(path string) error {
+	fresh := path + ".new"
+	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	db, err := openFile(fresh, false)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(db.Update(begin), db.Close()); err != nil {
+		return err
+	}
+	return os.Rename(fresh, path)
+}
+
+// begin makes the buckets of a new ledger.
+func begin(tx *bbolt.Tx) error {
+	for _, name := range append(slices.Clone(tallied), bucketMeta) {
+		if _, err := tx.CreateBucket(name); err != nil {
+			return fmt.Errorf("make bucket %s: %w", name, err)
 		}
-		for _, name := range [][]byte{bucketMeta, bucketBlocks, bucketHistory, bucketAllow, bucketAudit} {
-			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-				return fmt.Errorf("make bucket %s: %w", name, err)
-			}
-		}
-		return tx.Bucket(bucketMeta).Put(keyVersion, binary.BigEndian.AppendUint32(nil, Version))
+	}
+	return errors.Join(writeVersion(tx), writeTallies(tx, newTallies()))
+}
+
+func writeVersion(tx *bbolt.Tx) error {
+	return tx.Bucket(bucketMeta).Put(keyVersion, binary.BigEndian.AppendUint32(nil, Version))
+}
+
+// openFile opens a bbolt database, never through a symbolic link.
+func openFile(path string, toRead bool) (*bbolt.DB, error) {
+	return bbolt.Open(path, 0o600, &bbolt.Options{
+		Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType, NoStatistics: true, ReadOnly: toRead,
+		OpenFile: func(name string, flag int, perm os.FileMode) (*os.File, error) {
+			return os.OpenFile(name, flag|syscall.O_NOFOLLOW, perm) //nolint:gosec // the path is the owner's
+		},
 	})
+}
+
+// prepare checks the version and the buckets of a ledger.
+func (l *Ledger) prepare(toRead bool) error {
+	var version uint32
+	err := l.db.View(func(tx *bbolt.Tx) (err error) {
+		version, err = versionOf(tx)
+		if err == nil && version == Version {
+			_, err = readTallies(tx)
+		}
+		return err
+	})
+	if err != nil || version == Version {
+		return err
+	}
+	if toRead {
+		return fmt.Errorf("%w: version %d, this one writes %d", ErrOlder, version, Version)
+	}
+	return l.upgrade()
+}
+
+// versionOf reads the version, and whether there is all that it takes.
+func versionOf(tx *bbolt.Tx) (uint32, error) {
+	for _, name := range append(slices.Clone(tallied), bucketMeta) {
+		if tx.Bucket(name) == nil {
+			return 0, fmt.Errorf("%w: no bucket %s", ErrDamaged, name)
+		}
+	}
+	v := tx.Bucket(bucketMeta).Get(keyVersion)
+	if len(v) != 4 {
+		return 0, fmt.Errorf("%w: no version", ErrDamaged)
+	}
+	switch got := binary.BigEndian.Uint32(v); {
+	case got > Version:
+		return got, fmt.Errorf("%w: version %d, this one knows %d", ErrNewer, got, Version)
+	case got == 0:
+		return got, fmt.Errorf("%w: version 0", ErrDamaged)
+	default:
+		return got, nil
+	}
 }
 
 // Close closes the file.
@@ -147,43 +275,81 @@ func (l *Ledger) Size() (n int64) {
 }
 
 // Blocks calls each with every block, in order of prefix, until it returns an
-// error.
+// error. When all were read they are counted: the error wraps ErrDamaged if there
+// are not as many, and the same, as were written.
 func (l *Ledger) Blocks(each func(Block) error) error {
 	var d decoder
-	return l.view(bucketBlocks, func(b *bbolt.Bucket) error {
-		return b.ForEach(func(k, v []byte) error {
-			p, err := prefixOf(k)
+	return l.all(bucketBlocks, func(k, payload []byte) error {
+		p, err := prefixOf(k)
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrDamaged, err)
+		}
+		block, err := d.decode(p, payload)
+		if err != nil {
+			return fmt.Errorf("%w: block of %v: %w", ErrDamaged, p, err)
+		}
+		return each(block)
+	})
+}
+
+// all calls each with the records of a bucket, in order, and counts them.
+func (l *Ledger) all(name []byte, each func(key, payload []byte) error) error {
+	return l.view(func(tx *bbolt.Tx) error {
+		wanted, err := readTallies(tx)
+		if err != nil {
+			return err
+		}
+		var found tally
+		err = tx.Bucket(name).ForEach(func(k, v []byte) error {
+			payload, err := unseal(name, k, v)
 			if err != nil {
-				return fmt.Errorf("%w: %w", ErrDamaged, err)
+				return err
 			}
-			block, err := d.decode(p, v)
-			if err != nil {
-				return fmt.Errorf("%w: block of %v: %w", ErrDamaged, p, err)
-			}
-			return each(block)
+			found.add(v)
+			return each(k, payload)
 		})
+		if want := *wanted.of[string(name)]; err == nil && found != want {
+			return fmt.Errorf("%w: %s: %d records are not the %d that were written", ErrDamaged, name, found.count, want.count)
+		}
+		return err
 	})
 }
 
 // LastID is the highest block ID ever committed.
 func (l *Ledger) LastID() (id uint64, err error) {
-	err = l.view(bucketBlocks, func(b *bbolt.Bucket) error { id = b.Sequence(); return nil })
+	err = l.view(func(tx *bbolt.Tx) error {
+		t, err := readTallies(tx)
+		id = t.lastID
+		return err
+	})
 	return id, err
 }
 
 // HistoryOf calls each with the kept blocks that overlap p, newest first, until
 // it returns false. It decodes no others.
 func (l *Ledger) HistoryOf(p netip.Prefix, each func(Block) bool) error {
-	return l.newestFirst(bucketHistory, func(v []byte) (bool, error) {
-		if of, ok := prefixOfHistory(v); ok && !of.Overlaps(p) {
+	return l.newestFirst(bucketHistory, func(k, record []byte) (bool, error) {
+		payload, err := unseal(bucketHistory, k, record)
+		if err != nil {
+			return false, err
+		}
+		if of, ok := prefixOfHistory(payload); ok && !of.Overlaps(p) {
 			return true, nil
 		}
 		var b Block
-		if err := json.Unmarshal(v, &b); err != nil {
-			return false, fmt.Errorf("%w: history: %w", ErrDamaged, err)
+		if err := decodeJSON(bucketHistory, payload, &b); err != nil {
+			return false, err
 		}
 		return !b.Prefix.Overlaps(p) || each(b), nil
 	})
+}
+
+// decodeJSON reads a payload that is JSON.
+func decodeJSON(bucket, payload []byte, into any) error {
+	if err := json.Unmarshal(payload, into); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrDamaged, bucket, err)
+	}
+	return nil
 }
 
 // prefixOfHistory finds the prefix in a Block's JSON, where a number is all
@@ -201,10 +367,14 @@ func prefixOfHistory(v []byte) (netip.Prefix, bool) {
 // Audit calls each with the audit entries, newest first, until it returns
 // false.
 func (l *Ledger) Audit(each func(Audit) bool) error {
-	return l.newestFirst(bucketAudit, func(v []byte) (bool, error) {
+	return l.newestFirst(bucketAudit, func(k, record []byte) (bool, error) {
+		payload, err := unseal(bucketAudit, k, record)
+		if err != nil {
+			return false, err
+		}
 		var a Audit
-		if err := json.Unmarshal(v, &a); err != nil {
-			return false, fmt.Errorf("%w: audit log: %w", ErrDamaged, err)
+		if err := decodeJSON(bucketAudit, payload, &a); err != nil {
+			return false, err
 		}
 		return each(a), nil
 	})
@@ -212,165 +382,47 @@ func (l *Ledger) Audit(each func(Audit) bool) error {
 
 // Detail returns the detail of a block, nil if it is no longer kept.
 func (l *Ledger) Detail(id uint64) (detail json.RawMessage, err error) {
-	err = l.view(bucketHistory, func(b *bbolt.Bucket) error {
-		detail, err = detailIn(b, id)
+	err = l.view(func(tx *bbolt.Tx) error {
+		payload, err := writer{name: bucketHistory, bucket: tx.Bucket(bucketHistory)}.get(idKey(id))
+		if err != nil || payload == nil {
+			return err
+		}
+		var b Block
+		err = decodeJSON(bucketHistory, payload, &b)
+		detail = b.Detail
 		return err
 	})
 	return detail, err
 }
 
-func detailIn(history *bbolt.Bucket, id uint64) (json.RawMessage, error) {
-	v := history.Get(idKey(id))
-	if v == nil {
-		return nil, nil
-	}
-	var block Block
-	if err := json.Unmarshal(v, &block); err != nil {
-		return nil, fmt.Errorf("%w: history: %w", ErrDamaged, err)
-	}
-	return block.Detail, nil
-}
-
 // Allowed returns the allow list made by hand, in order of prefix.
 func (l *Ledger) Allowed() (list []Allow, err error) {
-	err = l.view(bucketAllow, func(b *bbolt.Bucket) error {
-		return b.ForEach(func(_, v []byte) error {
-			var a Allow
-			if err := json.Unmarshal(v, &a); err != nil {
-				return fmt.Errorf("%w: allow list: %w", ErrDamaged, err)
-			}
-			list = append(list, a)
-			return nil
-		})
+	err = l.all(bucketAllow, func(_, payload []byte) error {
+		var a Allow
+		if err := decodeJSON(bucketAllow, payload, &a); err != nil {
+			return err
+		}
+		list = append(list, a)
+		return nil
 	})
 	return list, err
 }
 
-// Commit writes b and returns when it is on the disk.
-func (l *Ledger) Commit(b Batch) error {
-	err := sound(func() error {
-		return l.db.Update(func(tx *bbolt.Tx) error {
-			return errors.Join(
-				writeBlocks(tx.Bucket(bucketBlocks), b),
-				l.writeHistory(tx.Bucket(bucketHistory), b.Put),
-				writeAllow(tx.Bucket(bucketAllow), b),
-				l.writeAudit(tx.Bucket(bucketAudit), b.Audit),
-			)
-		})
-	})
-	if err != nil {
-		return fmt.Errorf("write ledger: %w", classify(err))
-	}
-	return nil
-}
-
-func writeBlocks(bucket *bbolt.Bucket, b Batch) error {
-	for _, p := range b.Delete {
-		if err := bucket.Delete(keyOf(p)); err != nil {
-			return fmt.Errorf("delete block of %v: %w", p, err)
-		}
-	}
-	// Neighbours share pages.
-	slices.SortFunc(b.Put, func(x, y Block) int { return bytes.Compare(keyOf(x.Prefix), keyOf(y.Prefix)) })
-	last := bucket.Sequence()
-	for i := range b.Put {
-		last = max(last, b.Put[i].ID)
-		if err := bucket.Put(keyOf(b.Put[i].Prefix), b.Put[i].encode()); err != nil {
-			return fmt.Errorf("put block of %v: %w", b.Put[i].Prefix, err)
-		}
-	}
-	return bucket.SetSequence(last)
-}
-
-func (l *Ledger) writeHistory(bucket *bbolt.Bucket, blocks []Block) error {
-	last := bucket.Sequence()
-	for _, b := range blocks {
-		last = max(last, b.ID)
-	}
-	for _, b := range blocks {
-		if b.ID+l.options.History <= last {
-			continue
-		}
-		if b.Detail == nil { // a block that goes on: what led to it stays
-			b.Detail, _ = detailIn(bucket, b.ID) // what cannot be read must not keep others from being saved
-		}
-		v, err := json.Marshal(b)
-		if err != nil {
-			return fmt.Errorf("encode block of %v: %w", b.Prefix, err)
-		}
-		if err := bucket.Put(idKey(b.ID), v); err != nil {
-			return fmt.Errorf("put history of %v: %w", b.Prefix, err)
-		}
-	}
-	return errors.Join(bucket.SetSequence(last), trim(bucket, last, l.options.History))
-}
-
-func writeAllow(bucket *bbolt.Bucket, b Batch) error {
-	for _, p := range b.Disallow {
-		if err := bucket.Delete(keyOf(p)); err != nil {
-			return fmt.Errorf("delete allow entry of %v: %w", p, err)
-		}
-	}
-	for _, a := range b.Allow {
-		v, err := json.Marshal(a)
-		if err != nil {
-			return fmt.Errorf("encode allow entry of %v: %w", a.Prefix, err)
-		}
-		if err := bucket.Put(keyOf(a.Prefix), v); err != nil {
-			return fmt.Errorf("put allow entry of %v: %w", a.Prefix, err)
-		}
-	}
-	return nil
-}
-
-func (l *Ledger) writeAudit(bucket *bbolt.Bucket, entries []Audit) error {
-	for _, a := range entries {
-		v, err := json.Marshal(a)
-		if err != nil {
-			return fmt.Errorf("encode audit entry: %w", err)
-		}
-		id, err := bucket.NextSequence()
-		if err != nil {
-			return fmt.Errorf("number audit entry: %w", err)
-		}
-		if err := bucket.Put(idKey(id), v); err != nil {
-			return fmt.Errorf("put audit entry: %w", err)
-		}
-	}
-	return trim(bucket, bucket.Sequence(), l.options.Audit)
-}
-
-// trim deletes what is keep or more numbers older than last.
-func trim(bucket *bbolt.Bucket, last, keep uint64) error {
-	if last <= keep {
-		return nil
-	}
-	c := bucket.Cursor()
-	for k, _ := c.First(); k != nil && binary.BigEndian.Uint64(k) <= last-keep; k, _ = c.First() {
-		if err := c.Delete(); err != nil {
-			return fmt.Errorf("trim: %w", err)
-		}
-	}
-	return nil
-}
-
 func idKey(id uint64) []byte { return binary.BigEndian.AppendUint64(nil, id) }
 
-func (l *Ledger) view(name []byte, read func(*bbolt.Bucket) error) error {
-	err := sound(func() error {
-		return l.db.View(func(tx *bbolt.Tx) error { return read(tx.Bucket(name)) })
-	})
+func (l *Ledger) view(read func(*bbolt.Tx) error) error {
+	err := sound(func() error { return l.db.View(read) })
 	if err != nil {
 		return fmt.Errorf("read ledger: %w", classify(err))
 	}
 	return nil
 }
 
-func (l *Ledger) newestFirst(name []byte, each func([]byte) (bool, error)) error {
-	return l.view(name, func(b *bbolt.Bucket) error {
-		c := b.Cursor()
+func (l *Ledger) newestFirst(name []byte, each func(key, record []byte) (bool, error)) error {
+	return l.view(func(tx *bbolt.Tx) error {
+		c := tx.Bucket(name).Cursor()
 		for k, v := c.Last(); k != nil; k, v = c.Prev() {
-			if more, err := each(v); !more || err != nil {
+			if more, err := each(k, v); !more || err != nil {
 				return err
 			}
 		}

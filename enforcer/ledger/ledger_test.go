@@ -23,7 +23,7 @@ var (
 
 func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
 
-func open(t testing.TB, path string) *Ledger {
+func openNew(t testing.TB, path string) *Ledger {
 	t.Helper()
 	l, err := Open(path, options)
 	if err != nil {
@@ -56,7 +56,7 @@ func block(id uint64, p string) Block {
 
 func TestWhatIsCommittedIsThereAfterwards(t *testing.T) {
 	path := newPath(t)
-	l := open(t, path)
+	l := openNew(t, path)
 	v4, v6 := block(2, "192.0.2.0/24"), block(1, "2001:db8::/64")
 	v6.Note, v6.Author, v6.Observed, v6.Rule = "ticket", "op", true, "manual"
 	detailed := v4
@@ -68,7 +68,7 @@ func TestWhatIsCommittedIsThereAfterwards(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	l = open(t, path)
+	l = openNew(t, path)
 	if diff := cmp.Diff([]Block{v4, v6}, blocks(t, l), equal); diff != "" {
 		t.Error(diff)
 	}
@@ -118,7 +118,7 @@ func TestWhatIsCommittedIsThereAfterwards(t *testing.T) {
 }
 
 func TestDeletionsComeFirst(t *testing.T) {
-	l := open(t, newPath(t))
+	l := openNew(t, newPath(t))
 	b := block(1, "192.0.2.1/32")
 	commit(t, l, Batch{Put: []Block{b}, Delete: []netip.Prefix{b.Prefix}})
 	if got := blocks(t, l); len(got) != 1 {
@@ -127,7 +127,7 @@ func TestDeletionsComeFirst(t *testing.T) {
 }
 
 func TestHistoryAndAuditAreBounded(t *testing.T) {
-	l := open(t, newPath(t))
+	l := openNew(t, newPath(t))
 	for id := range uint64(250) {
 		commit(t, l, Batch{
 			Put:   []Block{block(id+1, fmt.Sprintf("192.0.2.%d/32", id))},
@@ -159,7 +159,7 @@ func history(l *Ledger, each func(Block) bool) error {
 }
 
 func TestStopsWhereItIsTold(t *testing.T) {
-	l := open(t, newPath(t))
+	l := openNew(t, newPath(t))
 	commit(t, l, Batch{Put: []Block{block(1, "192.0.2.1/32"), block(2, "192.0.2.2/32")}})
 	enough := errors.New("enough")
 	n := 0
@@ -174,7 +174,7 @@ func TestStopsWhereItIsTold(t *testing.T) {
 
 func TestLockedByAnother(t *testing.T) {
 	path := newPath(t)
-	open(t, path)
+	openNew(t, path)
 	if _, err := Open(path, options); !errors.Is(err, ErrLocked) {
 		t.Errorf("%v", err)
 	}
@@ -182,7 +182,7 @@ func TestLockedByAnother(t *testing.T) {
 
 func TestWrittenByANewerVersion(t *testing.T) {
 	path := newPath(t)
-	l := open(t, path)
+	l := openNew(t, path)
 	err := l.db.Update(func(tx *bbolt.Tx) error {
 		return tx.Bucket(bucketMeta).Put(keyVersion, []byte{0, 0, 0, Version + 1})
 	})
@@ -196,11 +196,11 @@ func TestWrittenByANewerVersion(t *testing.T) {
 }
 
 func TestRecordOfANewerVersion(t *testing.T) {
-	l := open(t, newPath(t))
+	l := openNew(t, newPath(t))
 	b := block(1, "192.0.2.1/32")
 	err := l.db.Update(func(tx *bbolt.Tx) error {
-		r := b.encode()
-		r[0] = recordVersion + 1
+		r := seal(bucketBlocks, keyOf(b.Prefix), b.encode())
+		r[0] = sealed + 1
 		return tx.Bucket(bucketBlocks).Put(keyOf(b.Prefix), r)
 	})
 	if err != nil {
@@ -215,7 +215,7 @@ func TestRecordOfANewerVersion(t *testing.T) {
 // an error or what was written, and must not panic, whatever page it is.
 func TestDamagedAnywhere(t *testing.T) {
 	path := newPath(t)
-	l := open(t, path)
+	l := openNew(t, path)
 	var b Batch
 	for i := range 2000 {
 		b.Put = append(b.Put, block(uint64(i+1), fmt.Sprintf("10.0.%d.%d/32", i>>8, i&255)))
@@ -276,7 +276,7 @@ func FuzzRecord(f *testing.F) {
 	b := block(7, "192.0.2.1/32")
 	b.Note, b.Author = "note", "author"
 	f.Add(b.encode())
-	f.Add([]byte{recordVersion, 0, 0x80})
+	f.Add([]byte{0, 0x80})
 	f.Fuzz(func(t *testing.T, r []byte) {
 		var d decoder
 		b, err := d.decode(prefix("192.0.2.1/32"), r)
@@ -304,7 +304,7 @@ func TestKeysAreThePrefixes(t *testing.T) {
 }
 
 func BenchmarkCommit(b *testing.B) {
-	l := open(b, newPath(b))
+	l := openNew(b, newPath(b))
 	id := uint64(0)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -23,13 +23,13 @@ type Block struct {
 	Observed bool // decided in observe mode: never enforced
 	Note     string
 	Author   string
+	// Witness is who alone said what it stands on, "" if more than one did.
+	Witness string `json:",omitempty"`
+	// End is how it ended, zero while it is in force; history only.
+	End
 	// Detail is whatever else the owner keeps with it; history only.
 	Detail json.RawMessage `json:",omitempty"`
 }
-
-// recordVersion starts every block record. A reader refuses versions that it
-// does not know.
-const recordVersion = 1
 
 const flagObserved = 1
 
@@ -58,18 +58,19 @@ func prefixOf(key []byte) (netip.Prefix, error) {
 	return p, nil
 }
 
-// encode returns version, flags, ID, times, score, rule, reason, host, note and author.
+// encode returns the payload of a block: flags, ID, times, score, rule, reason,
+// host, note, author and witness.
 func (b *Block) encode() []byte {
 	var flags byte
 	if b.Observed {
 		flags |= flagObserved
 	}
-	r := append(make([]byte, 0, 48), recordVersion, flags)
+	r := append(make([]byte, 0, 48), flags)
 	r = binary.AppendUvarint(r, b.ID)
 	r = binary.BigEndian.AppendUint64(r, uint64(b.At.UnixNano()))
 	r = binary.BigEndian.AppendUint64(r, uint64(b.Until.UnixNano()))
 	r = binary.BigEndian.AppendUint32(r, math.Float32bits(float32(b.Score)))
-	for _, s := range []string{b.Rule, b.Reason, b.Host, b.Note, b.Author} {
+	for _, s := range []string{b.Rule, b.Reason, b.Host, b.Note, b.Author, b.Witness} {
 		r = binary.AppendUvarint(r, uint64(len(s)))
 		r = append(r, s...)
 	}
@@ -81,23 +82,23 @@ func (b *Block) encode() []byte {
 type decoder struct{ names map[string]string }
 
 func (d *decoder) decode(p netip.Prefix, r []byte) (b Block, err error) {
-	if len(r) < 2 {
-		return b, fmt.Errorf("%w: %d bytes", errRecord, len(r))
-	}
-	if r[0] != recordVersion {
-		return b, fmt.Errorf("%w: record version %d", ErrNewer, r[0])
-	}
-	b.Prefix, b.Observed = p, r[1]&flagObserved != 0
-	id, n := binary.Uvarint(r[2:])
-	if n <= 0 || len(r) < 2+n+20 {
+	if len(r) < 1 {
 		return b, errRecord
 	}
-	b.ID, r = id, r[2+n:]
+	b.Prefix, b.Observed = p, r[0]&flagObserved != 0
+	id, n := binary.Uvarint(r[1:])
+	if n <= 0 || len(r) < 1+n+20 {
+		return b, errRecord
+	}
+	b.ID, r = id, r[1+n:]
 	b.At = time.Unix(0, int64(binary.BigEndian.Uint64(r)))
 	b.Until = time.Unix(0, int64(binary.BigEndian.Uint64(r[8:])))
 	b.Score = float64(math.Float32frombits(binary.BigEndian.Uint32(r[16:])))
 	r = r[20:]
-	for _, s := range []*string{&b.Rule, &b.Reason, &b.Host, &b.Note, &b.Author} {
+	for _, s := range []*string{&b.Rule, &b.Reason, &b.Host, &b.Note, &b.Author, &b.Witness} {
+		if len(r) == 0 && s == &b.Witness {
+			break // version 1 had none
+		}
 		n, size := binary.Uvarint(r)
 		if size <= 0 || n > uint64(len(r)-size) {
 			return b, errRecord

@@ -99,6 +99,8 @@ type Order struct {
 	For time.Duration
 	// Exact unblocks these prefixes and not what overlaps them.
 	Exact bool
+	// Force allows even what covers much of the Internet.
+	Force bool
 }
 
 // BlockResult is what became of an order to block.

@@ -110,9 +110,10 @@ func (c *Client) Allowed(ctx context.Context) ([]Allowance, error) {
 	return items[Allowance](ctx, c, "/allow", nil)
 }
 
-// Allow adds ps to the allow list, for ever if d is 0.
-func (c *Client) Allow(ctx context.Context, d time.Duration, note string, ps ...netip.Prefix) (all []Allowance, err error) {
-	err = order(ctx, c, "/allow", orderRequest{For: Duration(d), Note: note}, ps, func(part listAnswer[Allowance]) {
+// Allow adds ps to the allow list, forever if d is 0; what covers much of the
+// Internet only with force.
+func (c *Client) Allow(ctx context.Context, force bool, d time.Duration, note string, ps ...netip.Prefix) (all []Allowance, err error) {
+	err = order(ctx, c, "/allow", orderRequest{For: Duration(d), Note: note, Force: force}, ps, func(part listAnswer[Allowance]) {
 		all = append(all, part.Items...)
 	})
 	return all, err

@@ -122,7 +122,7 @@ func TestOrdersOverTheSocket(t *testing.T) {
 	if err != nil || !slices.Equal(un.Unblocked, ps[:1]) || len(un.NotBlocked) != 1 || un.LeftAloneUntil.IsZero() {
 		t.Errorf("unblock: %+v, %v", un, err)
 	}
-	if got, err := c.Allow(ctx, time.Hour, "partner", ps[0]); err != nil || len(got) != 1 || got[0].Until != noon.Add(time.Hour) {
+	if got, err := c.Allow(ctx, false, time.Hour, "partner", ps[0]); err != nil || len(got) != 1 || got[0].Until != noon.Add(time.Hour) {
 		t.Errorf("allow: %+v, %v", got, err)
 	}
 	if got, err := c.Allowed(ctx); err != nil || len(got) != 1 {

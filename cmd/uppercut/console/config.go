@@ -29,22 +29,29 @@ type Config struct {
 // DefaultConfig returns what runs without a file.
 func DefaultConfig() Config { return Config{Listen: "127.0.0.1:9514"} }
 
-// Validate says what is wrong, beginning with the key.
+// Validate returns every mistake, joined (errors.Join), each beginning with its
+// key.
 func (c Config) Validate() error {
+	var mistakes []error
 	if c.Listen != "" {
-		if _, port, err := net.SplitHostPort(c.Listen); err != nil || port == "" {
-			return fmt.Errorf("listen: %q is not host:port", c.Listen)
+		host, port, err := net.SplitHostPort(c.Listen)
+		_, unknown := net.LookupPort("tcp", port)
+		switch {
+		case err != nil || port == "" || unknown != nil:
+			mistakes = append(mistakes, fmt.Errorf("listen: %q is not an address with a port, as 127.0.0.1:9514 or [::1]:9514", c.Listen))
+		case host == "*":
+			mistakes = append(mistakes, fmt.Errorf("listen: %q: * is not an address; write \":%s\" to listen on every address", c.Listen, port))
 		}
 	}
 	for i, h := range c.Hosts {
 		if h == "" || strings.ContainsAny(h, "/: \t") {
-			return fmt.Errorf("hosts[%d]: %q is not a host name without scheme and port", i, h)
+			mistakes = append(mistakes, fmt.Errorf("hosts[%d]: %q is not a host name without scheme and port", i, h))
 		}
 	}
 	if c.ConfigFile != "" && c.Listen == "" {
-		return errors.New("config_file: there is no listener to use it (listen is empty)")
+		mistakes = append(mistakes, errors.New("config_file: there is no listener to use it (listen is empty)"))
 	}
-	return nil
+	return errors.Join(mistakes...)
 }
 
 // CheckFiles reads the web configuration file and those that it names and says

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -120,9 +121,20 @@ func listenWeb(c Config) (net.Listener, error) {
 	}
 	l, err := net.Listen("tcp", c.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
+		return nil, listenError(err)
 	}
 	return l, nil
+}
+
+// listenError says what to do about an address that cannot be listened on.
+func listenError(err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("listen: %w: stop the program that has it (ss -ltnp shows which) or choose another port", err)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("listen: %w: choose an address of this host", err)
+	}
+	return fmt.Errorf("listen: %w", err)
 }
 
 // Addr is the address of the web listener, nil if there is none.

@@ -52,7 +52,7 @@ func decode(r *http.Request, into any) error {
 }
 
 func (req orderRequest) order(author string) (Order, error) {
-	o := Order{By: By{author, req.Note}, For: time.Duration(req.For), Exact: req.Exact}
+	o := Order{By: By{author, req.Note}, For: time.Duration(req.For), Exact: req.Exact, Force: req.Force}
 	if err := checkNote(req.Note); err != nil {
 		return Order{}, err
 	}
@@ -100,6 +100,7 @@ type (
 		For      Duration `json:"for,omitzero"`
 		Note     string   `json:"note,omitempty"`
 		Exact    bool     `json:"exact,omitempty"`
+		Force    bool     `json:"force,omitempty"`
 	}
 	noteRequest struct {
 		Note string `json:"note,omitempty"`

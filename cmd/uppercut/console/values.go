@@ -190,10 +190,10 @@ type Block struct {
 // PastBlock is a block that was, or one that is still in force.
 type PastBlock struct {
 	Block
-	// Ended is when it ended, zero if it is in force, and Cause how: manual,
-	// allowlisted, replaced, flushed or breaker, expired if nothing is known to have
-	// ended it before its time. If Cause is unknown it ended before its time,
-	// and Ended is zero as well.
+	// Ended is when it ended, zero if it is in force, and Cause how: expired,
+	// manual, allowlisted, replaced, flushed, capacity, breaker, or the
+	// exemption that ended it, as ssh_peer. If Cause is unknown it ended before its time, and
+	// Ended is zero as well.
 	Ended time.Time `json:"ended,omitzero"`
 	Cause string    `json:"cause,omitempty"`
 }
