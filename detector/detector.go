@@ -64,6 +64,19 @@ func (l *Line) Digest() {
 	}
 }
 
+// route tells the ways apart on which a host's lines come: the transport, and
+// whether another syslog daemon has passed the line on.
+func (l *Line) route() int {
+	n := len(l.Transport)
+	if n > 1 {
+		n = int(l.Transport[0])<<8 | int(l.Transport[1]) // udp, tcp, tls, relp, unix, file
+	}
+	if l.Relayed {
+		n |= 1 << 16
+	}
+	return n
+}
+
 func (l *Line) hash() uint64 {
 	digest := mix(xxhash.Sum64String(l.Record.Text), uint64(l.PID)^xxhash.Sum64String(l.Tag))
 	if l.Wrapper != "" {
@@ -244,6 +257,7 @@ func (d *Detector) Observe(l *Line) []Verdict {
 	}
 	d.events = d.memory.Observe(sendmail.Input{
 		Line: l.Number, Time: d.timeOf(l, h), Host: l.sessionKey, PID: l.PID, Record: &l.Record,
+		Tag: len(l.Tag), Transport: l.route(), Cut: l.Cut,
 	}, d.events[:0])
 	d.lines.of(l).read(d.unknown, l.Received)
 	for i := range d.events {

@@ -142,6 +142,8 @@ func TestRulesetReplies(t *testing.T) {
 		"2026-03-04T05:06:09Z mx1 sm-mta[102]: ruleset=check_relay, arg1=[203.0.113.9], arg2=203.0.113.9, relay=[203.0.113.9], reject=550 5.7.1 Access denied",
 		"2026-03-04T05:06:10Z mx1 sm-mta[103]: 6245670A000103: ruleset=check_mail, arg1=<c@example.org>, relay=[203.0.113.9], discard",
 		"2026-03-04T05:06:11Z mx1 sm-mta[104]: 6245670B000104: ruleset=check_from_ours, arg1=<d@example.org>, relay=[203.0.113.9], reject=553 5.0.0 no",
+		// a session's envelope, and a line that is longer than any of these
+		"2026-03-04T05:06:12Z mx1 sm-mta[101]: 62456800000101: from=<" + strings.Repeat("a", 180) + "@example.org>, size=0, class=0, nrcpts=0, proto=ESMTP, daemon=MTA, relay=[203.0.113.9]",
 	} {
 		var l Line
 		parseLine(t, parser, text, &l)

@@ -102,11 +102,22 @@ func ruleText(rec *sendmail.Record) string {
 	case rec.Local:
 		return rule + "; there is no client"
 	case rec.Addr.IsValid():
-		return fmt.Sprintf("%s; it is %s", rule, rec.Addr)
+		return fmt.Sprintf("%s; it is %s%s", rule, rec.Addr, proofText(rec.Proof))
 	case rule == sessionRule:
 		return rule
 	}
 	return rule + "; it proves no address"
+}
+
+// proofText says what it takes for the address to be the client's.
+func proofText(p sendmail.Proof) string {
+	switch p {
+	case sendmail.ProofWhole:
+		return " if the line was not cut: a longer one must come from the same host (R8)"
+	case sendmail.ProofSession:
+		return " if another line of the session says so: this one may be all the client's (R3)"
+	}
+	return ""
 }
 
 // grammarRule is the rule for lines that begin like body.

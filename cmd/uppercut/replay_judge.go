@@ -24,6 +24,8 @@ type judge struct {
 	// that were not worth the Detector's time.
 	split time.Time
 	info  uint64
+	// longest is the length of the longest of them that the Detector has seen.
+	longest int
 }
 
 // splitAge is how long, in log time, the parts of a split line may lie apart.
@@ -95,6 +97,10 @@ func (j *judge) idle(l *detector.Line) bool {
 	case sendmail.LinePart:
 		j.split = l.Time
 	case sendmail.LineInfo:
+		if len(l.Record.Text) > j.longest {
+			j.longest = len(l.Record.Text) // lines that are shorter may count as whole now
+			return false
+		}
 		return l.Time.Sub(j.split) > splitAge
 	}
 	return false

@@ -18,8 +18,10 @@
 //     splits at 1,024 bytes, at a space or comma, so a client can make the third
 //     part a perfect record of anything. The parts are joined, or dropped.
 //   - R3: every form is anchored at its start, and at its end where it has one.
-//     A beginning that holds a space cannot be forged: client text at the start
-//     of a line is an SMTP address, and an unquoted space ends one.
+//     Behind a queue id any beginning can be forged: the echo of a recipient
+//     loses the eighth bit, so 0xA0 comes out as a space (proof.go). Such an
+//     echo is at most 203 bytes and is followed by "... ". A line that has that
+//     mark where an echo can end is not believed alone.
 //   - R4: in check_relay the client is relay=. arg2 may be a DNS list's answer.
 //   - R5: where arg1 is an address, it is walked as sendmail's own prescan walks
 //     it, through quotes, comments and brackets. The client stands behind its
@@ -31,12 +33,18 @@
 //   - R7: where a line begins with the client, in words of sendmail's own, it is
 //     the client, in the strict alphabet of resolver and IDENT.
 //   - R8: where the client is the last field, cut at 100 bytes, it counts only if
-//     it is whole to the end of the line.
+//     it is whole to the end of the line, and the line itself is whole: syslog
+//     daemons cut what they pass on, and a client who knows where makes his text
+//     end there in a client of his own. A line counts as whole if a longer one
+//     has come from the same host in the same way (route.go). The same holds for
+//     the only client in free text.
 //   - R9: user errors, milter, collect and time-out lines name no address, even
 //     if there is something like one in them.
-//   - R10: such lines wait in Memory until a line of the same session names the
-//     client. A session is a sender, its host, a process id, and the second in
-//     which that process began, which every queue id carries.
+//   - R10: such lines, and those whose client is not proven by R3 or R8, wait in
+//     Memory until a line of the same session names the client, or R8 holds. Of
+//     two lines that disagree the one that proves less gives way. A session is a
+//     sender, its host, a process id, and the second in which that process began,
+//     which every queue id carries.
 //   - R11: what higher log levels tell once more ("<-- ", "--- ", "milter=") is
 //     left out.
 //   - R12: in doubt there is no address. A missed offence costs little, a wrong

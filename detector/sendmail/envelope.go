@@ -26,21 +26,20 @@ func barePeer(s string) netip.Addr {
 //	from=VALUE, size=N, class=N, [pri=N, ]nrcpts=N[, msgid=...][, ...], relay=RELAY
 //
 // "from=" holds no space, so a recipient can imitate it. What it cannot imitate
-// is a value that walks as one SMTP address and is followed by the numbers.
+// is a value that walks as one SMTP address, or is 200 bytes of one, and is
+// followed by the numbers.
 func readFrom(s string, rec *Record) bool {
 	s, ok := strings.CutPrefix(s, "from=")
 	if !ok {
 		return false
 	}
-	end := pathEnd(s)
+	end := senderEnd(s)
 	if end < 0 {
-		return cutSender(s, rec)
-	}
-	if end == 0 || s[end-1] != ',' {
 		return false
 	}
-	value, s := s[:end-1], s[end+1:]
-	if _, s, ok = readNumberField(s, "size="); !ok {
+	value, s := s[:end], s[end+len(", "):]
+	size, s, ok := readNumberField(s, "size=")
+	if !ok {
 		return false
 	}
 	if _, s, ok = readNumberField(s, "class="); !ok {
@@ -52,53 +51,70 @@ func readFrom(s string, rec *Record) bool {
 		return false
 	}
 	rec.Kind, rec.Recipients, rec.NullSender = LineFrom, recipients, value == "<>"
-	envelopeClient(rest, rec)
+	envelopeClient(rest, size, rec)
 	return true
 }
 
-// cutSender reads an envelope record whose sender was cut at 200 bytes within
-// quotes. It tells no client, for what follows may still be the sender.
-func cutSender(s string, rec *Record) bool {
-	i := lastRelayKey(s)
-	if i < 0 || !wholeRelay(s[i+len(relayKey):]).IsValid() || !strings.Contains(s[:i], ", nrcpts=") {
-		return false
+// maxSender is where sendmail cuts the sender (%.200s), maxMessageID where it
+// cuts the message id.
+const (
+	maxSender    = 200
+	maxMessageID = 100
+)
+
+// senderEnd returns where ", " follows the sender at the start of s, -1 if it
+// does not. A sender that was cut within quotes, a comment or brackets is as long
+// as can be.
+func senderEnd(s string) int {
+	end := pathEnd(s)
+	if end > 0 && (end <= maxSender || unescapedLen(s[:end-1]) <= maxSender) {
+		if s[end-1] != ',' {
+			return -1
+		}
+		return end - 1
 	}
-	rec.Kind = LineFrom
-	return true
+	if cut := unescapedPrefix(s, maxSender); cut > 0 && strings.HasPrefix(s[cut:], ", size=") {
+		return cut
+	}
+	return -1
 }
 
-// envelopeClient takes the client from the end of an envelope record. The
-// message id before it is the client's text.
-func envelopeClient(s string, rec *Record) {
-	const key = "relay="
-	i := lastRelayKey(s)
-	client, ok := strings.CutPrefix(s, key)
-	if i >= 0 {
+// envelopeClient takes the client from the end of an envelope record of a message
+// of size bytes.
+func envelopeClient(s string, size uint32, rec *Record) {
+	client, ok := strings.CutPrefix(s, relayKey[len(", "):])
+	if i := lastRelayKey(s); i >= 0 {
 		client, ok = s[i+len(relayKey):], true
+		if id, hasID := strings.CutPrefix(s[:i], "msgid="); hasID {
+			rec.Proof = messageIDProof(id, len(s)-i, int(size))
+		}
 	}
-	if !ok {
-		return
-	}
-	if isLocal(client) {
+	switch {
+	case !ok:
+	case isLocal(client):
 		rec.Local = true
-		return
-	}
-	if len(rec.Body) <= maxFree && (i < 0 || wholeMessageID(s[:i])) {
+	default:
 		rec.Addr = wholeRelay(client)
+		rec.torn = strings.IndexByte(client, ']') < 0
 	}
 }
 
-// wholeMessageID says whether the message id at the start of s, cut at 100 bytes
-// by sendmail, is seen to its end. A line that was cut within a message id that
-// imitates a client would otherwise end like a whole one.
-func wholeMessageID(s string) bool {
-	const maxMessageID = 100
-	id, ok := strings.CutPrefix(s, "msgid=")
-	if !ok {
-		return true
+// messageIDProof says what the client rests on that stands behind a message id,
+// with which s begins; tail is how long the line goes on behind s. The id is the
+// client's text and may imitate the rest of a line that was cut within it. It
+// cannot reach to the end of a line that is longer than an id can be, nor than the
+// message itself allows.
+func messageIDProof(s string, tail, size int) Proof {
+	const around = len("Message-Id:") + len("\n")
+	length := unescapedLen(s)
+	if length+tail > maxMessageID {
+		return ProofOwn
 	}
-	id = cutSessionFields(id)
-	return id == "" || id[0] != '<' || id[len(id)-1] == '>' || unescapedLen(id) == maxMessageID
+	id := cutSessionFields(s)
+	if len(id) < len(s) && unescapedLen(id)+around <= size && size < length+tail+around {
+		return ProofOwn
+	}
+	return ProofWhole
 }
 
 // cutSessionFields takes off what stands between the message id and the client.

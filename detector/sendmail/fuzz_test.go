@@ -116,7 +116,8 @@ func FuzzMemory(f *testing.F) {
 		p, _ := NewParser(nil)
 		m := NewMemory(MemoryOptions{MaxSessions: 8, MaxHeld: 16, MaxHeldPerSession: 4, MaxHeldBytes: 4096})
 		now := time.Date(2026, 11, 23, 8, 19, 3, 0, time.UTC)
-		texts := make(map[uint32]string) // by process, and by the process that a queue id names
+		texts := make(map[uint32]string)   // by process, and by the process that a queue id names
+		writers := make(map[uint64]uint32) // of each line
 		var number uint64
 		for line := range strings.Lines(script) {
 			line = strings.TrimSuffix(line, "\n")
@@ -135,6 +136,7 @@ func FuzzMemory(f *testing.F) {
 				by = uint32(pid)
 			}
 			texts[by] += text + "\n"
+			writers[number] = by
 			for _, e := range m.Observe(Input{Line: number, Time: now, Host: HostKeyOf("s", "h"), PID: uint32(pid), Record: &rec}, nil) {
 				if !e.Addr.IsValid() || e.Session == 0 || e.Count == 0 || e.Line == 0 || e.Line > number {
 					t.Fatalf("%+v", e)
@@ -142,7 +144,7 @@ func FuzzMemory(f *testing.F) {
 				if (e.Reason == ReasonNone) == (e.Kind == Offence) {
 					t.Fatalf("%+v", e)
 				}
-				if !rec.More && rec.Part == 0 && !inLine(texts[by], e.Addr) {
+				if by := writers[e.Line]; !rec.More && rec.Part == 0 && !inLine(texts[by], e.Addr) {
 					t.Fatalf("%v is in no line of process %d: %q", e.Addr, by, texts[by])
 				}
 			}

@@ -1,20 +1,29 @@
 package sendmail
 
 import (
-	"net/netip"
 	"strconv"
 	"strings"
 )
 
-// body reads the text behind the queue id. Every form is anchored at its
-// start. A prefix that holds a space cannot be forged: client text at the start
-// of a line is an SMTP address, and an unquoted space ends one.
+// body reads the text behind the queue id. Every form is anchored at its start.
+// Behind a queue id that may be the echo of a recipient that looks like one, so
+// what is read is looked at again (doubtEcho).
 func (p *Parser) body(s string, rec *Record) {
 	if s == "" {
 		rec.Kind = LineUnknown
 		return
 	}
-	if p.known(s, rec) || clientLine(s, rec) || isOwn(s) || p.userError(s, rec) || truncatedClient(s, rec) || isLikelyOwn(s) {
+	if rec.QID != "" && echoed(s) {
+		offence(rec, LineReject, UnknownUser)
+		return
+	}
+	if p.known(s, rec) || clientLine(s, rec) {
+		if rec.QID != "" {
+			p.doubtEcho(s, rec)
+		}
+		return
+	}
+	if isOwn(s) || p.userError(s, rec) || truncatedClient(s, rec) || isLikelyOwn(s) {
 		return
 	}
 	rec.Kind = LineUnknown
@@ -78,8 +87,7 @@ func clientLine(s string, rec *Record) bool {
 // truncatedClient reads the same forms where the client was cut at 100 bytes
 // (%.100s) and so lost its address.
 func truncatedClient(s string, rec *Record) bool {
-	const cut = 100
-	return len(s) > cut && hostLength(s) >= 64 && relayHead(s[:cut]) && behindClient(s[cut:], rec)
+	return len(s) > maxRelay && hostLength(s) >= 64 && relayHead(s[:maxRelay]) && behindClient(s[maxRelay:], rec)
 }
 
 // relayHead says whether s can be the beginning of a client.
@@ -229,20 +237,27 @@ func readPipelining(s string, rec *Record) bool {
 	if !strings.HasPrefix(s, "unauthorized PIPELINING") {
 		return false
 	}
-	rec.Addr = lastRelay(s)
+	lastRelay(s, rec)
 	return offence(rec, LineMisuse, EHLOPipelining)
 }
 
-// lastRelay returns the client of a line that ends in ", relay=RELAY" cut at
-// 100 bytes. Only the last one counts, and only if it is complete to the end
-// of the line: everything before it may be the client's text.
-func lastRelay(s string) netip.Addr {
+// lastRelay takes the client of a line that ends in ", relay=RELAY" cut at 100
+// bytes, and returns where that begins, -1 if there is none. Only the last one
+// counts, and only if it is complete to the end of the line: everything before it
+// may be the client's text. So it takes a line that is whole (ProofWhole).
+func lastRelay(s string, rec *Record) int {
 	i := lastRelayKey(s)
-	if i < 0 || len(s) > maxFree {
-		return noAddr
+	if i < 0 {
+		return i
 	}
-	return wholeRelay(s[i+len(relayKey):])
+	client := s[i+len(relayKey):]
+	rec.Addr, rec.Proof = wholeRelay(client), ProofWhole
+	rec.torn = !rec.Addr.IsValid() && len(client) < maxRelay
+	return i
 }
+
+// maxRelay is where sendmail cuts a client at the end of a line (%.100s).
+const maxRelay = 100
 
 const relayKey = ", relay="
 
@@ -302,7 +317,7 @@ func readInvalidDomain(s string, rec *Record) bool {
 		return false
 	}
 	if i := strings.LastIndex(s, ") from "); i >= 0 {
-		rec.Addr = wholeRelay(s[i+len(") from "):])
+		rec.Addr, rec.Proof = wholeRelay(s[i+len(") from "):]), ProofWhole
 	}
 	return offence(rec, LineMisuse, BadHelo)
 }
@@ -317,6 +332,7 @@ func readSetsender(s string, rec *Record) bool {
 		return false
 	}
 	client := s[i+len(from):]
+	rec.Proof = ProofWhole
 	if isLocal(client) {
 		rec.Kind, rec.Local = LineInfo, true
 		return true
@@ -410,7 +426,9 @@ func readSTARTTLS(s string, rec *Record) bool {
 		return false
 	}
 	if strings.HasPrefix(s, "error: accept failed=") {
-		rec.Addr = lastRelay(s)
+		if i := lastRelay(s, rec); i > 0 && lastRelayKey(s[:i]) < 0 {
+			rec.Proof = ProofOwn // the reason is OpenSSL's
+		}
 		return offence(rec, LineTLSFailure, TLSFail)
 	}
 	if rest, ok := strings.CutPrefix(s, "relay="); ok {
@@ -424,12 +442,14 @@ func readSTARTTLS(s string, rec *Record) bool {
 func readAuth(s string, rec *Record) bool {
 	switch {
 	case strings.HasPrefix(s, "AUTH failure ("):
-		rec.Addr = lastRelay(s)
+		if i := lastRelay(s, rec); i > 0 {
+			rec.Proof = authProof(s[:i])
+		}
 		rec.User = authUser(s)
 		return offence(rec, LineAuthFailure, authReason(s))
 	case strings.HasPrefix(s, "AUTH decode64 error ["):
-		if i := lastRelayKey(s); i > 0 && strings.HasSuffix(s[:i], `"]`) {
-			rec.Addr = lastRelay(s)
+		if i := lastRelay(s, rec); i < 0 || !strings.HasSuffix(s[:i], `"]`) {
+			rec.Addr, rec.torn = noAddr, !strings.HasSuffix(s, `"]`) // 8.13 named no client
 		}
 		return offence(rec, LineAuthFailure, AuthDecode)
 	}

@@ -21,8 +21,18 @@ type Input struct {
 	Host HostKey
 	// PID is the syslog PID; 0 if there is none.
 	PID uint32
+	// Tag is the length of the syslog tag in bytes, Transport a number for how the
+	// line came in: lines of a host that came in one way were cut at one length.
+	Tag, Transport int
+	// Cut says that the end of the line is known to be missing.
+	Cut bool
 	// Record is the line parsed. The Memory clones what it keeps.
 	Record *Record
+
+	// client is the address of the record if it is proven by now, claim if not.
+	client, claim netip.Addr
+	// length is that of the longest part of a split line that has to be whole.
+	length int
 }
 
 // MemoryOptions are the limits and the collaborators of a Memory. The zero
@@ -83,9 +93,12 @@ type Stats struct {
 	// Evicted are sessions given up because there were too many; Expired those
 	// that were silent for too long.
 	Evicted, Expired uint64
-	// Conflicts are lines that named another client than an earlier line of
-	// the same session; no such line gives an event.
+	// Conflicts are lines that named another client than a line of the same
+	// session that proves more; the client that they name is not believed.
 	Conflicts uint64
+	// Unproven are lines whose client would have been believed if a longer line
+	// had come from the same host: they may have been cut.
+	Unproven uint64
 	// Reused are sessions that ended because their PID began another.
 	Reused uint64
 	// Joined are split lines put together, Torn those with a part missing.
@@ -105,6 +118,9 @@ type Memory struct {
 	number     uint64
 	splits     map[uint64]*split
 	sinceSplit int // lines since the last part
+	routes     map[uint64]*route
+	route      *route // of the line that is observed, by routeKey
+	routeKey   uint64
 	stats      Stats
 	joined     Record
 	fetched    uint64 // what Fetch has read, so that the compiler lets it
@@ -115,6 +131,12 @@ type held struct {
 	event Event
 	qid   [2]byte
 	hasID bool
+	// claim is the client that the line names, if it names one, proof what that
+	// takes; length is that of the line, and route how it came.
+	claim  netip.Addr
+	proof  Proof
+	length int
+	route  *route
 }
 
 // accepted is a message that came in and was not yet seen to be delivered.
@@ -129,7 +151,7 @@ const maxAccepted = 8
 
 // NewMemory returns an empty Memory.
 func NewMemory(o MemoryOptions) *Memory {
-	return &Memory{o: o.withDefaults(), sessions: newSessions()}
+	return &Memory{o: o.withDefaults(), sessions: newSessions(), routes: make(map[uint64]*route)}
 }
 
 // UseParser replaces the Parser of split lines.
@@ -166,9 +188,13 @@ func process(pid uint32, rec *Record) uint32 {
 }
 
 // Observe takes a line and appends to dst what is proven now: at most one
-// event of the line itself and those that were held for its session.
+// event of the line itself and those that were held for its session, or for a
+// longer line of its host.
 func (m *Memory) Observe(in Input, dst []Event) []Event {
 	rec := in.Record
+	if r := m.routeOf(&in); r.travel(&in) {
+		dst = m.prove(r, dst)
+	}
 	if rec.Kind == LinePart || len(m.splits) > 0 {
 		var ok bool
 		if dst, ok = m.join(&in, dst); !ok {
@@ -196,24 +222,30 @@ func (m *Memory) whole(in Input, dst []Event) []Event {
 
 func (m *Memory) observe(in Input, dst []Event) []Event {
 	rec := in.Record
+	proven := m.proven(&in)
+	if proven {
+		in.client = rec.Addr
+	} else {
+		in.claim = rec.Addr
+	}
 	pid := process(in.PID, rec)
 	if pid == 0 {
-		return m.withoutPID(in, dst)
+		return m.withoutPID(&in, dst)
 	}
 	if rec.InSession && in.PID != 0 && rec.PID != 0 && in.PID != rec.PID {
 		return dst
 	}
 	if rec.Kind == LineTo {
-		return m.delivery(in, pid, dst)
+		return m.delivery(&in, pid, dst)
 	}
-	s := m.session(in, pid)
-	if rec.Local {
+	s := m.session(&in, pid)
+	if rec.Local && proven {
 		m.giveUp(s)
 		s.setAddr(noAddr)
 		return dst
 	}
-	dst = m.client(s, in, dst)
-	dst = m.line(s, in, dst)
+	dst = m.client(s, &in, dst)
+	dst = m.line(s, &in, dst)
 	if rec.Ends {
 		m.giveUp(s)
 		s.flags |= hasEnded
@@ -221,31 +253,67 @@ func (m *Memory) observe(in Input, dst []Event) []Event {
 	return dst
 }
 
+// proven says whether the line's client is proven by the line and its route.
+func (m *Memory) proven(in *Input) bool {
+	switch in.Record.Proof {
+	case ProofOwn:
+		return true
+	case ProofWhole:
+		if in.length == 0 {
+			in.length = lineLength(in)
+		}
+		return !in.Cut && m.route.whole(in.length)
+	}
+	return false
+}
+
 // client binds the session to the address that the line proves.
-func (m *Memory) client(s *session, in Input, dst []Event) []Event {
+func (m *Memory) client(s *session, in *Input, dst []Event) []Event {
 	rec := in.Record
 	if s.extras != 0 && rec.QID != "" && in.processID() == rec.PID {
 		dst = m.believe(s, rec, dst)
 	}
-	if !rec.Addr.IsValid() {
+	if !in.client.IsValid() {
 		return dst
 	}
-	if s.is(hasClient) && s.addr() != rec.Addr {
-		s.flags |= inConflict
-		m.giveUp(s)
-	}
-	if s.is(inConflict) {
+	own := rec.Proof == ProofOwn
+	m.settleConflict(s, in, own)
+	if s.is(inConflict) || !in.client.IsValid() {
 		return dst
 	}
 	if rec.QID == "" && s.began != 0 && !s.is(hasClient) {
-		m.sessions.extrasOf(s).likely = rec.Addr // until a line with a queue id shows that it is the same process
+		// until a line with a queue id shows that it is the same process
+		x := m.sessions.extrasOf(s)
+		x.likely, x.likelyOwn = in.client, own
 		return dst
 	}
-	s.setAddr(rec.Addr)
+	s.bind(in.client, own)
 	if in.PID != 0 && rec.PID != 0 && in.PID != rec.PID {
 		m.dropAnonymous(s)
 	}
 	return m.flush(s, rec, dst)
+}
+
+// settleConflict weighs the client that the line names against another one that
+// the session has. The line that proves less is not believed; what other lines
+// have proven is not touched. Only if sendmail's own words name two, nothing is
+// proven any more.
+func (m *Memory) settleConflict(s *session, in *Input, own bool) {
+	switch {
+	case !own && s.is(doubted):
+	case !s.is(hasClient) || s.addr() == in.client:
+		return
+	case own && s.is(byRoute):
+		return
+	case own:
+		s.flags |= inConflict
+		m.giveUp(s)
+		return
+	case s.is(byRoute):
+		s.setAddr(noAddr)
+		s.flags |= doubted
+	}
+	in.claim, in.client = in.client, noAddr
 }
 
 // dropAnonymous gives up what is held without a queue id when another process
@@ -275,7 +343,7 @@ func (m *Memory) believe(s *session, rec *Record, dst []Event) []Event {
 	if !x.likely.IsValid() {
 		return dst
 	}
-	s.setAddr(x.likely)
+	s.bind(x.likely, x.likelyOwn)
 	x.likely = noAddr
 	return m.flush(s, rec, dst)
 }
@@ -288,13 +356,17 @@ func (m *Memory) flush(s *session, rec *Record, dst []Event) []Event {
 	x := m.sessions.extrasOf(s)
 	for i := range x.held {
 		h := &x.held[i]
+		m.stats.Held--
+		m.stats.HeldBytes -= len(h.event.Raw)
+		if !m.resolve(h.claim, h.proof, s) {
+			m.stats.Orphans++
+			continue
+		}
 		e := h.event
-		e.Addr, e.Session = s.addr(), s.number
+		e.Addr, e.Session, e.ViaSession = s.addr(), s.number, h.claim != s.addr()
 		if rec.Kind == LineFrom && h.hasID && h.qid == rec.transaction {
 			e.NullSender = rec.NullSender
 		}
-		m.stats.Held--
-		m.stats.HeldBytes -= len(e.Raw)
 		dst = append(dst, e)
 	}
 	x.release()
@@ -302,10 +374,20 @@ func (m *Memory) flush(s *session, rec *Record, dst []Event) []Event {
 	return dst
 }
 
+// resolve says whether a line that claims an address, if it claims any, counts
+// for the client of its session.
+func (m *Memory) resolve(claim netip.Addr, proof Proof, s *session) bool {
+	if !claim.IsValid() || claim == s.addr() {
+		return true
+	}
+	m.stats.Conflicts++
+	return proof != ProofSession // which is then all the client's making
+}
+
 // line gives the event of the line itself, or holds it.
-func (m *Memory) line(s *session, in Input, dst []Event) []Event {
+func (m *Memory) line(s *session, in *Input, dst []Event) []Event {
 	rec := in.Record
-	if rec.Kind == LineFrom && (!rec.Addr.IsValid() || rec.Recipients == 0 || rec.QID == "") {
+	if rec.Kind == LineFrom && (rec.Recipients == 0 || rec.QID == "") {
 		return dst
 	}
 	e, ok := m.event(in)
@@ -319,24 +401,30 @@ func (m *Memory) line(s *session, in Input, dst []Event) []Event {
 	e.Session = s.number
 	switch {
 	case rec.Kind == LineFrom:
-		e.Count, e.Addr = rec.Recipients, rec.Addr
+		e.Count, e.Addr = rec.Recipients, rec.Addr // to speak for a client takes no proof, if nobody else is
 		m.sessions.extrasOf(s).accept(accepted{qid: rec.transaction, event: e})
 		return dst
-	case rec.Addr.IsValid():
-		e.Addr = rec.Addr
+	case in.client.IsValid():
+		e.Addr = in.client
 		return append(dst, e)
 	case e.Kind != Offence:
 		return dst
+	case s.is(hasClient) && in.claim == s.addr():
+		e.Addr = in.claim
+		return append(dst, e)
 	case s.is(hasClient) && rec.QID != "" && s.began != 0:
+		if !m.resolve(in.claim, rec.Proof, s) {
+			return dst
+		}
 		e.Addr, e.ViaSession = s.addr(), true
 		return append(dst, e)
 	}
-	m.hold(s, e, rec)
+	m.hold(s, e, in)
 	return dst
 }
 
 // event makes the event of a line, without its address.
-func (m *Memory) event(in Input) (Event, bool) {
+func (m *Memory) event(in *Input) (Event, bool) {
 	rec := in.Record
 	e := Event{
 		Line: in.Line, Time: in.Time, Count: rec.Count, Reason: rec.Reason, Ruleset: rec.Ruleset,
@@ -378,7 +466,13 @@ func (m *Memory) taken(s *session, qid [2]byte, dst []Event) []Event {
 	x := m.sessions.extrasOf(s)
 	for i := range x.accepted {
 		if x.accepted[i].qid == qid {
-			dst = append(dst, x.accepted[i].event)
+			e := x.accepted[i].event
+			if s.is(hasClient) {
+				e.Addr = s.addr()
+			}
+			if e.Addr.IsValid() && !s.is(inConflict) {
+				dst = append(dst, e)
+			}
 			x.accepted = slices.Delete(x.accepted, i, i+1)
 			m.sessions.settle(s)
 			break
@@ -387,7 +481,8 @@ func (m *Memory) taken(s *session, qid [2]byte, dst []Event) []Event {
 	return dst
 }
 
-func (m *Memory) hold(s *session, e Event, rec *Record) {
+func (m *Memory) hold(s *session, e Event, in *Input) {
+	rec := in.Record
 	x := m.sessions.extrasOf(s)
 	if len(x.held) >= m.o.MaxHeldPerSession || m.stats.Held >= m.o.MaxHeld || m.stats.HeldBytes+len(e.Raw) > m.o.MaxHeldBytes {
 		m.stats.Overflow++
@@ -399,7 +494,14 @@ func (m *Memory) hold(s *session, e Event, rec *Record) {
 	e.ViaSession = true
 	m.stats.Held++
 	m.stats.HeldBytes += len(e.Raw)
-	x.held = append(x.held, held{event: e, qid: rec.transaction, hasID: rec.QID != ""})
+	x.held = append(x.held, held{
+		event: e, qid: rec.transaction, hasID: rec.QID != "",
+		claim: in.claim, proof: rec.Proof, length: in.length, route: m.route,
+	})
+	if in.claim.IsValid() && rec.Proof == ProofWhole && !in.Cut {
+		m.stats.Unproven++
+		m.wait(m.route, s.key)
+	}
 }
 
 // giveUp drops what is held for the session.
@@ -439,13 +541,13 @@ func (m *Memory) clear(s *session) {
 	}
 }
 
-func (m *Memory) withoutPID(in Input, dst []Event) []Event {
+func (m *Memory) withoutPID(in *Input, dst []Event) []Event {
 	rec := in.Record
 	e, ok := m.event(in)
 	if !ok || rec.Kind == LineFrom {
 		return dst
 	}
-	if !rec.Addr.IsValid() {
+	if !in.client.IsValid() {
 		if e.Kind == Offence {
 			m.stats.NoPID++
 			m.stats.Orphans++
@@ -453,13 +555,13 @@ func (m *Memory) withoutPID(in Input, dst []Event) []Event {
 		return dst
 	}
 	m.number++
-	e.Addr, e.Session = rec.Addr, m.number
+	e.Addr, e.Session = in.client, m.number
 	return append(dst, e)
 }
 
 // delivery looks at a to= line: it shows that the message had been accepted,
 // and which host took it.
-func (m *Memory) delivery(in Input, pid uint32, dst []Event) []Event {
+func (m *Memory) delivery(in *Input, pid uint32, dst []Event) []Event {
 	rec := in.Record
 	if rec.QID == "" {
 		return dst

@@ -404,7 +404,7 @@ func TestCutLines(t *testing.T) {
 		}
 		for i := range l.text {
 			p.Parse(l.text[:i], &cut)
-			if cut.Addr.IsValid() && cut.Addr != whole.Addr {
+			if cut.Addr.IsValid() && cut.Addr != whole.Addr && cut.Proof == ProofOwn {
 				t.Fatalf("%v, whole line %v: %s", cut.Addr, whole.Addr, l.text[:i])
 			}
 		}
@@ -413,6 +413,23 @@ func TestCutLines(t *testing.T) {
 
 func isInjection(text string) bool {
 	return strings.Contains(text, "[192.0.2.") || strings.Contains(text, "[IPv6:2001:db8:dead:")
+}
+
+// A sendmail with USE_EAI logs 0xFF before the bytes 0x80 to 0x9F of arg1, and
+// not of the echo; where the client sent 0xFF, both have it.
+func TestEchoOfUTF8(t *testing.T) {
+	for arg, echo := range map[string]string{
+		"<\xe7\xff\x94\xa8\xe6\xff\x88\xb7@x.example>": "<\u7528\u6237@x.example>",
+		`<\347\377\224\250@x.example>`:                 `<\347\224\250@x.example>`,
+		"<caf\xe9\xff@x.example>":                      "<caf\xe9\xff@x.example>",
+		`<caf\351\377@x.example>`:                      `<cafi\177@x.example>`,
+		"<\xff\xff\x94@x.example>":                     "<\xff\x94@x.example>",
+	} {
+		rec := parse(t, id+"ruleset=check_rcpt, arg1="+arg+", relay=h [198.51.100.7], reject=550 5.7.1 "+echo+"... Relaying denied. Proper authentication required.")
+		if rec.Reason != RelayDenied || rec.Proof != ProofOwn {
+			t.Errorf("%s: %s, proof %d", arg, rec.Reason, rec.Proof)
+		}
+	}
 }
 
 func TestHugeLines(t *testing.T) {
@@ -425,7 +442,7 @@ func TestHugeLines(t *testing.T) {
 			id + "Milter: to=", id + "setsender: ", id + "collect: relay=", "message repeated 3 times: [ ",
 		} {
 			p.Parse(head+filler, &rec)
-			if rec.Addr.IsValid() && head != id+"AUTH failure (" {
+			if rec.Addr.IsValid() && rec.Proof == ProofOwn {
 				t.Errorf("%v from %q and %q", rec.Addr, head, unit)
 			}
 			_ = Mask(head + filler)

@@ -89,6 +89,7 @@ const maxEcho = 203
 // not begin with exactly that: an unanchored search would let the client choose
 // the reason of its own reject.
 func cutEcho(text, arg string) string {
+	arg = withoutQuoting(arg)
 	if strings.IndexByte(arg, '\\') < 0 && len(arg) < maxEcho {
 		if rest, ok := strings.CutPrefix(text, arg); ok {
 			if rest, ok = strings.CutPrefix(rest, "... "); ok {
@@ -118,6 +119,27 @@ func cutEcho(text, arg string) string {
 		return text
 	}
 	return text[at+len("... "):]
+}
+
+// withoutQuoting takes out the bytes 0xFF that a sendmail with USE_EAI puts before
+// 0x80 to 0x9F within itself (METAQUOTE), and logs.
+func withoutQuoting(arg string) string {
+	if strings.IndexByte(arg, 0xff) < 0 && !strings.Contains(arg, `\377`) {
+		return arg
+	}
+	var b strings.Builder
+	for i := 0; i < len(arg); {
+		c, width := unescape(arg, i)
+		if next := i + width; c == 0xff && next < len(arg) {
+			if quoted, _ := unescape(arg, next); quoted >= 0x80 && quoted < 0xa0 {
+				i = next
+				continue
+			}
+		}
+		b.WriteString(arg[i : i+width])
+		i += width
+	}
+	return b.String()
 }
 
 // unescapedLen returns how many bytes s was before str2prt wrote it.

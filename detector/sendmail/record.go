@@ -62,8 +62,9 @@ func LineKinds() []LineKind {
 // Record is what one line says by itself. Strings in it share the line's
 // memory.
 type Record struct {
-	// Addr is the address that the line itself proves; invalid if none. For
-	// LineTo it is the host that took the message from ours.
+	// Addr is the address that the line itself names as the client's, where
+	// sendmail names it; invalid if none. Proof says what it takes to be the
+	// client's. For LineTo it is the host that took the message from ours.
 	Addr netip.Addr
 	// QID is the queue id, "" for NOQUEUE and for lines without one.
 	QID string
@@ -83,6 +84,8 @@ type Record struct {
 	// Part numbers the parts of a split line from 1, 0 for a whole line.
 	Part uint16
 	Kind LineKind
+	// Proof is about Addr and Local.
+	Proof Proof
 	// Reason is the class of an offence, ReasonNone if the line is none.
 	Reason Reason
 	// Ruleset is the one that gave the reply of a LineReject, RulesetNone if
@@ -113,6 +116,9 @@ type Record struct {
 	// goroutine would be the second to fetch it from memory.
 	began       uint64
 	transaction [2]byte
+	// ownReply: the text of the reply can only be that of a ruleset. torn: the
+	// end that such a line has is missing.
+	ownReply, torn bool
 }
 
 // Parser reads lines. It is immutable after New and safe for concurrent use.

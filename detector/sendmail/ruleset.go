@@ -12,6 +12,8 @@ const (
 	argHost    argument = iota // check_relay: the client's host name or address
 	argAddress                 // an SMTP address as the client wrote it
 	argFree                    // any text of the client's; for VRFY, EXPN and ETRN the rest of the line
+	argOwn                     // numbers and words of sendmail's own
+	argPair                    // the addresses of sender and recipient
 )
 
 // Ruleset is a ruleset of sendmail.cf that refuses clients. Its String is the
@@ -85,17 +87,17 @@ func checkOf(name string) (c check, known bool) {
 	case "trust_auth":
 		return check{TrustAuth, argFree, RcptSyntax, RcptSyntax, false}, true
 	case "tls_client":
-		return check{TLSClient, argFree, TLSFail, TLSFail, false}, true
+		return check{TLSClient, argOwn, TLSFail, TLSFail, false}, true
 	case "tls_server", "tls_rcpt", "try_tls":
 		return check{}, false
 	case "check_data":
-		return check{CheckData, argFree, HeaderReject, HeaderReject, false}, true
+		return check{CheckData, argOwn, HeaderReject, HeaderReject, false}, true
 	case "check_eoh":
-		return check{CheckEOH, argFree, HeaderReject, HeaderReject, false}, true
+		return check{CheckEOH, argOwn, HeaderReject, HeaderReject, false}, true
 	case "check_eom":
-		return check{CheckEOM, argFree, HeaderReject, HeaderReject, false}, true
+		return check{CheckEOM, argOwn, HeaderReject, HeaderReject, false}, true
 	case "check_compat":
-		return check{CheckCompat, argFree, AccessDenied, Other, false}, true
+		return check{CheckCompat, argPair, AccessDenied, Other, false}, true
 	}
 	if strings.HasPrefix(name, "check_") {
 		return check{OtherRuleset, argFree, AccessDenied, Other, false}, true
@@ -148,6 +150,19 @@ func (c check) client(s string, rec *Record) (arg, tail string) {
 			return "", lastOutcome(s)
 		}
 		return s[:end-1], relayThen(s[end+1:], rec)
+	case argPair:
+		sender := pathEnd(s)
+		if sender <= 0 || !strings.HasPrefix(s[sender-1:], ", arg2=") {
+			break
+		}
+		s = s[sender+len(" arg2="):]
+		if end := pathEnd(s); end > 0 && s[end-1] == ',' {
+			return s[:end-1], relayThen(s[end+1:], rec)
+		}
+	case argOwn:
+		if i := strings.Index(s, relayKey); i >= 0 {
+			return "", relayThen(s[i+len(", "):], rec)
+		}
 	}
 	return "", soleClient(s, rec)
 }
@@ -185,18 +200,12 @@ func connectClient(s string, rec *Record) (tail string, ok bool) {
 	return relayThen(s[end+1:], rec), true
 }
 
-// maxFree is the longest record with text of the client's before it whose client
-// is believed.
-// sendmail itself splits at 1,024 bytes, receivers of old cut there, and what
-// was cut off may be the only true client.
-const maxFree = 800
-
 // soleClient finds the client of a record whose argument is free text, in which
 // any number of clients may be imitated: if all that look like one agree, it is
-// the one.
+// the one, unless the only true one was cut off (ProofWhole).
 func soleClient(s string, rec *Record) (tail string) {
 	var found netip.Addr
-	agree := len(s) <= maxFree
+	agree := true
 	for rest := s; ; {
 		i := strings.Index(rest, relayKey)
 		if i < 0 {
@@ -219,7 +228,7 @@ func soleClient(s string, rec *Record) (tail string) {
 		return lastOutcome(s)
 	}
 	if agree {
-		rec.Addr = found
+		rec.Addr, rec.Proof = found, ProofWhole
 	}
 	return tail
 }
@@ -243,6 +252,7 @@ func lastOutcome(s string) string {
 // outcome reads "reject=CODE [N.N.N] TEXT", "discard" or "quarantine=TEXT".
 func (p *Parser) outcome(c check, arg, s string, rec *Record) bool {
 	if s == "discard" || strings.HasPrefix(s, "quarantine=") {
+		rec.ownReply = s == "discard"
 		return offence(rec, LineReject, Discard)
 	}
 	reply, ok := strings.CutPrefix(s, "reject=")
@@ -251,11 +261,13 @@ func (p *Parser) outcome(c check, arg, s string, rec *Record) bool {
 		return true
 	}
 	code, enhanced, text := cutReply(reply)
-	if c.arg == argAddress {
+	if arg != "" {
 		text = cutEcho(text, arg)
 	}
 	rec.Temporary, rec.Ruleset = code == '4', c.ruleset
-	return offence(rec, LineReject, p.replyReason(c, enhanced, text))
+	reason, own := p.replyReason(c, enhanced, text)
+	rec.ownReply = own && !strings.Contains(text, echoMark)
+	return offence(rec, LineReject, reason)
 }
 
 // cutReply splits "NNN [X.Y.Z] text" and returns the first digit of the code.
@@ -308,29 +320,38 @@ var phrases = [...]phrase{
 }
 
 // replyReason maps the text behind the code and the echoed address. Nothing
-// that a client writes stands before it.
-func (p *Parser) replyReason(c check, enhanced, text string) Reason {
+// that a client writes stands before it. own says that no user error has that
+// text, so that no echo of a recipient can end in it (see echoed).
+func (p *Parser) replyReason(c check, enhanced, text string) (r Reason, own bool) {
 	if r, ok := p.texts[text]; ok {
-		return r
+		return r, r != UnknownUser && r != RcptAccess
 	}
 	if text == "Access denied" {
-		return c.denied
+		return c.denied, true
 	}
 	for i := range phrases {
 		if ph := &phrases[i]; strings.HasPrefix(text, ph.head) && strings.HasSuffix(text, ph.tail) {
-			return ph.reason
+			return ph.reason, ph.reason != UnknownUser
 		}
 	}
 	if c.lists && namesList(text) {
-		return DNSBL
+		return DNSBL, true
 	}
-	if c.arg != argAddress || c.refused != Other {
-		return c.refused
+	if c.arg != argAddress {
+		return c.refused, true
 	}
-	if isUnknownUser(text) {
-		return UnknownUser
+	if c.refused != Other {
+		return c.refused, false
 	}
+	return rcptReason(enhanced, text), false
+}
+
+// rcptReason maps the text of a reply to RCPT that is nobody's but the
+// administrator's.
+func rcptReason(enhanced, text string) Reason {
 	switch {
+	case isUnknownUser(text):
+		return UnknownUser
 	case isSyntaxError(text):
 		return RcptSyntax
 	case strings.HasSuffix(enhanced, ".1.1"):
@@ -338,7 +359,7 @@ func (p *Parser) replyReason(c check, enhanced, text string) Reason {
 	case strings.HasSuffix(enhanced, ".2.1"):
 		return RcptAccess
 	}
-	return c.refused
+	return Other
 }
 
 // namesList says whether an administrator's text says that the client stands on

@@ -18,7 +18,7 @@ const (
 
 // session returns the session that the line belongs to, a new one if the
 // process of an old one has been replaced.
-func (m *Memory) session(in Input, pid uint32) *session {
+func (m *Memory) session(in *Input, pid uint32) *session {
 	rec := in.Record
 	key, now := in.Host.session(pid), in.Time.Unix()
 	s := m.sessions.find(key)
@@ -29,7 +29,7 @@ func (m *Memory) session(in Input, pid uint32) *session {
 	}
 	if s == nil {
 		s = m.add(key, in)
-	} else if !m.continues(s, rec, now) {
+	} else if !m.continues(s, in, now) {
 		m.stats.Reused++
 		m.reset(s)
 		s.first = now
@@ -51,7 +51,8 @@ func (m *Memory) session(in Input, pid uint32) *session {
 // continues says whether the line can be of the session s. Queue ids name their
 // process beyond doubt. Lines without one do only while nothing speaks against
 // it, for PIDs come again.
-func (m *Memory) continues(s *session, rec *Record, now int64) bool {
+func (m *Memory) continues(s *session, in *Input, now int64) bool {
+	rec, addr := in.Record, in.client
 	t := rec.began
 	silent := now - s.last
 	switch {
@@ -62,14 +63,14 @@ func (m *Memory) continues(s *session, rec *Record, now int64) bool {
 	case s.is(hasEnded), silent > int64(m.o.MaxAge/time.Second), silent < -maxAnonymous:
 		return false
 	case rec.Begins && s.began == 0:
-		return rec.Addr.IsValid() && s.addr() == rec.Addr && now-s.first <= beginSlack
+		return addr.IsValid() && s.addr() == addr && now-s.first <= beginSlack
 	case rec.Begins:
 		// lines of two connections of one sender may overtake one another
 		late, _ := m.sessions.clockOf(s).lateness(s.began, now)
-		return (!s.is(hasClient) || s.addr() == rec.Addr) && late <= beginSlack
-	case rec.Addr.IsValid() && s.is(hasClient):
+		return (!s.is(hasClient) || s.addr() == addr) && late <= beginSlack
+	case addr.IsValid() && s.is(hasClient):
 		// so soon it is the same process, and one of its two clients is made up
-		return rec.Addr == s.addr() || silent <= soon
+		return addr == s.addr() || silent <= soon
 	}
 	// what waits in a session of another process is dropped when that shows
 	return silent <= soon || s.began != 0 || s.is(hasClient)
@@ -96,7 +97,7 @@ func (m *Memory) claims(t uint64, s *session, now int64) bool {
 	return !s.is(hasBegun) && late <= longest
 }
 
-func (m *Memory) add(key uint64, in Input) *session {
+func (m *Memory) add(key uint64, in *Input) *session {
 	now := in.Time.Unix()
 	m.expire(in.Host, now)
 	if m.sessions.count >= m.o.MaxSessions {

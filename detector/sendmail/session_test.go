@@ -59,6 +59,12 @@ func (d *dialogue) expect(pid uint32, text string, want ...string) {
 	}
 }
 
+// prove shows that lines of up to n bytes are not cut on their way.
+func (d *dialogue) prove(n int) {
+	d.t.Helper()
+	d.expect(0, "alias "+strings.Repeat("a", n))
+}
+
 // idAt is the queue id of a process that began at the given time.
 func idAt(at time.Time, transaction string, pid uint32) string {
 	const chars = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx"
@@ -236,7 +242,7 @@ func TestAnotherProcessNamesAnOldClient(t *testing.T) {
 	d.expect(100, old+envelope("<a@b>", 1, client))
 	d.now = d.now.Add(20 * time.Minute)
 	d.expect(100, "STARTTLS=server, error: accept failed=-1, reason=x, SSL_error=1, errno=0, retry=-1, relay=hhhhhhhhhhhhhhhhhhhhh")
-	d.expect(200, old+"ruleset=check_compat, arg1=<a@b>, arg2=<c@d>, relay="+client+", reject=550 5.7.1 <c@d>... no error from check_compat", "3 other 198.51.100.7")
+	d.expect(200, old+"ruleset=check_compat, arg1=<a@b>, arg2=<c@d>, relay="+client+", reject=550 5.7.1 <c@d>... Access denied", "3 access_denied 198.51.100.7")
 	if s := d.m.Stats(); s.Held != 0 || s.HeldBytes != 0 || s.Orphans != 1 {
 		t.Errorf("%+v", s)
 	}
@@ -377,13 +383,14 @@ func TestWithoutPID(t *testing.T) {
 
 func TestSplitLines(t *testing.T) {
 	d := newDialogue(t, MemoryOptions{})
+	d.prove(1000)
 	id := idAt(d.now, "00", 100)
 	d.expect(100, id+"[1]: AUTH decode64 error [-5 for  ...")
-	d.expect(200, d.id(200)+client+": VRFY x", "2 vrfy_expn 198.51.100.7")
+	d.expect(200, d.id(200)+client+": VRFY x", "3 vrfy_expn 198.51.100.7")
 	d.expect(100, id+`[2]: "xxxx  ...`)
 	d.expect(100, id+"[3]: ruleset=check_rcpt, arg1=<a@b>, relay=victim [192.0.2.66], reject=550 5.7.1 <a@b>... Relaying denied  ...")
 	d.expect(100, id+`[4]: yyyy"], relay=h.example  ...`)
-	d.expect(100, id+"[5]: [198.51.100.7]", "1 auth_decode 198.51.100.7")
+	d.expect(100, id+"[5]: [198.51.100.7]", "2 auth_decode 198.51.100.7")
 	if s := d.m.Stats(); s.Joined != 1 || s.Torn != 0 {
 		t.Errorf("%+v", s)
 	}

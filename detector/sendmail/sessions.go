@@ -32,6 +32,8 @@ const (
 	hasBegun                // its first line was seen
 	hasEnded
 	hasSpoken // again, since it got its place in the queue
+	byRoute   // the client is proven only if a line was not cut
+	doubted   // two such lines named different clients: such lines do not count
 )
 
 func (s *session) is(f sessionFlags) bool { return s.flags&f != 0 }
@@ -53,6 +55,18 @@ func (s *session) setAddr(addr netip.Addr) {
 	s.client, s.flags = addr.As16(), s.flags|hasClient
 }
 
+// bind binds the session to a client, named by sendmail's own words or else by a
+// line that was not cut.
+func (s *session) bind(addr netip.Addr, own bool) {
+	switch {
+	case own:
+		s.flags &^= byRoute
+	case !s.is(hasClient):
+		s.flags |= byRoute
+	}
+	s.setAddr(addr)
+}
+
 // queue is the sessions of one host, about in the order of their last lines, the
 // oldest first. Each host has its own because each has its own clock: a backlog
 // must not age the sessions of others.
@@ -65,10 +79,11 @@ type queue struct {
 
 // extras are what only few sessions have.
 type extras struct {
-	likely   netip.Addr // named by a line that carries no queue id
-	held     []held
-	accepted []accepted
-	free     place // the next free extras
+	likely    netip.Addr // named by a line that carries no queue id
+	likelyOwn bool       // in sendmail's own words
+	held      []held
+	accepted  []accepted
+	free      place // the next free extras
 }
 
 // sessions holds the sessions of a Memory in pages, with an index by key, and

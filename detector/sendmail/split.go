@@ -14,6 +14,9 @@ type split struct {
 	rec   Record
 	next  uint16
 	text  []byte
+	// longest is the length of the longest part, cut says that one was cut.
+	longest int
+	cut     bool
 }
 
 // join takes the parts of a split line until it is whole and then makes in that
@@ -29,15 +32,14 @@ func (m *Memory) join(in *Input, dst []Event) (_ []Event, ok bool) {
 		m.sinceSplit = 0
 		sp.text = append(sp.text, strings.TrimSuffix(rec.Body, partMark)...)
 		sp.next++
+		sp.longest = max(sp.longest, lineLength(in))
+		sp.cut = sp.cut || in.Cut
 		if rec.More {
 			return dst, false
 		}
 		delete(m.splits, key)
 		m.stats.Joined++
-		*in = sp.first
-		m.o.Parser.Parse(string(sp.text), &m.joined)
-		m.joined.Joined = true
-		in.Record = &m.joined
+		m.joinedLine(in, sp)
 		return dst, true
 	}
 	if sp != nil {
@@ -55,6 +57,23 @@ func (m *Memory) join(in *Input, dst []Event) (_ []Event, ok bool) {
 		m.stats.Torn++
 	}
 	return dst, false
+}
+
+// joinedLine makes in the line that sp is, now that in, its last part, has come.
+// Its client takes parts that are whole: of those that hold nothing but text of
+// the client's before it, the last alone.
+func (m *Memory) joinedLine(in *Input, sp *split) {
+	last := lineLength(in)
+	*in = sp.first
+	in.length, in.Cut = sp.longest, sp.cut
+	rec := &m.joined
+	m.o.Parser.Parse(string(sp.text), rec)
+	rec.Joined, rec.torn = true, false
+	if rec.Kind == LineAuthFailure {
+		in.length = last
+	}
+	rec.Proof = ProofWhole // the echo of a recipient is too short to be split
+	in.Record = rec
 }
 
 // processID is the syslog PID, or that of the queue id for want of one.
@@ -77,7 +96,7 @@ func (m *Memory) split(key uint64, in Input) {
 	if m.splits == nil {
 		m.splits = make(map[uint64]*split)
 	}
-	sp := &split{first: in, next: 2}
+	sp := &split{first: in, next: 2, longest: lineLength(&in), cut: in.Cut}
 	sp.rec.QID, sp.rec.PID = strings.Clone(in.Record.QID), in.Record.PID
 	if sp.rec.QID != "" {
 		sp.text = append(append(sp.text, sp.rec.QID...), ": "...)

@@ -1,0 +1,154 @@
+package sendmail
+
+import "strings"
+
+// Proof says when the address that a line names is the client's.
+type Proof uint8
+
+const (
+	// ProofOwn means that sendmail's own words stand around the address. It holds
+	// wherever the line may have been cut.
+	ProofOwn Proof = iota
+	// ProofWhole means that the address stands behind text of the client's, at
+	// the end of the line or as the only one. It holds if nothing was cut off.
+	ProofWhole
+	// ProofSession means that the whole line may be text of the client's. The
+	// address holds if another line of the session names the same.
+	ProofSession
+)
+
+// echoMark stands between a recipient, as the client wrote it, and what is wrong
+// with it (fmtmsg, err.c).
+const echoMark = "... "
+
+// unknownUserEnd ends the echo of a recipient that does not exist.
+const unknownUserEnd = echoMark + "User unknown"
+
+// echoed says whether s, the text behind a queue id, is certainly the echo of a
+// recipient. fmtmsg clears the eighth bit of each byte of it, so that 0xA0 to
+// 0xFE, which an address may hold unquoted, come out as any text at all, spaces
+// included: "victim [192.0.2.66]: VRFY x@lab.example... User unknown".
+//
+// Access maps say "User unknown", too, behind "ruleset=", and so does the
+// dialogue at LogLevel 15.
+func echoed(s string) bool {
+	return strings.HasSuffix(s, unknownUserEnd) && s[0] != '-' && s[0] != '<' && !strings.HasPrefix(s, "ruleset=")
+}
+
+// doubtEcho looks again at a line with a queue id that was read as something
+// else, s its text. If it may be the echo of a recipient that imitates such a
+// line, it proves no address by itself; if it is more likely that than what it
+// looks like, it is read as one.
+func (p *Parser) doubtEcho(s string, rec *Record) {
+	first := strings.Index(s, echoMark)
+	if first < 0 || first > maxEcho && unescapedLen(s[:first]) > maxEcho {
+		return
+	}
+	i := strings.LastIndex(s, echoMark)
+	switch rec.Kind {
+	case LineFrom:
+		// An administrator's "No such user %1" repeats what the client wrote.
+		if end := lastRelayKey(s); end > 0 && strings.Contains(s[:end], s[end+2:]) {
+			rec.Proof = ProofSession
+		}
+		return
+	case LineTo:
+		// Nor does it say that a message was taken or delivered.
+		rec.Addr, rec.Delivered, rec.Taken = noAddr, false, false
+		return
+	}
+	switch {
+	case strings.HasPrefix(s, "ruleset="):
+		if !rec.ownReply || strings.Count(s, relayKey) > 1 && rec.Proof == ProofWhole {
+			p.doubtReply(s, rec)
+		}
+	case rec.Kind == LineInfo, rec.Kind == LineMilter && !rec.Addr.IsValid(), rec.Reason == BareNewline && !rec.Addr.IsValid():
+		// names nobody
+	case rec.Reason == VrfyExpn, rec.Reason == VrfyExpnRejected, rec.Reason == OpenProxy, i < clientKey(s, rec):
+		rec.Proof = ProofSession // the mark stands in the client's text of what it looks like
+	default:
+		p.readEcho(s[i+len(echoMark):], rec)
+	}
+}
+
+// clientKey returns where the client at the end of such a line is announced, -1
+// if it does not end with one.
+func clientKey(s string, rec *Record) int {
+	switch {
+	case rec.Reason == BadHelo, rec.Reason == BadSenderSyntax:
+		return strings.LastIndex(s, " from ")
+	case rec.Kind == LineAuthFailure, rec.Kind == LineTLSFailure, rec.Reason == EHLOPipelining:
+		return lastRelayKey(s)
+	}
+	return -1
+}
+
+// doubtReply looks at a ruleset's record whose reply a user error can have, too.
+func (p *Parser) doubtReply(s string, rec *Record) {
+	text := s[strings.LastIndex(s, echoMark)+len(echoMark):]
+	genuine := rec.Kind == LineReject && strings.Count(s[strings.LastIndex(s, ", reject=")+1:], echoMark) == 1
+	if !genuine && (text == "User unknown" || isSyntaxError(text)) {
+		p.readEcho(text, rec)
+		return
+	}
+	rec.Proof = ProofSession
+}
+
+// readEcho makes rec a user error of which text is what was wrong.
+func (p *Parser) readEcho(text string, rec *Record) {
+	*rec = Record{
+		Text: rec.Text, Body: rec.Body, QID: rec.QID, PID: rec.PID, Count: rec.Count,
+		began: rec.began, transaction: rec.transaction,
+	}
+	offence(rec, LineReject, p.userErrorReason(text))
+}
+
+// fixedDetails are what Cyrus SASL (checkpw.c and the mechanisms) says behind
+// "ERROR: " in words of its own. Others may repeat what the client said: sasldb's
+// "user: NAME property: ..." does.
+var fixedDetails = map[string]bool{
+	"":                             true,
+	"Password verification failed": true,
+	"checkpass failed":             true,
+	"client response doesn't match what we generated":               true,
+	"client response doesn't match what we generated (tried bogus)": true,
+	"incorrect digest response":                                     true,
+	"incorrect NTLM response":                                       true,
+	"realm changed: authentication aborted":                         true,
+	"duplicate realm: authentication aborted":                       true,
+	"Can only find author (no password)":                            true,
+	"Can only find author/en (no password)":                         true,
+	"no secret in database":                                         true,
+	"unable to canonify user and get auxprops":                      true,
+	"client doesn't support UTF-8":                                  true,
+}
+
+// authProof says what the client of an AUTH failure rests on, s the line up to
+// ", relay=". Where the error is in fixed words, the client's text is the user
+// name, cut at 64 bytes: its end is some 250 bytes from the start of a frame, and
+// nobody cuts below 480 (RFC 5426, section 3.2).
+func authProof(s string) Proof {
+	_, s, _ = strings.Cut(s, "): ")
+	s, _, _ = strings.Cut(s, ", user=")
+	text, detail, _ := strings.Cut(s, " SASL(")
+	_, detail, _ = strings.Cut(detail, "): ")
+	_, detail, _ = strings.Cut(detail, ": ")
+	if strings.IndexByte(text, ',') < 0 && fixedDetails[detail] {
+		return ProofOwn
+	}
+	return ProofWhole
+}
+
+// unescapedPrefix returns where the first n bytes of s end, as they were before
+// str2prt wrote them; -1 if s is shorter.
+func unescapedPrefix(s string, n int) int {
+	i := 0
+	for ; n > 0 && i < len(s); n-- {
+		_, width := unescape(s, i)
+		i += width
+	}
+	if n > 0 {
+		return -1
+	}
+	return i
+}
