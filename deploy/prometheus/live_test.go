@@ -245,7 +245,7 @@ func TestWithARealPrometheus(t *testing.T) {
 func (p *plant) scrape() string {
 	p.t.Helper()
 	text, err := p.output("bash", "-c",
-		`exec 3<>/dev/tcp/127.0.0.1/9514; printf 'GET /metrics HTTP/1.0\r\n\r\n' >&3; sed '1,/^\r$/d' <&3`)
+		`exec 3<>/dev/tcp/127.0.0.1/9514; printf 'GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n' >&3; sed '1,/^\r$/d' <&3`)
 	if err != nil {
 		p.t.Fatalf("scrape: %v: %s", err, text)
 	}

@@ -17,6 +17,10 @@ type consoleMetrics struct {
 	actions *prometheus.CounterVec
 	denied  *prometheus.CounterVec
 	live    prometheus.Gauge
+	// open are the web connections, turnedAway those that were closed for want
+	// of room.
+	open       prometheus.Gauge
+	turnedAway prometheus.Counter
 }
 
 // Actions are what people order, by the names that they have in the audit log
@@ -27,10 +31,12 @@ func Actions() []string {
 
 // Why a request was denied: the values of the label cause.
 const (
-	deniedAuth   = "unauthenticated"
-	deniedHost   = "host"
-	deniedOrigin = "cross_origin"
-	deniedToken  = "token"
+	deniedAuth     = "unauthenticated"
+	deniedHost     = "host"
+	deniedOrigin   = "cross_origin"
+	deniedToken    = "token"
+	deniedPassword = "password"
+	deniedSlow     = "slowed"
 )
 
 func newConsoleMetrics(reg prometheus.Registerer) *consoleMetrics {
@@ -41,22 +47,30 @@ func newConsoleMetrics(reg prometheus.Registerer) *consoleMetrics {
 		}, []string{"action", "result"}),
 		denied: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "uppercut_console_denied_total",
-			Help: "Requests that were denied; cause is unauthenticated, host, cross_origin or token.",
+			Help: "Requests that were denied; cause is unauthenticated, host, cross_origin, token, password (a wrong one) or slowed (after wrong ones).",
 		}, []string{"cause"}),
 		live: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "uppercut_console_live_pages",
 			Help: "Pages that are open and follow what happens.",
+		}),
+		open: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "uppercut_console_connections",
+			Help: "Open connections of the web listener.",
+		}),
+		turnedAway: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "uppercut_console_connections_closed_total",
+			Help: "Connections of the web listener that were closed for want of room, the idle ones first.",
 		}),
 	}
 	for _, a := range Actions() {
 		m.actions.WithLabelValues(a, "done")
 		m.actions.WithLabelValues(a, "failed")
 	}
-	for _, cause := range []string{deniedAuth, deniedHost, deniedOrigin, deniedToken} {
+	for _, cause := range []string{deniedAuth, deniedHost, deniedOrigin, deniedToken, deniedPassword, deniedSlow} {
 		m.denied.WithLabelValues(cause)
 	}
 	if reg != nil {
-		reg.MustRegister(m.actions, m.denied, m.live)
+		reg.MustRegister(m.actions, m.denied, m.live, m.open, m.turnedAway)
 	}
 	return m
 }

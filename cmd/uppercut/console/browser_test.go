@@ -43,7 +43,7 @@ func webConfigFile(t *testing.T) string {
 // startPage serves f on the web listener with one user.
 func startPage(t *testing.T, f *fake) *running {
 	t.Helper()
-	return start(t, Config{Listen: "127.0.0.1:0", ConfigFile: webConfigFile(t)}, f)
+	return start(t, Config{MaxConnections: 64, Listen: "127.0.0.1:0", ConfigFile: webConfigFile(t)}, f)
 }
 
 // browser is Chromium with one window, and what it complained of.

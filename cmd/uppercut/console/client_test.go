@@ -29,16 +29,17 @@ type running struct {
 	health *metrics.Health
 	dir    string
 	audit  *lockedBuffer
+	log    *lockedBuffer
 	stop   func() error
 }
 
 // start serves a fake until the test ends.
 func start(t *testing.T, c Config, f *fake) *running {
 	t.Helper()
-	r := &running{fake: f, health: new(metrics.Health), dir: t.TempDir(), audit: new(lockedBuffer)}
+	r := &running{fake: f, health: new(metrics.Health), dir: t.TempDir(), audit: new(lockedBuffer), log: new(lockedBuffer)}
 	reg := prometheus.NewRegistry()
 	con, err := New(c, Options{
-		Audit: slog.New(slog.NewTextHandler(r.audit, nil)), Registerer: reg, Gatherer: reg,
+		Logger: slog.New(slog.NewTextHandler(r.log, nil)), Audit: slog.New(slog.NewTextHandler(r.audit, nil)), Registerer: reg, Gatherer: reg,
 		Appliance: f, Health: r.health, StateDir: r.dir,
 	})
 	if err != nil {

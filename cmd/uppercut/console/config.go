@@ -21,13 +21,18 @@ type Config struct {
 	// exporter-toolkit, with TLS and users; "" has neither, and then the page
 	// shows counts only. Default: none.
 	ConfigFile string `mapstructure:"config_file"`
-	// Hosts lists the names under which browsers reach the page, besides
-	// addresses, localhost and the machine's own name. Default: none.
+	// Hosts lists the names under which browsers, Prometheus and probes reach
+	// the listener, besides addresses, localhost and the machine's own name: a
+	// request with another name in its Host header is refused. Default: none.
 	Hosts []string `mapstructure:"hosts"`
+	// MaxConnections limits the connections of the web listener, 8 to 10000,
+	// and an eighth of the process's descriptors; one address has half of them.
+	// Above it the one that has been idle for longest is closed. Default: 256.
+	MaxConnections int `mapstructure:"max_connections"`
 }
 
 // DefaultConfig returns what runs without a file.
-func DefaultConfig() Config { return Config{Listen: "127.0.0.1:9514"} }
+func DefaultConfig() Config { return Config{Listen: "127.0.0.1:9514", MaxConnections: 256} }
 
 // Validate returns every mistake, joined (errors.Join), each beginning with its
 // key.
@@ -47,6 +52,9 @@ func (c Config) Validate() error {
 		if h == "" || strings.ContainsAny(h, "/: \t") {
 			mistakes = append(mistakes, fmt.Errorf("hosts[%d]: %q is not a host name without scheme and port", i, h))
 		}
+	}
+	if c.Listen != "" && (c.MaxConnections < 8 || c.MaxConnections > 10_000) {
+		return fmt.Errorf("max_connections: %d is not between 8 and 10000", c.MaxConnections)
 	}
 	if c.ConfigFile != "" && c.Listen == "" {
 		mistakes = append(mistakes, errors.New("config_file: there is no listener to use it (listen is empty)"))

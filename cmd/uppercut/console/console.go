@@ -59,6 +59,7 @@ type Console struct {
 	ready     *metrics.Health
 	users     *users
 	tokens    tokens
+	attempts  *attempts
 	history   *history
 	feed      *feed
 	metrics   *consoleMetrics
@@ -104,7 +105,7 @@ func newConsole(c Config, o Options) *Console {
 		config: c, logger: o.Logger, audits: o.Audit,
 		appliance: o.Appliance, gatherer: o.Gatherer, ready: o.Health,
 		scrapes: metrics.Handler(o.Gatherer, o.Registerer),
-		users:   newUsers(c.ConfigFile), tokens: newTokens(),
+		users:   newUsers(c.ConfigFile), tokens: newTokens(), attempts: newAttempts(),
 		history: newHistory(), feed: newFeed(),
 		metrics: newConsoleMetrics(o.Registerer),
 		closing: make(chan struct{}),
@@ -161,6 +162,13 @@ func (c *Console) Run(ctx context.Context) error {
 	control := c.server(c.controlHandler())
 	control.ConnContext = peerContext
 	pages := c.server(c.webHandler())
+	pages.ConnState = newConnections(c.config.MaxConnections, c.metrics).state
+	pages.BaseContext = func(net.Listener) context.Context {
+		// By now the toolkit has put its handler, which asks for passwords, in
+		// front of ours.
+		pages.Handler = withHeaders(c.withPasswords(pages.Handler))
+		return context.Background()
+	}
 
 	var running sync.WaitGroup
 	start := func(serve func() error) {

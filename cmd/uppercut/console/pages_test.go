@@ -172,7 +172,7 @@ func TestLivePagesAreBounded(t *testing.T) {
 func TestCloseGivesTheListenersBack(t *testing.T) {
 	dir := t.TempDir()
 	for range 2 { // the second finds nothing in its way
-		c, err := New(Config{Listen: "127.0.0.1:0"}, Options{Appliance: newFake(), Gatherer: prometheus.NewRegistry(), StateDir: dir})
+		c, err := New(Config{MaxConnections: 64, Listen: "127.0.0.1:0"}, Options{Appliance: newFake(), Gatherer: prometheus.NewRegistry(), StateDir: dir})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -186,9 +186,9 @@ func TestCloseGivesTheListenersBack(t *testing.T) {
 }
 
 func TestNewSaysWhatIsInTheWay(t *testing.T) {
-	first := start(t, Config{Listen: "127.0.0.1:0"}, newFake())
+	first := start(t, Config{MaxConnections: 64, Listen: "127.0.0.1:0"}, newFake())
 	options := Options{Appliance: newFake(), Gatherer: prometheus.NewRegistry(), StateDir: t.TempDir()}
-	if _, err := New(Config{Listen: first.Addr().String()}, options); err == nil || !strings.Contains(err.Error(), "listen: ") {
+	if _, err := New(Config{MaxConnections: 64, Listen: first.Addr().String()}, options); err == nil || !strings.Contains(err.Error(), "listen: ") {
 		t.Errorf("a port that is taken: %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(options.StateDir, SocketName)); !errors.Is(err, os.ErrNotExist) {

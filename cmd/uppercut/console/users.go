@@ -20,7 +20,7 @@ import (
 type users struct {
 	file string
 
-	mu    sync.Mutex
+	mu    sync.Mutex                 // never held during a comparison
 	known map[[sha256.Size]byte]bool // passwords found right: bcrypt is slow on purpose
 }
 
@@ -69,19 +69,35 @@ func (u *users) required() bool {
 	return err != nil || len(users) > 0
 }
 
-func (u *users) matches(hash, password string) bool {
+// nobodysHash is compared for a user who does not exist, so that the answer
+// takes as long. It is that of the exporter-toolkit.
+const nobodysHash = "$2y$10$QOauhQNbBCuQDKes6eFzPeMqBSjb7Mr5DUmpZ/VcEd00UAV/LDeSi"
+
+// keyOf stands for a password that was found right.
+func keyOf(hash, password string) [sha256.Size]byte {
+	return sha256.Sum256(fmt.Appendf(nil, "%d:%s%s", len(hash), hash, password))
+}
+
+// remembers reports whether a password was found right before.
+func (u *users) remembers(hash, password string) bool {
 	u.mu.Lock()
-	defer u.mu.Unlock() // one bcrypt at a time: they must not take the machine
-	key := sha256.Sum256(fmt.Appendf(nil, "%d:%s%s", len(hash), hash, password))
-	if u.known[key] {
+	defer u.mu.Unlock()
+	return u.known[keyOf(hash, password)]
+}
+
+// matches compares a password; see attempts for who may have it compared.
+func (u *users) matches(hash, password string) bool {
+	if u.remembers(hash, password) {
 		return true
 	}
 	if bcrypt.CompareHashAndPassword([]byte(hash), []byte(password)) != nil {
 		return false
 	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	if len(u.known) >= maxKnown {
 		clear(u.known)
 	}
-	u.known[key] = true
+	u.known[keyOf(hash, password)] = true
 	return true
 }

@@ -22,7 +22,7 @@ func (c *Console) webHandler() http.Handler {
 	public.HandleFunc("GET /-/healthy", c.ready.ServeHealthy)
 	public.HandleFunc("GET /-/ready", c.ready.ServeReady)
 	public.Handle("/", c.guard(private))
-	return withHeaders(public)
+	return withHeaders(c.withKnownHost(public))
 }
 
 // withHeaders sets what every answer carries, and by when it must be taken.
@@ -43,7 +43,19 @@ func withHeaders(next http.Handler) http.Handler {
 	})
 }
 
-// guard refuses foreign hosts and origins and finds out who calls.
+// withKnownHost refuses who asks for another host, whatever is asked for: the
+// names of mail hosts stand in /metrics, too.
+func (c *Console) withKnownHost(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !c.knowsHost(r.Host) {
+			c.deny(w, r, deniedHost, "This is not a name of this machine; web.hosts lists others.")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// guard refuses foreign origins and finds out who calls.
 func (c *Console) guard(next http.Handler) http.Handler {
 	sameOrigin := http.NewCrossOriginProtection()
 	sameOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -52,14 +64,7 @@ func (c *Console) guard(next http.Handler) http.Handler {
 	identified := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		next.ServeHTTP(w, withCaller(r, c.webCaller(r)))
 	})
-	checked := sameOrigin.Handler(identified)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !c.knowsHost(r.Host) {
-			c.deny(w, r, deniedHost, "This is not a name of this machine; web.hosts lists others.")
-			return
-		}
-		checked.ServeHTTP(w, r)
-	})
+	return sameOrigin.Handler(identified)
 }
 
 func (c *Console) deny(w http.ResponseWriter, r *http.Request, cause, sentence string) {
@@ -77,8 +82,8 @@ func (c *Console) knowsHost(header string) bool {
 		host = h
 	}
 	host = strings.ToLower(strings.Trim(host, "[]"))
-	if _, err := netip.ParseAddr(host); err == nil || host == "localhost" {
-		return true
+	if addr, err := netip.ParseAddr(host); err == nil && addr.Zone() == "" || host == "localhost" {
+		return true // a zone is text of whoever chose the name
 	}
 	return slices.ContainsFunc(c.ownNames(), func(name string) bool { return strings.EqualFold(name, host) })
 }

@@ -91,7 +91,7 @@ func with(h http.Header, key, value string) http.Header {
 
 func TestWithoutUsersThePageShowsCountsOnly(t *testing.T) {
 	f := fleet()
-	r := start(t, Config{Listen: "127.0.0.1:0"}, f)
+	r := start(t, Config{MaxConnections: 64, Listen: "127.0.0.1:0"}, f)
 	fill(r.Console, time.Now())
 	for _, path := range []string{
 		"/blocks", "/address?addr=203.0.113.9", "/senders", "/samples", "/guards", "/config", "/confirm?do=unblock&prefix=203.0.113.9",
@@ -190,7 +190,7 @@ func TestStrangersAreRefused(t *testing.T) {
 
 func TestUsersGoneFromTheFileAreGoneAtOnce(t *testing.T) {
 	file := webConfigFile(t)
-	r := start(t, Config{Listen: "127.0.0.1:0", ConfigFile: file}, fleet())
+	r := start(t, Config{MaxConnections: 64, Listen: "127.0.0.1:0", ConfigFile: file}, fleet())
 	if status, _ := r.send(t, request{path: "/blocks"}); status != 200 {
 		t.Fatalf("with the user: %d", status)
 	}
@@ -256,6 +256,7 @@ func TestKnowsHost(t *testing.T) {
 		"127.0.0.1:9514": true, "[::1]:9514": true, "203.0.113.5": true, "localhost:9514": true, "gw.example.net": true,
 		"MAIL-GW.example.org:443": true, own: true, own + ":9514": true,
 		"evil.example": false, "evil.example:9514": false, "localhost.evil.example": false, "": false, "127.0.0.1.evil.example": false,
+		"[fe80::1]": true, "[fe80::1%25evil.example]": false, "[fe80::1%evil.example]:9514": false,
 	} {
 		if got := c.knowsHost(host); got != want {
 			t.Errorf("Host %q: %t, want %t", host, got, want)
@@ -300,7 +301,7 @@ func TestPageOverTLS(t *testing.T) {
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r := start(t, Config{Listen: "127.0.0.1:0", ConfigFile: file}, fleet())
+	r := start(t, Config{MaxConnections: 64, Listen: "127.0.0.1:0", ConfigFile: file}, fleet())
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
 	defer client.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(t.Context(), "GET", "https://"+r.Addr().String()+"/blocks", nil)
@@ -356,10 +357,11 @@ func TestConfigValidate(t *testing.T) {
 	}{
 		{DefaultConfig(), ""},
 		{Config{}, ""},
-		{Config{Listen: ":9514", Hosts: []string{"gw.example.net"}}, ""},
+		{Config{Listen: ":9514", MaxConnections: 8, Hosts: []string{"gw.example.net"}}, ""},
 		{Config{Listen: "9514"}, `listen: "9514" is not host:port`},
 		{Config{Listen: "127.0.0.1:"}, `listen: "127.0.0.1:" is not host:port`},
-		{Config{Listen: ":1", Hosts: []string{"a", "https://b"}}, `hosts[1]: "https://b" is not a host name without scheme and port`},
+		{Config{Listen: ":1", MaxConnections: 64, Hosts: []string{"a", "https://b"}}, `hosts[1]: "https://b" is not a host name without scheme and port`},
+		{Config{Listen: ":1", MaxConnections: 7}, "max_connections: 7 is not between 8 and 10000"},
 		{Config{ConfigFile: "web.yml"}, "config_file: there is no listener to use it (listen is empty)"},
 	} {
 		got := ""
@@ -377,7 +379,7 @@ func TestBadWebConfigurationIsRefusedAtTheStart(t *testing.T) {
 	if err := os.WriteFile(file, []byte("basic_auth_user: {anna: x}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	_, err := New(Config{Listen: "127.0.0.1:0", ConfigFile: file}, Options{Appliance: newFake(), StateDir: t.TempDir()})
+	_, err := New(Config{MaxConnections: 64, Listen: "127.0.0.1:0", ConfigFile: file}, Options{Appliance: newFake(), StateDir: t.TempDir()})
 	if err == nil || !strings.Contains(err.Error(), "basic_auth_user") {
 		t.Errorf("New: %v, want an error that names the key", err)
 	}
@@ -410,7 +412,7 @@ func TestFollowersAreCutOffWithTheirRight(t *testing.T) {
 			if err := os.WriteFile(file, []byte(tc.before), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			r := start(t, Config{Listen: "127.0.0.1:0", ConfigFile: file}, fleet())
+			r := start(t, Config{MaxConnections: 64, Listen: "127.0.0.1:0", ConfigFile: file}, fleet())
 			req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+r.Addr().String()+"/live", nil)
 			if err != nil {
 				t.Fatal(err)
