@@ -1,7 +1,12 @@
 package receiver
 
 import (
+	"cmp"
+	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -116,6 +121,58 @@ func TestHostsThatAreAddresses(t *testing.T) {
 	for host, want := range map[string]string{"10.25.0.11": "mx1", "10.25.0.12": otherHost} {
 		if got := labels.Label("192.0.2.9", host); got != want {
 			t.Errorf("label of %s: %s, want %s", host, got, want)
+		}
+	}
+}
+
+// TestCorpusOverTheWire sends what the syslog daemons of the world write as
+// datagrams and as lines of a stream.
+func TestCorpusOverTheWire(t *testing.T) {
+	c := testConfig()
+	c.Tags = []string{"sendmail", "sm-*"}
+	paths, err := filepath.Glob("header/testdata/corpus/*.txt")
+	if err != nil || len(paths) < 30 {
+		t.Fatalf("%d files: %v", len(paths), err)
+	}
+	h := open(t, c)
+	udp, tcp := dial(t, "udp", h.address(UDP)), dial(t, "tcp", h.address(TCP))
+	for _, path := range paths {
+		file, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		now, frames, want := c, []string(nil), []string(nil)
+		for line := range strings.Lines(string(file)) {
+			line = strings.TrimSuffix(line, "\n")
+			if frame, err := strconv.Unquote(line); err == nil {
+				frames = append(frames, strings.TrimSuffix(frame, "\n"))
+			}
+			if tag, ok := strings.CutPrefix(line, "! wraps "); ok {
+				now.WrappingTags = []string{tag}
+			}
+			if line == "! relay" {
+				now.Relays = []string{"127.0.0.1"}
+			}
+			if expected, ok := strings.CutPrefix(line, "= "); ok {
+				want = append(want, expected)
+			}
+		}
+		if err := h.Reconfigure(now); err != nil {
+			t.Fatal(err)
+		}
+		for transport, send := range map[Transport]func(string){
+			UDP: func(frame string) { write(t, udp, frame) },
+			TCP: func(frame string) { write(t, tcp, frame+"\n") },
+		} {
+			h.forget()
+			for _, frame := range frames {
+				send(frame)
+			}
+			for i, m := range h.wait(t, len(frames)) {
+				if got := fmt.Sprint(cmp.Or(m.Host, "-"), " ", m.Tag, " ", m.PID); got != want[i] {
+					t.Errorf("%s over %s: %q is %s, want %s", path, transport, frames[i], got, want[i])
+				}
+			}
 		}
 	}
 }

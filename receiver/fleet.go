@@ -240,7 +240,7 @@ func (s *senderState) withhold(messages []Message) {
 			s.status.WithheldHeaders++
 		case header.WithheldTag:
 			s.status.WithheldTags++
-		case header.WithheldNothing:
+		case header.WithheldNothing, header.WithheldRepeats:
 		}
 	}
 }

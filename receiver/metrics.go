@@ -43,7 +43,7 @@ type metrics struct {
 type counters struct {
 	received, bytes, truncated prometheus.Counter
 	lost                       prometheus.Counter
-	withheld                   [3]prometheus.Counter // by header.Withheld
+	withheld                   [4]prometheus.Counter // by header.Withheld
 	drops                      map[string]prometheus.Counter
 	framingFailures            prometheus.Counter
 	syslogFailures             prometheus.Counter
@@ -76,7 +76,7 @@ func newMetrics(registerer prometheus.Registerer, r *Receiver) (*metrics, error)
 		lost: counter("uppercut_messages_lost_total",
 			"Messages lost before they came here, as gaps in syslog-ng's sequenceId show.", "listener"),
 		withheld: counter("uppercut_messages_withheld_total",
-			"Messages whose text holds what does not count for want of configuration; holds is header (the sender may be a relay) or tag (sendmail's, behind that of another program, which may wrap it).", "listener", "holds"),
+			"Messages whose text holds what does not count; holds is header (the sender may be a relay), tag (sendmail's, behind that of another program, which may wrap it) or repeats (last message repeated, which may speak of one that was lost).", "listener", "holds"),
 		dropped: counter("uppercut_messages_dropped_total",
 			"Messages received by the process and then dropped; reason is acl, reverse_path, framing, shutdown, empty, priority, timestamp, header or compressed.", "listener", "reason"),
 		accepted: counter("uppercut_connections_accepted_total",
@@ -140,6 +140,7 @@ func (m *metrics) of(t Transport) *counters {
 	}
 	c.withheld[header.WithheldHeader] = m.withheld.WithLabelValues(listener, "header")
 	c.withheld[header.WithheldTag] = m.withheld.WithLabelValues(listener, "tag")
+	c.withheld[header.WithheldRepeats] = m.withheld.WithLabelValues(listener, "repeats")
 	if t == Unix {
 		drops = append(drops, dropShutdown)
 	}

@@ -65,7 +65,7 @@ func (env *environment) replay(ctx context.Context, flags replayFlags, paths []s
 	if err != nil {
 		return err
 	}
-	in := &input{paths: paths, stdin: env.stdin, zone: zone}
+	in := &input{paths: paths, stdin: env.stdin, zone: zone, wrapping: config.Receiver.WrappingTags}
 	switch {
 	case flags.events:
 		return replayEvents(ctx, in, config, env.stdout)

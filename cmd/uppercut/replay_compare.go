@@ -57,7 +57,7 @@ func (env *environment) replayCompare(ctx context.Context, in *input, c Config, 
 	if base == nil {
 		return errBase
 	}
-	again := &input{paths: in.paths, zone: in.zone}
+	again := &input{paths: in.paths, zone: in.zone, wrapping: other.Receiver.WrappingTags}
 	changed, errOther := env.judgeAll(ctx, again, other)
 	if changed == nil {
 		return errors.Join(errBase, errOther)

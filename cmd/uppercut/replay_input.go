@@ -14,6 +14,7 @@ import (
 	"uppercut/cmd/uppercut/logfile"
 	"uppercut/detector"
 	"uppercut/detector/sendmail"
+	"uppercut/receiver/header"
 )
 
 // input is the log lines of one or more files, in order of time.
@@ -27,6 +28,8 @@ type input struct {
 	stdin io.Reader
 	// zone is that of hosts whose lines do not name it.
 	zone *time.Location
+	// wrapping are the tags of programs that pass on what others write.
+	wrapping []string
 
 	progress progress
 	sources  []*source
@@ -77,7 +80,7 @@ func (in *input) each(ctx context.Context, c detector.Config, handle func(*detec
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	p := &parsers{stop: ctx.Done(), parser: parser, tags: c.Tags, zone: in.zone}
+	p := &parsers{stop: ctx.Done(), parser: parser, tags: header.NewTags(c.Tags, in.wrapping), zone: in.zone}
 	p.start(runtime.GOMAXPROCS(0))
 	defer p.wait()
 	defer cancel()
@@ -213,6 +216,11 @@ type source struct {
 	begin, end time.Time
 	// samples holds the first lines without a header.
 	samples []sample
+	// found is what else there is to tell; ahead counts lines dated in the
+	// future, the first of which is aheadAt.
+	found   findings
+	ahead   uint64
+	aheadAt time.Time
 	err     error
 }
 
@@ -255,13 +263,13 @@ func firstTime(path string, zone *time.Location) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, nil // reading will say what is wrong
 	}
-	parser := logfile.NewHeaderParser(zone)
-	var h logfile.Header
+	parser := header.Parser{Zone: zone}
+	var h header.Header
 	for line := range lines(string(text)) {
-		if !parser.Parse(line, &h) || h.Stamp == logfile.StampNone {
+		if parser.Parse(line, true, &h) != nil || h.Stamp == header.StampNone {
 			continue
 		}
-		if h.Stamp == logfile.StampLocal {
+		if h.Stamp == header.StampLocal {
 			return logfile.NewCalendar(f.Modified(), zone).Place(h.Time), nil
 		}
 		return h.Time, nil
@@ -322,6 +330,9 @@ func (s *source) complete(l *detector.Line) {
 	case detector.StampFull:
 		// No log tells of the future: such a line would make all that follow late.
 		if l.Time.After(s.latest) {
+			if s.ahead++; s.aheadAt.IsZero() {
+				s.aheadAt = l.Time
+			}
 			l.Time = s.last
 		}
 	}
@@ -359,6 +370,7 @@ func (s *source) nextChunk() bool {
 	}
 	s.unread += c.unread
 	s.foreign += c.foreign
+	s.found.add(&c.found)
 	s.progress.lines.Add(int64(c.count))
 	s.chunk, s.next = c, 0
 	return true

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"iter"
@@ -12,6 +13,7 @@ import (
 	"uppercut/cmd/uppercut/logfile"
 	"uppercut/detector"
 	"uppercut/detector/sendmail"
+	"uppercut/receiver/header"
 )
 
 // chunk is a chunk of a file on its way from the reader through a parser to the
@@ -27,10 +29,13 @@ type chunk struct {
 	parsed chan struct{}
 	// lines are those of sendmail's, numbered from 1 within the chunk.
 	lines []detector.Line
+	// open says which lines of a container's log go on in the first line.
+	open header.Streams
 	// count is the number of all lines, unread that of those without header,
 	// foreign that of other programs' lines.
 	count, unread, foreign uint64
 	samples                []sample
+	found                  findings
 }
 
 // chunkSize is how much text a chunk holds. It fits the second-level cache, and
@@ -42,7 +47,7 @@ const chunkSize = 256 << 10
 type parsers struct {
 	stop       <-chan struct{}
 	parser     *sendmail.Parser
-	tags       tags
+	tags       *header.Tags
 	zone       *time.Location
 	work       chan *chunk
 	free       chan *chunk
@@ -77,8 +82,10 @@ func (p *parsers) wait() { p.goroutines.Wait() }
 func (p *parsers) read(f *logfile.File, to chan<- *chunk) {
 	defer f.Close()
 	defer close(to)
+	var open header.Streams
 	for {
 		c := p.fresh()
+		c.open = open
 		if c.text, c.err = f.Next(c.buffer); errors.Is(c.err, io.EOF) {
 			return
 		}
@@ -90,10 +97,24 @@ func (p *parsers) read(f *logfile.File, to chan<- *chunk) {
 			c.parsed <- struct{}{}
 			return
 		}
+		open = openAfter(c.text)
 		if !send(p.work, c, p.stop) {
 			return
 		}
 	}
+}
+
+// openAfter says which lines of a container's log go on behind text: as a rule
+// none.
+func openAfter(text []byte) header.Streams {
+	text = bytes.TrimSuffix(text, []byte("\n"))
+	last := text[bytes.LastIndexByte(text, '\n')+1:]
+	var (
+		p header.Parser
+		h header.Header
+	)
+	_ = p.Parse(string(last), true, &h)
+	return p.Open()
 }
 
 // send sends c unless stop is closed first.
@@ -135,7 +156,7 @@ func (p *parsers) fresh() *chunk {
 }
 
 func (p *parsers) recycle(c *chunk) {
-	*c = chunk{buffer: c.buffer, parsed: c.parsed, lines: c.lines[:0]}
+	*c = chunk{buffer: c.buffer, parsed: c.parsed, lines: c.lines[:0], found: c.found.emptied()}
 	select {
 	case p.free <- c:
 	default:
@@ -144,11 +165,11 @@ func (p *parsers) recycle(c *chunk) {
 
 // parse parses chunks until it is told to stop.
 func (p *parsers) parse() {
-	header := logfile.NewHeaderParser(p.zone)
+	headers := &header.Parser{Zone: p.zone, Tags: p.tags}
 	for {
 		select {
 		case c := <-p.work:
-			p.parseChunk(header, c)
+			p.parseChunk(headers, c)
 			c.parsed <- struct{}{}
 		case <-p.stop:
 			return
@@ -156,34 +177,66 @@ func (p *parsers) parse() {
 	}
 }
 
-func (p *parsers) parseChunk(header *logfile.HeaderParser, c *chunk) {
-	var h logfile.Header
+func (p *parsers) parseChunk(headers *header.Parser, c *chunk) {
+	var h header.Header
 	var names lineNames
+	headers.Resume(c.open)
+	mine := false // the line before is the last of c.lines
 	for line := range lines(asString(c.text)) {
 		c.count++
-		if !header.Parse(line, &h) {
+		if headers.Parse(line, true, &h) != nil {
 			c.miss(line)
+			mine = false
 			continue
 		}
-		if !p.tags.match(h.Tag) {
+		if mine && h.Repeats > 0 && c.repeat(&h) {
+			mine = false
+			continue
+		}
+		if mine = p.tags.Own(h.Tag); !mine {
 			c.foreign++
+			c.found.foreign(&h)
 			continue
 		}
-		c.lines = append(c.lines, detector.Line{
-			Number:    c.count,
-			Transport: "file",
-			Time:      h.Time,
-			Stamp:     detector.Stamp(h.Stamp),
-			Host:      h.Host,
-			Tag:       h.Tag,
-			PID:       h.PID,
-			Size:      len(line),
-		})
+		c.found.own(&h)
+		c.lines = append(c.lines, lineOfFile(&h, line, c.count))
 		l := &c.lines[len(c.lines)-1]
 		p.parser.Parse(h.Text, &l.Record)
 		l.Digest()
 		names.share(l)
 	}
+}
+
+// lineOfFile returns what the header says of a line of sendmail's.
+func lineOfFile(h *header.Header, line string, number uint64) detector.Line {
+	return detector.Line{
+		Number:    number,
+		Transport: "file",
+		Time:      h.Time,
+		Stamp:     detector.Stamp(h.Stamp),
+		Host:      h.Host,
+		Tag:       h.Tag,
+		PID:       h.PID,
+		Wrapper:   h.Wrapper,
+		Size:      len(line),
+		Cut:       h.Cut || len(line) >= logfile.MaxLine-1,
+		Relayed:   h.Relayed,
+	}
+}
+
+// repeat counts the line before, one of sendmail's, as often again as h says
+// that it came. Nothing can have been lost between the two: the same daemon has
+// written both.
+func (c *chunk) repeat(h *header.Header) bool {
+	previous := &c.lines[len(c.lines)-1]
+	if h.Host != previous.Host || previous.Record.Count != 1 || previous.Record.Kind == sendmail.LinePart {
+		return false
+	}
+	again := *previous
+	again.Number, again.Time, again.Stamp = c.count, h.Time, detector.Stamp(h.Stamp)
+	again.Record.Count = h.Repeats
+	c.lines = append(c.lines, again)
+	return true
 }
 
 // miss notes a line without a syslog header. Empty lines are nobody's.
@@ -213,17 +266,3 @@ func lines(text string) iter.Seq[string] {
 // asString returns b as a string without copying it: a copy costs a tenth of
 // what parsing costs. Nobody writes to b while the string is used.
 func asString(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
-
-// tags are the syslog tags of sendmail.
-type tags []string
-
-// match reports whether a tag is one of them; a * at the end matches any rest.
-func (t tags) match(tag string) bool {
-	for _, pattern := range t {
-		stem, open := strings.CutSuffix(pattern, "*")
-		if tag == pattern || open && strings.HasPrefix(tag, stem) {
-			return true
-		}
-	}
-	return false
-}

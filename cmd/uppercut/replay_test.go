@@ -157,17 +157,6 @@ func TestReplaySessionOverRotation(t *testing.T) {
 	}
 }
 
-func TestTags(t *testing.T) {
-	list := tags{"sendmail", "sm-*"}
-	for tag, want := range map[string]bool{
-		"sendmail": true, "sm-mta": true, "sm-": true, "sendmail2": false, "sm": false, "dovecot": false, "": false,
-	} {
-		if list.match(tag) != want {
-			t.Errorf("%q: %v, want %v", tag, !want, want)
-		}
-	}
-}
-
 // timing is what differs from run to run.
 var timing = regexp.MustCompile(`read in [0-9.]+ s, .* lines/s|"seconds": [0-9.e-]+,`)
 

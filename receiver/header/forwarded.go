@@ -110,7 +110,7 @@ func (h *Header) setRepeats() {
 		n = repeats(h.Text)
 	}
 	if n > 0 {
-		h.Repeats, h.Tag, h.PID = n, "", 0
+		h.Repeats, h.Withheld, h.Tag, h.PID = n, WithheldRepeats, "", 0
 	}
 }
 

@@ -42,6 +42,9 @@ type Header struct {
 	Relayed bool
 	// Cut says that the end of the text is known to be missing.
 	Cut bool
+	// Second says that Parse was told of a relay, and has taken the second
+	// header of the message for that.
+	Second bool
 }
 
 // Stamp says how much of a header's time is known.
@@ -69,6 +72,8 @@ const (
 	// WithheldTag means one of the tags of Tags in the text of another
 	// program, which may be one that wraps what others say.
 	WithheldTag
+	// WithheldRepeats means Repeats: of which message is not known for certain.
+	WithheldRepeats
 )
 
 // Error is the kind of a header that could not be read. Its text is a metric

@@ -60,12 +60,12 @@ func (p *Parser) unwrap(h *Header) {
 		}
 		h.Tag, h.PID, h.Text, h.Relayed = tag, pid, text, true
 		h.Text = skipMessageID(h.Text)
+	case own:
+		p.adopt(h.Text, "", h)
+	case wraps:
+		p.adopt(h.Text, h.Tag, h)
 	default:
-		wrapper := h.Tag
-		if own {
-			wrapper = ""
-		}
-		p.adopt(h.Text, wrapper, h)
+		p.adoptSecond(h.Text, h)
 	}
 }
 
@@ -104,13 +104,23 @@ func (p *Parser) parseVersioned(s string, h *Header) bool {
 // parseSecond reads a second header, which is believed of relays only.
 func (p *Parser) parseSecond(s string, h *Header) bool {
 	if p.relay {
-		return p.adopt(s, "", h)
+		return p.adoptSecond(s, h)
 	}
 	if !p.holdsHeader(s) {
 		return false
 	}
 	h.Tag, h.PID, h.Text = "", 0, s
 	h.Withheld = WithheldHeader
+	return true
+}
+
+// adoptSecond puts the header at the start of s in the place of h, which it may
+// since a relay has sent it.
+func (p *Parser) adoptSecond(s string, h *Header) bool {
+	if !p.adopt(s, "", h) {
+		return false
+	}
+	h.Second = true
 	return true
 }
 

@@ -1,6 +1,7 @@
 package header
 
 import (
+	"cmp"
 	"strings"
 	"time"
 )
@@ -77,7 +78,7 @@ func (h *Header) reset() {
 	h.Time, h.Stamp = time.Time{}, StampNone
 	h.Host, h.Tag, h.Text, h.Wrapper = "", "", "", ""
 	h.PID, h.SequenceID, h.Repeats, h.Priority = 0, 0, 0, noPriority
-	h.Withheld, h.Relayed, h.Cut = WithheldNothing, false, false
+	h.Withheld, h.Relayed, h.Cut, h.Second = WithheldNothing, false, false, false
 }
 
 // trimTrailer removes what senders put behind a message: LF (also inside an
@@ -113,6 +114,8 @@ func (p *Parser) parseBare(s string, h *Header) error {
 		return nil
 	}
 	switch {
+	case strings.HasPrefix(s, "\ufeff") && len(s) > len("\ufeff"):
+		return p.parse(s[len("\ufeff"):], h)
 	case isCompressed(s):
 		return ErrCompressed
 	case s[0] == '{':
@@ -120,8 +123,9 @@ func (p *Parser) parseBare(s string, h *Header) error {
 	case strings.HasPrefix(s, "1 ") && p.parse5424(s[2:], h):
 		return p.settle5424(h)
 	}
-	if rest, ok := cutSource(s, h); ok {
-		return p.parseBSD(rest, false, h)
+	if from, rest, ok := cutSource(s); ok {
+		err = p.parseBSD(rest, false, h)
+		h.Host, h.Relayed = cmp.Or(h.Host, from), true
 	}
 	return err
 }
@@ -138,20 +142,18 @@ func isCompressed(s string) bool {
 	return strings.HasPrefix(s, "\x1f\x8b") || strings.HasPrefix(s, "\x28\xb5\x2f\xfd")
 }
 
-// cutSource takes off what socklog writes in front of a message: the address of
-// its sender, and facility and severity.
-func cutSource(s string, h *Header) (rest string, ok bool) {
-	s = strings.TrimPrefix(s, "\ufeff")
+// cutSource takes off what socklog and svlogd write in front of a message: a
+// time of TAI64N, the address of the sender, and facility and severity.
+func cutSource(s string) (from, rest string, ok bool) {
+	if stamp, behind, found := strings.Cut(s, " "); found && len(stamp) == len("@4000000067438d5d2a0b7c1c") && s[0] == '@' {
+		s = behind
+	}
 	word, rest, found := strings.Cut(s, ": ")
 	if found && isAddress(word) {
-		h.Host = word
-		s = rest
-		word, rest, found = strings.Cut(s, ": ")
+		from = word
+		word, rest, found = strings.Cut(rest, ": ")
 	}
-	if found && isFacility(word) {
-		return rest, true
-	}
-	return "", false
+	return from, rest, found && isFacility(word)
 }
 
 // parseBSD reads what follows PRI in RFC 3164 and in rsyslog's ForwardFormat,
@@ -161,6 +163,10 @@ func (p *Parser) parseBSD(s string, hasPriority bool, h *Header) error {
 	if s == "" {
 		return ErrHeader
 	}
+	if s[0] == ' ' {
+		s = strings.TrimLeft(s, " ")
+	}
+	p.weekday = false
 	n := p.local.read(s, h)
 	if n == 0 {
 		n = p.full.read(s, h)
@@ -173,7 +179,7 @@ func (p *Parser) parseBSD(s string, hasPriority bool, h *Header) error {
 			return ErrHeader
 		}
 	}
-	if p.parsePlain(s[n+1:], h) {
+	if !p.weekday && p.parsePlain(s[n+1:], h) {
 		return nil
 	}
 	return p.parseWords(s[n+1:], h)

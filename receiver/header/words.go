@@ -26,6 +26,9 @@ func (p *Parser) parseWords(s string, h *Header) error {
 		case ok:
 			h.Host, h.Relayed, s = host, true, behind
 		case p.isFacilityHere(word, rest, h):
+			if word[len(word)-1] == ':' && p.adopt(rest, "", h) { // socklog behind svlogd's time
+				return nil
+			}
 			s = rest
 		case isTag(word) && !isAddress(word):
 			return p.setTag(s, h)
@@ -98,6 +101,9 @@ func hasPlainTag(s string) bool {
 // its sender cut at 32 characters may have lost the end of its PID.
 func (p *Parser) setTag(s string, h *Header) error {
 	h.setTag(s)
+	if p.weekday { // journalctl -o with-unit
+		h.Tag = strings.TrimSuffix(h.Tag, ".service")
+	}
 	if h.PID == 0 {
 		return p.settleForwarded(h)
 	}

@@ -7,7 +7,7 @@ import "time"
 const straggler = 7 * 24 * time.Hour
 
 // Calendar finds the year and zone of the times in one file that were written
-// without (StampLocal). Lines stand in the order of writing, so time goes on
+// without (header.StampLocal). Lines stand in the order of writing, so time goes on
 // through New Year, and no line is newer than the file.
 type Calendar struct {
 	zone *time.Location

@@ -5,6 +5,8 @@ import (
 	"time"
 )
 
+var berlin = time.FixedZone("CET", 3600)
+
 func TestCalendar(t *testing.T) {
 	tests := map[string]struct {
 		modified string

@@ -1,9 +1,9 @@
 // Package logfile reads the files that syslog daemons write: plain or packed
-// with gzip, zstd or bzip2, lines of every usual format, told apart by
-// themselves. It knows nothing of mail.
+// with gzip, zstd or bzip2, told apart by themselves. It knows nothing of mail,
+// and leaves the header of a line to receiver/header.
 //
 // A File hands out its text in chunks of whole lines, so that several
-// goroutines can work on one file; a HeaderParser splits a line; a Calendar
-// finds the year of times that were written without one. None of them is safe
-// for concurrent use, and none starts a goroutine.
+// goroutines can work on one file; a Calendar finds the year of times that were
+// written without one. Neither is safe for concurrent use, and neither starts a
+// goroutine.
 package logfile

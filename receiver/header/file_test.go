@@ -1,4 +1,4 @@
-package logfile
+package header
 
 import (
 	"strings"
@@ -16,15 +16,16 @@ func local(month time.Month, day, hour, minute, second int) time.Time {
 	return time.Date(0, month, day, hour, minute, second, 0, time.UTC)
 }
 
-func TestHeader(t *testing.T) {
+// TestFileLines reads the lines that syslog daemons write into files.
+func TestFileLines(t *testing.T) {
 	const (
 		text = "6AN8J3p9031097: <nosuch@lab.example>... User unknown"
 		tag  = "sm-mta[31097]: " + text
 	)
 	full := func(at time.Time) Header {
-		return Header{Time: at, Stamp: StampFull, Host: "mx1", Tag: "sm-mta", PID: 31097, Text: text}
+		return Header{Priority: noPriority, Time: at, Stamp: StampFull, Host: "mx1", Tag: "sm-mta", PID: 31097, Text: text}
 	}
-	traditional := Header{Time: local(11, 23, 8, 19, 3), Stamp: StampLocal, Host: "mx1", Tag: "sm-mta", PID: 31097, Text: text}
+	traditional := Header{Priority: noPriority, Time: local(11, 23, 8, 19, 3), Stamp: StampLocal, Host: "mx1", Tag: "sm-mta", PID: 31097, Text: text}
 	second := time.Date(2026, 11, 23, 8, 19, 3, 0, time.UTC)
 	micro := second.Add(123456 * time.Microsecond)
 	tests := map[string]struct {
@@ -66,24 +67,24 @@ func TestHeader(t *testing.T) {
 		"RFC 5424, nothing but a header": {"<22>1 2026-11-23T08:19:03Z mx1 sm-mta 31097 - -", with(full(second), func(h *Header) {
 			h.Text = ""
 		})},
-		"no PID": {"Nov 23 08:19:03 mx1 dovecot: imap-login: x", Header{
+		"no PID": {"Nov 23 08:19:03 mx1 dovecot: imap-login: x", Header{Priority: noPriority,
 			Time: local(11, 23, 8, 19, 3), Stamp: StampLocal, Host: "mx1", Tag: "dovecot", Text: "imap-login: x",
 		}},
-		"odd PID": {"Nov 23 08:19:03 mx1 x[1a]: hello", Header{
+		"odd PID": {"Nov 23 08:19:03 mx1 x[1a]: hello", Header{Priority: noPriority,
 			Time: local(11, 23, 8, 19, 3), Stamp: StampLocal, Host: "mx1", Tag: "x", Text: "hello",
 		}},
-		"no colon": {"Nov 23 08:19:03 mx1 last message repeated 3 times", Header{
-			Time: local(11, 23, 8, 19, 3), Stamp: StampLocal, Host: "mx1", Tag: "last", Text: "message repeated 3 times",
+		"no colon": {"Nov 23 08:19:03 mx1 last message repeated 3 times", Header{Priority: noPriority,
+			Time: local(11, 23, 8, 19, 3), Stamp: StampLocal, Host: "mx1", Text: "message repeated 3 times", Repeats: 3, Withheld: WithheldRepeats,
 		}},
 		"no text": {"Nov 23 08:19:03 mx1 sm-mta[31097]:", with(traditional, func(h *Header) { h.Text = "" })},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			var got Header
-			if !NewHeaderParser(berlin).Parse(test.line, &got) {
+			if (&Parser{Zone: berlin}).Parse(test.line, true, &got) != nil {
 				t.Fatalf("not understood: %s", test.line)
 			}
-			got.Time = got.Time.UTC()
+			got.Time, got.Priority, got.SequenceID = got.Time.UTC(), noPriority, 0
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("%s\n(-want +got)\n%s", test.line, diff)
 			}
@@ -96,7 +97,7 @@ func with(h Header, change func(*Header)) Header {
 	return h
 }
 
-func TestHeaderRefuses(t *testing.T) {
+func TestFileLinesRefused(t *testing.T) {
 	for _, line := range []string{
 		"",
 		"\r",
@@ -121,7 +122,6 @@ func TestHeaderRefuses(t *testing.T) {
 		"2026-11-23T08:19:03",
 		"2026-11-23T08:19:03Z",
 		"2026-11-23T08:19:03+1 mx1 sm-mta[1]: x",
-		"1 2026-11-23T08:19:03Z mx1 sm-mta 1 - - x",
 		"<22>1 2026-11-23T08:19:03Z mx1 sm-mta 1 -",
 		"<22>1 2026-11-23T08:19:03Z mx1 sm-mta 1 - x",
 		`<22>1 2026-11-23T08:19:03Z mx1 sm-mta 1 - [a k="x] y`,
@@ -129,16 +129,16 @@ func TestHeaderRefuses(t *testing.T) {
 		"<>Nov 23 08:19:03",
 	} {
 		var h Header
-		if NewHeaderParser(time.UTC).Parse(line, &h) {
+		if (&Parser{Zone: time.UTC}).Parse(line, true, &h) == nil {
 			t.Errorf("%q understood as %+v", line, h)
 		}
 	}
 }
 
-// TestHeaderMemory: the time that the parser remembers must not leak into lines
+// TestParserMemory: the time that the parser remembers must not leak into lines
 // of other formats, zones or hours.
-func TestHeaderMemory(t *testing.T) {
-	p := NewHeaderParser(time.UTC)
+func TestParserMemory(t *testing.T) {
+	p := &Parser{Zone: time.UTC}
 	for _, test := range []struct{ line, want string }{
 		{"2026-11-23T08:19:03.9+00:00 mx1 a: x", "2026-11-23T08:19:03.9Z"},
 		{"2026-11-23T08:19:03.1+00:00 mx1 a: x", "2026-11-23T08:19:03.1Z"},
@@ -151,7 +151,7 @@ func TestHeaderMemory(t *testing.T) {
 		{"Nov 23 08:19:04 mx1 a: x", "0000-11-23T08:19:04Z"},
 	} {
 		var h Header
-		if !p.Parse(test.line, &h) {
+		if p.Parse(test.line, true, &h) != nil {
 			t.Fatalf("not understood: %s", test.line)
 		}
 		if got := h.Time.UTC().Format(time.RFC3339Nano); got != test.want {
@@ -160,9 +160,9 @@ func TestHeaderMemory(t *testing.T) {
 	}
 }
 
-// TestHeaderBufferIsFree: the parser's memory must survive that the line's
+// TestBufferIsFree: the parser's memory must survive that the line's
 // buffer is written again.
-func TestHeaderBufferIsFree(t *testing.T) {
+func TestBufferIsFree(t *testing.T) {
 	for _, test := range []struct {
 		first, second string
 		want          time.Time
@@ -171,12 +171,12 @@ func TestHeaderBufferIsFree(t *testing.T) {
 		{"2026-11-23T08:19:03Z mx1 a: x", "2026-11-22T07:19:03Z mx1 a: x", time.Date(2026, 11, 22, 7, 19, 3, 0, time.UTC)},
 		{"2026-11-23T08:19:03+0100 mx1 a: x", "2026-11-23T08:19:03+0200 mx1 a: x", time.Date(2026, 11, 23, 6, 19, 3, 0, time.UTC)},
 	} {
-		p := NewHeaderParser(time.UTC)
+		p := &Parser{Zone: time.UTC}
 		buffer := []byte(test.first)
 		var h Header
 		for _, line := range []string{test.first, test.second} {
 			copy(buffer, line)
-			if !p.Parse(unsafe.String(&buffer[0], len(buffer)), &h) {
+			if p.Parse(unsafe.String(&buffer[0], len(buffer)), true, &h) != nil {
 				t.Fatalf("not understood: %s", line)
 			}
 		}
@@ -186,27 +186,7 @@ func TestHeaderBufferIsFree(t *testing.T) {
 	}
 }
 
-func FuzzHeader(f *testing.F) {
-	f.Add("Nov 23 08:19:03 mx1 sm-mta[1]: x")
-	f.Add("2026-11-23T08:19:03.123456+00:00 mx1 sm-mta[31097]: x")
-	f.Add(`<22>1 2026-11-23T08:19:03Z mx1 sm-mta 31097 ID47 [a@1 k="x \"] \\"] y`)
-	f.Add("Nov 23 08:19:03 <mail.info> mx1 sm-mta[1]: [ID 1 mail.info] x")
-	p := NewHeaderParser(time.UTC)
-	f.Fuzz(func(t *testing.T, line string) {
-		var h, again Header
-		if !p.Parse(line, &h) {
-			return
-		}
-		if !strings.HasSuffix(strings.TrimSuffix(line, "\r"), h.Text) {
-			t.Errorf("text %q is not the end of %q", h.Text, line)
-		}
-		if !NewHeaderParser(time.UTC).Parse(line, &again) || !h.Time.Equal(again.Time) {
-			t.Errorf("%q: time %v with memory, %v without", line, h.Time, again.Time)
-		}
-	})
-}
-
-func BenchmarkHeader(b *testing.B) {
+func BenchmarkFileLine(b *testing.B) {
 	lines := map[string]string{
 		"traditional": "Nov 23 08:19:03 mx1 sm-mta[31097]: 6AN8J3p9031097: <nosuch@lab.example>... User unknown",
 		"iso":         "2026-11-23T08:19:03.123456+00:00 mx1 sm-mta[31097]: 6AN8J3p9031097: <nosuch@lab.example>... User unknown",
@@ -216,19 +196,19 @@ func BenchmarkHeader(b *testing.B) {
 	for name, line := range lines {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
-			p := NewHeaderParser(time.UTC)
+			p := &Parser{Zone: time.UTC}
 			var h Header
 			for b.Loop() {
-				p.Parse(line, &h)
+				_ = p.Parse(line, true, &h)
 			}
 		})
 	}
 	b.Run("new hour each", func(b *testing.B) {
 		hours := [2]string{lines["traditional"], strings.Replace(lines["traditional"], " 08:", " 09:", 1)}
-		p := NewHeaderParser(time.UTC)
+		p := &Parser{Zone: time.UTC}
 		var h Header
 		for i := 0; b.Loop(); i++ {
-			p.Parse(hours[i&1], &h)
+			_ = p.Parse(hours[i&1], true, &h)
 		}
 	})
 }

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// TestReplayReadsTheCorpus replays what the syslog daemons of the world write:
+// the same frames that the receiver is sent.
+func TestReplayReadsTheCorpus(t *testing.T) {
+	paths, err := filepath.Glob("../../receiver/header/testdata/corpus/*.txt")
+	if err != nil || len(paths) < 30 {
+		t.Fatalf("%d files: %v", len(paths), err)
+	}
+	for _, path := range paths {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			log, want, wraps := corpusLog(t, path)
+			dir := t.TempDir()
+			config, file := filepath.Join(dir, "uppercut.yaml"), filepath.Join(dir, "maillog")
+			write := func(name, text string) {
+				if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			write(config, fmt.Sprintf("receiver: {wrapping_tags: [%s]}\n", wraps))
+			write(file, log)
+			var out, errs bytes.Buffer
+			code := run(t.Context(), []string{"--config", config, "replay", "--events", "--zone", "UTC", file}, nil, strings.NewReader(""), &out, &errs)
+			if code != 0 || errs.Len() > 0 {
+				t.Fatalf("exit code %d, %s", code, errs.String())
+			}
+			for number, host := range want {
+				if event := fmt.Sprintf(`{"line":%d,`, number+1); !strings.Contains(out.String(), event) {
+					t.Errorf("line %d is not read; events:\n%s", number+1, out.String())
+				}
+				if host != "-" && !strings.Contains(out.String(), fmt.Sprintf(`"host":%q`, host)) {
+					t.Errorf("host %s does not occur in\n%s", host, out.String())
+				}
+			}
+		})
+	}
+}
+
+// corpusLog returns the frames of a file of the corpus as the lines of a log, the
+// host of each, and the tag that wraps.
+func corpusLog(t *testing.T, path string) (log string, hosts []string, wraps string) {
+	t.Helper()
+	file, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(file)) {
+		line = strings.TrimSuffix(line, "\n")
+		if frame, err := strconv.Unquote(line); err == nil {
+			log += strings.TrimSuffix(frame, "\n") + "\n"
+		}
+		if host, ok := strings.CutPrefix(line, "= "); ok {
+			host, _, _ = strings.Cut(host, " ")
+			hosts = append(hosts, host)
+		}
+		if tag, ok := strings.CutPrefix(line, "! wraps "); ok {
+			wraps = strconv.Quote(tag)
+		}
+	}
+	return log, hosts, wraps
+}
