@@ -29,8 +29,8 @@ as the running appliance, on the time in the log. It touches no firewall and
 needs no root.
 
 Files may be plain or packed with gzip, zstd or bzip2, and several are merged in
-order of time; - is standard input. Traditional, ISO, "YYYY-MM-DD HH:MM:SS" and
-RFC 5424 lines are told apart by themselves.`,
+order of time; - is standard input. What syslog daemons, journalctl and container
+runtimes write is told apart by itself.`,
 		Example: `  uppercut replay /var/log/mail.log /var/log/mail.log.1.gz
   uppercut replay --format json /var/log/mail.log
   grep 6AN8JH66002409 /var/log/mail.log | uppercut replay --explain -
@@ -68,9 +68,9 @@ func (env *environment) replay(ctx context.Context, flags replayFlags, paths []s
 	in := &input{paths: paths, stdin: env.stdin, zone: zone, wrapping: config.Receiver.WrappingTags}
 	switch {
 	case flags.events:
-		return replayEvents(ctx, in, config, env.stdout)
+		return errors.Join(replayEvents(ctx, in, config, env.stdout), in.warn(env.stderr))
 	case flags.explain:
-		return replayExplain(ctx, in, config, env.stdout)
+		return errors.Join(replayExplain(ctx, in, config, env.stdout), in.warn(env.stderr))
 	case flags.compare != "":
 		return env.replayCompare(ctx, in, config, flags)
 	}

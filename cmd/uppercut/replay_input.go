@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
+
 	"uppercut/cmd/uppercut/logfile"
 	"uppercut/detector"
 	"uppercut/detector/sendmail"
@@ -129,7 +131,8 @@ func (in *input) queue() []*source {
 	if !sized {
 		in.progress.size = 0
 	}
-	waiting := slices.DeleteFunc(slices.Clone(in.sources), func(s *source) bool { return s.err != nil })
+	in.markSame()
+	waiting := slices.DeleteFunc(slices.Clone(in.sources), func(s *source) bool { return s.err != nil || s.same != "" })
 	slices.SortStableFunc(waiting, func(a, b *source) int { return a.first.Compare(b.first) })
 	return waiting
 }
@@ -195,7 +198,9 @@ type source struct {
 	name, sender string
 	// first is the time of the first line; zero where it cannot be known
 	// before reading.
-	first    time.Time
+	first time.Time
+	// start is a hash of the first lines; 0 where they have not been read.
+	start    uint64
 	progress *progress
 	calendar *logfile.Calendar
 	chunks   chan *chunk
@@ -221,7 +226,9 @@ type source struct {
 	found   findings
 	ahead   uint64
 	aheadAt time.Time
-	err     error
+	// same names the file given before whose text this one has: it is not read.
+	same string
+	err  error
 }
 
 // sample is a line that was not understood.
@@ -234,7 +241,7 @@ type sample struct {
 func (s *source) peek(in *input) (size int64, ok bool) {
 	size, regular := fileSize(s.name)
 	if regular && len(in.paths) > 1 {
-		s.first, s.err = firstTime(s.name, in.zone)
+		s.first, s.start, s.err = look(s.name, in.zone)
 	}
 	return size, regular
 }
@@ -252,29 +259,35 @@ func fileSize(path string) (size int64, regular bool) {
 	return info.Size(), info.Mode().IsRegular()
 }
 
-// firstTime returns the time of the first line that has one.
-func firstTime(path string, zone *time.Location) (time.Time, error) {
+// look returns the time of the first line that has one, and a hash of the first
+// lines, 0 without any.
+func look(path string, zone *time.Location) (at time.Time, start uint64, err error) {
 	f, err := logfile.Open(path)
 	if err != nil {
-		return time.Time{}, err
+		return time.Time{}, 0, err
 	}
 	defer f.Close()
 	text, err := f.Next(make([]byte, logfile.MaxLine))
 	if err != nil {
-		return time.Time{}, nil // reading will say what is wrong
+		return time.Time{}, 0, nil // reading will say what is wrong
 	}
+	return firstTime(string(text), logfile.NewCalendar(f.Modified(), zone), zone), xxhash.Sum64(text), nil
+}
+
+// firstTime returns the time of the first line of text that has one.
+func firstTime(text string, calendar *logfile.Calendar, zone *time.Location) time.Time {
 	parser := header.Parser{Zone: zone}
 	var h header.Header
-	for line := range lines(string(text)) {
+	for line := range lines(text) {
 		if parser.Parse(line, true, &h) != nil || h.Stamp == header.StampNone {
 			continue
 		}
 		if h.Stamp == header.StampLocal {
-			return logfile.NewCalendar(f.Modified(), zone).Place(h.Time), nil
+			return calendar.Place(h.Time)
 		}
-		return h.Time, nil
+		return h.Time
 	}
-	return time.Time{}, nil
+	return time.Time{}
 }
 
 // open begins to read.

@@ -31,6 +31,14 @@ type reportJSON struct {
 	// blocked.
 	Prevented uint64      `json:"prevented"`
 	Reading   readingJSON `json:"reading"`
+	// Tags counts the lines of other programs by tag, Wrapped those of them that
+	// hold a tag of sendmail's behind that tag. Second counts lines of
+	// sendmail's behind the header of a relay.
+	Tags    map[string]uint64 `json:"tags,omitempty"`
+	Wrapped map[string]uint64 `json:"wrapped,omitempty"`
+	Second  uint64            `json:"second,omitempty"`
+	// Notes says in words what makes the report less than it seems.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // readingJSON is how well the lines were understood.
@@ -53,7 +61,11 @@ type fileJSON struct {
 	Lines   uint64       `json:"lines"`
 	Unread  uint64       `json:"unread"`
 	Samples []sampleJSON `json:"samples,omitempty"`
-	Error   string       `json:"error,omitempty"`
+	// Ahead counts lines dated in the future. Same names the file that has the
+	// same text.
+	Ahead uint64 `json:"ahead,omitempty"`
+	Same  string `json:"same,omitempty"`
+	Error string `json:"error,omitempty"`
 }
 
 type sampleJSON struct {
@@ -122,6 +134,10 @@ func (r *report) json() reportJSON {
 
 		Prevented: r.prevented,
 		Reading:   r.readingJSON(),
+		Tags:      r.totals.found.tags,
+		Wrapped:   r.totals.found.wrapped,
+		Second:    r.totals.found.second,
+		Notes:     r.totals.warnings(func(at time.Time) string { return at.UTC().Format(time.RFC3339) }),
 	}
 	if !r.totals.begin.IsZero() {
 		j.From, j.To = new(r.totals.begin.UTC()), new(r.totals.end.UTC())
@@ -161,7 +177,7 @@ func (r *report) readingJSON() readingJSON {
 }
 
 func (f fileTotal) json() fileJSON {
-	j := fileJSON{File: f.name, Lines: f.lines, Unread: f.unread}
+	j := fileJSON{File: f.name, Lines: f.lines, Unread: f.unread, Ahead: f.ahead, Same: f.same}
 	for _, s := range f.samples {
 		j.Samples = append(j.Samples, sampleJSON(s))
 	}

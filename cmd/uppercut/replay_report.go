@@ -275,20 +275,33 @@ type inputTotals struct {
 	lines, unread, foreign uint64
 	// begin and end are the oldest and the newest time of sendmail's lines.
 	begin, end time.Time
+	found      findings
 }
+
+// ours is how many lines are sendmail's.
+func (t *inputTotals) ours() uint64 { return t.lines - t.unread - t.foreign }
 
 type fileTotal struct {
 	name          string
 	lines, unread uint64
 	samples       []sample
-	err           error
+	// ahead counts lines dated in the future, the first of which is aheadAt;
+	// same names the file whose text this one has, too.
+	ahead   uint64
+	aheadAt time.Time
+	same    string
+	err     error
 }
 
 // totals sums up what was read.
 func (in *input) totals() inputTotals {
 	var t inputTotals
 	for _, s := range in.sources {
-		t.files = append(t.files, fileTotal{s.name, s.lines, s.unread, s.samples, s.err})
+		t.files = append(t.files, fileTotal{
+			name: s.name, lines: s.lines, unread: s.unread, samples: s.samples,
+			ahead: s.ahead, aheadAt: s.aheadAt, same: s.same, err: s.err,
+		})
+		t.found.add(&s.found)
 		t.lines += s.lines
 		t.unread += s.unread
 		t.foreign += s.foreign

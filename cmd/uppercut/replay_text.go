@@ -33,6 +33,7 @@ type textReport struct {
 func (r *report) writeText(w io.Writer, top int, zone *time.Location) error {
 	t := &textReport{report: r, out: bufio.NewWriter(w), top: top, zone: zone}
 	t.head()
+	t.notes()
 	t.byReason()
 	t.byHosts()
 	t.bySource()

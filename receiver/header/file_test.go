@@ -67,14 +67,17 @@ func TestFileLines(t *testing.T) {
 		"RFC 5424, nothing but a header": {"<22>1 2026-11-23T08:19:03Z mx1 sm-mta 31097 - -", with(full(second), func(h *Header) {
 			h.Text = ""
 		})},
-		"no PID": {"Nov 23 08:19:03 mx1 dovecot: imap-login: x", Header{Priority: noPriority,
-			Time: local(11, 23, 8, 19, 3), Stamp: StampLocal, Host: "mx1", Tag: "dovecot", Text: "imap-login: x",
+		"no PID": {"Nov 23 08:19:03 mx1 dovecot: imap-login: x", Header{
+			Priority: noPriority,
+			Time:     local(11, 23, 8, 19, 3), Stamp: StampLocal, Host: "mx1", Tag: "dovecot", Text: "imap-login: x",
 		}},
-		"odd PID": {"Nov 23 08:19:03 mx1 x[1a]: hello", Header{Priority: noPriority,
-			Time: local(11, 23, 8, 19, 3), Stamp: StampLocal, Host: "mx1", Tag: "x", Text: "hello",
+		"odd PID": {"Nov 23 08:19:03 mx1 x[1a]: hello", Header{
+			Priority: noPriority,
+			Time:     local(11, 23, 8, 19, 3), Stamp: StampLocal, Host: "mx1", Tag: "x", Text: "hello",
 		}},
-		"no colon": {"Nov 23 08:19:03 mx1 last message repeated 3 times", Header{Priority: noPriority,
-			Time: local(11, 23, 8, 19, 3), Stamp: StampLocal, Host: "mx1", Text: "message repeated 3 times", Repeats: 3, Withheld: WithheldRepeats,
+		"no colon": {"Nov 23 08:19:03 mx1 last message repeated 3 times", Header{
+			Priority: noPriority,
+			Time:     local(11, 23, 8, 19, 3), Stamp: StampLocal, Host: "mx1", Text: "message repeated 3 times", Repeats: 3, Withheld: WithheldRepeats,
 		}},
 		"no text": {"Nov 23 08:19:03 mx1 sm-mta[31097]:", with(traditional, func(h *Header) { h.Text = "" })},
 	}

@@ -108,12 +108,21 @@ func (f *File) choose(r *bufio.Reader) error {
 		f.closers = append(f.closers, func() error { z.Close(); return nil })
 	case bytes.HasPrefix(magic, []byte("BZh")):
 		f.text = bzip2.NewReader(r)
-	case bytes.HasPrefix(magic, []byte("\xfd7zXZ\x00")):
-		return errors.New("packed with xz, which is not read here: pipe it through xzcat")
 	default:
 		f.text = r
 	}
-	return nil
+	return f.refuseForeign()
+}
+
+// refuseForeign says of what is no text what it is.
+func (f *File) refuseForeign() error {
+	r, ok := f.text.(*bufio.Reader)
+	if !ok {
+		r = bufio.NewReaderSize(f.text, 4<<10)
+		f.text = r
+	}
+	head, _ := r.Peek(headSize) // reading will say what is wrong
+	return explainForeign(head)
 }
 
 // Name is the path, or the name of the stream.

@@ -1,0 +1,66 @@
+package logfile
+
+import (
+	"bytes"
+	"errors"
+)
+
+// headSize is how much of a file tells what it is.
+const headSize = 512
+
+// foreign are the beginnings of files that are no log as they are, and what to do
+// with each.
+var foreign = []struct {
+	offset int
+	magic  string
+	what   string
+}{
+	{0, "\xfd7zXZ\x00", "packed with xz, which is not read here: pipe it through xzcat"},
+	{0, "\x04\x22\x4d\x18", "packed with lz4, which is not read here: pipe it through lz4cat"},
+	{0, "\x1f\x9d", "packed with compress, which is not read here: pipe it through zcat"},
+	{0, "PK\x03\x04", "a zip archive, which is not read here: pipe it through unzip -p"},
+	{0, "7z\xbc\xaf\x27\x1c", "a 7z archive, which is not read here: unpack it first"},
+	{257, "ustar", "a tar archive, which is not read here: pipe it through tar -xO"},
+	{0, "LPKSHHRH", "a systemd journal, which is not read here: pipe journalctl --file through"},
+	{0, "\xff\xfe", "text in UTF-16, which is not read here: pipe it through iconv -f UTF-16 -t UTF-8"},
+	{0, "\xfe\xff", "text in UTF-16, which is not read here: pipe it through iconv -f UTF-16 -t UTF-8"},
+}
+
+// explainForeign says what a file is that begins with head and is no text.
+func explainForeign(head []byte) error {
+	for _, f := range foreign {
+		if len(head) > f.offset && bytes.HasPrefix(head[f.offset:], []byte(f.magic)) {
+			return errors.New(f.what)
+		}
+	}
+	if isWide(head) {
+		return errors.New("text in UTF-16, which is not read here: pipe it through iconv -f UTF-16LE -t UTF-8")
+	}
+	text := bytes.TrimLeft(head, "\x00") // copytruncate
+	controls := 0
+	for _, c := range text {
+		if c < ' ' && c != '\t' && c != '\n' && c != '\r' && c != '\x1b' {
+			controls++
+		}
+	}
+	if controls*20 > len(text) {
+		return errors.New("binary, not a log")
+	}
+	return nil
+}
+
+// isWide reports whether every second byte is 0: UTF-16 without a byte order
+// mark.
+func isWide(head []byte) bool {
+	if len(head) < 32 {
+		return false
+	}
+	var zeros [2]int
+	for i, c := range head {
+		if c == 0 {
+			zeros[i%2]++
+		}
+	}
+	most := max(zeros[0], zeros[1])
+	return most > len(head)*4/10 && min(zeros[0], zeros[1]) == 0
+}
