@@ -65,7 +65,7 @@ func (e *Enforcer) enforce(batch []Block) []Refusal {
 func (e *Enforcer) logBlocks(blocks []Block) {
 	for _, b := range blocks {
 		e.options.OnBlock(b)
-		e.logger.Info("block", "prefix", b.Prefix, "rule", b.Rule, "score", b.Score, "at", b.At, "until", b.Until,
+		e.logger.Info("block", "prefix", b.Prefix, "rule", b.Rule, "score", b.Score, "at", b.At, "until", b.end(),
 			"reason", b.Reason, "host", b.Host, "id", b.ID, "observed", b.Observed, slog.Group("by", "author", b.Author, "note", b.Note))
 	}
 }
@@ -342,9 +342,14 @@ func compact(ps []netip.Prefix) []netip.Prefix {
 	return slices.Compact(ps)
 }
 
-// timeLeft is how long the kernel should keep p; 0 is not at all.
+// timeLeft is how long the kernel should keep p; 0 is not at all, nft.Forever has
+// no timeout.
 func (e *Enforcer) timeLeft(p netip.Prefix, now time.Time) time.Duration {
-	return max(0, time.Unix(0, e.list.want(p)).Sub(now))
+	want := e.list.want(p)
+	if want == Forever.UnixNano() {
+		return nft.Forever
+	}
+	return max(0, time.Unix(0, want).Sub(now))
 }
 
 // refuse takes out of the list what the kernel does not take.

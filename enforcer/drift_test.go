@@ -163,7 +163,7 @@ func TestNothingElseIsTouched(t *testing.T) {
 			a.fill(10)
 			ns.nft(t, "delete", "table", "inet", "uppercut")
 			eventually(t, repairWithin, "our table is back", func() bool { return a.whole(10) })
-			if err := a.Flush(t.Context(), "op", "", false); err != nil {
+			if err := a.Flush(t.Context(), "op", "", time.Time{}, false); err != nil {
 				t.Fatal(err)
 			}
 			if after := ns.nft(t, "list", "ruleset"); after != before {

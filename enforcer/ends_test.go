@@ -39,7 +39,7 @@ func TestHowABlockEndedIsKept(t *testing.T) {
 		{"connected by SSH", func(t *testing.T, a *appliance, exempt *string) { a.nowExempt(t, exempt, "ssh_peer") }, end{Cause: "ssh_peer"}},
 		{"a sender", func(t *testing.T, a *appliance, exempt *string) { a.nowExempt(t, exempt, "sender") }, end{Cause: "sender"}},
 		{"forgotten", func(t *testing.T, a *appliance, _ *string) {
-			if err := a.Flush(t.Context(), "op", "start over", true); err != nil {
+			if err := a.Flush(t.Context(), "op", "start over", time.Time{}, true); err != nil {
 				t.Error(err)
 			}
 		}, end{"flushed", "op", "start over"}},

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"iter"
 	"log/slog"
+	"math"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -42,7 +43,7 @@ type Block struct {
 	ID     uint64       `json:"id"` // given by the enforcer, unique in a ledger
 	Prefix netip.Prefix `json:"prefix"`
 	// At is when the offence happened or the operator spoke; Until when the
-	// block ends.
+	// block ends, Forever for one that is lifted by hand only.
 	At    time.Time `json:"at"`
 	Until time.Time `json:"until"`
 	// Received is when the deciding line came in, for the latency metric;
@@ -67,6 +68,21 @@ type Block struct {
 	// Seen: the source still turned up in the logs after the grace period,
 	// so its packets come around the gateway.
 	Seen bool `json:"seen,omitempty"`
+}
+
+// Forever is the end of a block that stays until somebody lifts it: in the kernel
+// it has no timeout. It is the last time that fits Unix nanoseconds.
+var Forever = time.Unix(0, math.MaxInt64)
+
+// Permanent tells whether the block stays until somebody lifts it.
+func (b Block) Permanent() bool { return b.Until.Equal(Forever) }
+
+// end is when the block ends, for the log.
+func (b Block) end() any {
+	if b.Permanent() {
+		return "forever"
+	}
+	return b.Until
 }
 
 // Options are an Enforcer's collaborators.
@@ -136,9 +152,11 @@ type Enforcer struct {
 	lastID    uint64
 	suspended bool
 	since     time.Time // when it was suspended
-	trouble   error     // why the kernel does not enforce the list; nil if it does
-	lastDrops [2]nft.Drops
-	drift     []Drift
+	// pausedUntil is when that ends by itself, zero if it does not.
+	pausedUntil time.Time
+	trouble     error // why the kernel does not enforce the list; nil if it does
+	lastDrops   [2]nft.Drops
+	drift       []Drift
 }
 
 // New opens the ledger and builds the firewall objects; every block that is
@@ -233,7 +251,7 @@ func (e *Enforcer) restore(ctx context.Context) error {
 	if e.journal.ledger == nil {
 		return nil
 	}
-	err := errors.Join(e.restoreAllowed(), e.restoreBlocks(ctx))
+	err := errors.Join(e.restoreAllowed(), e.restoreBlocks(ctx), e.restorePause(time.Now()))
 	if errors.Is(err, ledger.ErrDamaged) || errors.Is(err, ledger.ErrNewer) {
 		err = errors.Join(err, e.journal.ledger.Close())
 		e.journal.ledger = nil
@@ -331,6 +349,12 @@ func (e *Enforcer) start() error {
 		return fmt.Errorf("firewall: %w", err)
 	}
 	e.firewall = f
+	if e.suspended {
+		if err := e.removeTable(); err != nil {
+			return errors.Join(err, f.Close())
+		}
+		return nil
+	}
 	if err := e.takeOver(); err != nil {
 		return errors.Join(explain(err), f.Close())
 	}
@@ -398,6 +422,7 @@ func (e *Enforcer) loop(ctx context.Context, changes <-chan nft.Change) {
 			e.check()
 		case now := <-sweep.C:
 			e.expire(now)
+			e.endPause(now)
 		}
 	}
 }

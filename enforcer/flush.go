@@ -42,7 +42,7 @@ func FlushStopped(ctx context.Context, c Config, o Options, author, note string,
 	ctx, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- e.Run(ctx) }()
-	err = e.Flush(ctx, author, note, true)
+	err = e.Flush(ctx, author, note, time.Time{}, true)
 	stop()
 	return found, errors.Join(err, <-ended)
 }

@@ -359,7 +359,7 @@ func TestFlushSuspendsUntilResume(t *testing.T) {
 	a := start(t, c, options(t, ns))
 	ctx := t.Context()
 	a.fill(10)
-	if err := a.Flush(ctx, "op", "debugging", false); err != nil {
+	if err := a.Flush(ctx, "op", "debugging", time.Time{}, false); err != nil {
 		t.Fatal(err)
 	}
 	if got := ns.nft(t, "list", "tables"); got != "" {
@@ -384,7 +384,7 @@ func TestFlushSuspendsUntilResume(t *testing.T) {
 	if !a.whole(11) || a.Healthy() != nil {
 		t.Errorf("after resuming: %v, healthy: %v", inKernel(t, ns), a.Healthy())
 	}
-	if err := a.Flush(ctx, "op", "start over", true); err != nil {
+	if err := a.Flush(ctx, "op", "start over", time.Time{}, true); err != nil {
 		t.Fatal(err)
 	}
 	if err := a.Resume(ctx, "op", ""); err != nil {
@@ -483,7 +483,7 @@ func TestObserveTouchesNoFirewall(t *testing.T) {
 	if _, err := a.Verify(t.Context()); !errors.Is(err, ErrObserving) {
 		t.Errorf("verify: %v", err)
 	}
-	if err := a.Flush(t.Context(), "op", "", false); err != nil {
+	if err := a.Flush(t.Context(), "op", "", time.Time{}, false); err != nil {
 		t.Errorf("flush: %v", err)
 	}
 	if err := a.Resume(t.Context(), "op", ""); err != nil {

@@ -48,9 +48,6 @@ func (e *Enforcer) adoptAll() {
 	}
 }
 
-// adoptedForever stands for the time of an element that has no end.
-const adoptedForever = 10 * 365 * 24 * time.Hour
-
 // adopt makes blocks by hand of elements that the list does not know.
 func (e *Enforcer) adopt(elems []nft.Element) {
 	now := time.Now()
@@ -59,8 +56,11 @@ func (e *Enforcer) adopt(elems []nft.Element) {
 			continue
 		}
 		b := Block{
-			Prefix: el.Prefix, At: now, Until: now.Add(min(el.Timeout, adoptedForever)),
+			Prefix: el.Prefix, At: now, Until: now.Add(el.Timeout),
 			Rule: Manual, Author: "nft", Note: "found in the kernel",
+		}
+		if el.Timeout == nft.Forever {
+			b.Until = Forever
 		}
 		e.mu.Lock()
 		e.lastID++

@@ -14,6 +14,8 @@ type State struct {
 	Suspended bool   `json:"suspended"`
 	// Since is when an operator suspended it, zero while nobody has.
 	Since time.Time `json:"since,omitzero"`
+	// PausedUntil is when that ends by itself, zero if it does not.
+	PausedUntil time.Time `json:"paused_until,omitzero"`
 	// Enforcing: table, sets and rules were there at the last look, and the
 	// last write succeeded.
 	Enforcing bool   `json:"enforcing"`
@@ -62,7 +64,7 @@ func (e *Enforcer) Show() State {
 		Table:     "inet " + nft.Table,
 		Observe:   e.options.Observe,
 		Suspended: e.suspended,
-		Since:     e.since,
+		Since:     e.since, PausedUntil: e.pausedUntil,
 		Enforcing: e.firewall != nil && e.trouble == nil,
 		Saving:    e.journal.ledger != nil && !e.journal.failed(),
 		Scope:     e.config.Scope,

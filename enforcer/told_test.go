@@ -80,7 +80,7 @@ func TestBlocksAndTheirEndsAreTold(t *testing.T) {
 		})
 		a.flush()
 	}
-	if err := a.Flush(ctx, "anna", "enough", true); err != nil {
+	if err := a.Flush(ctx, "anna", "enough", time.Time{}, true); err != nil {
 		t.Fatal(err)
 	}
 	want := []string{

@@ -31,7 +31,7 @@ func (a *appliance) Status(ctx context.Context) (console.Status, error) {
 	last := a.reloads.Last()
 	s := console.Status{
 		Version: metrics.ReadBuild(version).Version, Now: time.Now(), Started: a.started,
-		Mode: c.Mode, Suspended: state.Suspended,
+		Mode: c.Mode, Suspended: state.Suspended, PausedUntil: state.PausedUntil,
 		Enforcing: console.Families{IPv4: state.Enforcing, IPv6: state.Enforcing},
 		Blocks: console.ActiveBlocks{
 			Addresses4: int(n.sum("uppercut_blocks_active", "family", "ipv4", "kind", "address")),
@@ -149,6 +149,9 @@ func blockForPeople(b enforcer.Block) console.Block {
 	forPeople := console.Block{
 		ID: b.ID, Prefix: b.Prefix, At: b.At, Until: b.Until, Rule: b.Rule, Score: b.Score,
 		Reason: b.Reason, Note: b.Note, Author: b.Author, Seen: b.Seen,
+	}
+	if forPeople.Permanent = b.Permanent(); forPeople.Permanent {
+		forPeople.Until = time.Time{}
 	}
 	for _, line := range b.Evidence {
 		if !slices.Contains(forPeople.Hosts, line.Host) {

@@ -226,8 +226,12 @@ func (a *appliance) health() *metrics.Health {
 	h.Add("firewall", func() error {
 		s := a.enforcer.Show()
 		if s.Suspended && !s.Observe {
-			return fmt.Errorf("blocking is suspended by an operator since %s; uppercut resume ends that, uppercut audit --action flush says who ordered it",
-				s.Since.Format(time.DateTime))
+			until := ""
+			if !s.PausedUntil.IsZero() {
+				until = " until " + s.PausedUntil.Format(time.DateTime)
+			}
+			return fmt.Errorf("blocking is suspended by an operator since %s%s; uppercut resume ends that, uppercut audit --action flush says who ordered it",
+				s.Since.Format(time.DateTime), until)
 		}
 		if !s.Enforcing && !s.Observe {
 			return errors.New("table, sets or rules are not in the kernel; uppercut firewall verify says more")

@@ -250,6 +250,14 @@ func (p *printer) left(t time.Time) string {
 	return roundDuration(t.Sub(p.now))
 }
 
+// lasting says how long from now something lasts.
+func (p *printer) lasting(until time.Time) string {
+	if until.IsZero() {
+		return "forever"
+	}
+	return "for " + p.left(until)
+}
+
 // ago says how long t is past.
 func (p *printer) ago(t time.Time) string {
 	if t.IsZero() {

@@ -32,7 +32,7 @@ whatever they find, 1 if no appliance answers; health is for health checks.`,
 func printStatus(p *printer, s console.Status) error {
 	p.row("version", s.Version, "running for "+roundDuration(s.Now.Sub(s.Started)))
 	p.styled(modeStyle(s), "mode", s.Mode, enforcingWords(s))
-	p.row("blocks", s.Blocks.Total(), fmt.Sprintf("IPv4 %d addresses %d networks, IPv6 %d addresses %d networks",
+	p.row(blocksWord(s), s.Blocks.Total(), fmt.Sprintf("IPv4 %d addresses %d networks, IPv6 %d addresses %d networks",
 		s.Blocks.Addresses4, s.Blocks.Networks4, s.Blocks.Addresses6, s.Blocks.Networks6))
 	p.row("dropped", s.Totals.DroppedPackets, fmt.Sprintf("packets (%d bytes) since the table was made", s.Totals.DroppedBytes))
 	p.row("messages", s.Totals.Received, fmt.Sprintf("received, %d judged, %d lost, %d not understood, %d of other programs",
@@ -41,9 +41,9 @@ func printStatus(p *printer, s console.Status) error {
 	paceRow(p, "rejections", s.Pace, s.Pace.Rejections)
 	paceRow(p, "new blocks", s.Pace, s.Pace.Blocks)
 	p.row("sources", s.TrackedSources, fmt.Sprintf("watched, of %d at most", s.TrackedLimit))
-	p.row("hosts", s.HostsSeen, fmt.Sprintf("log, %d expected not heard yet, %d silent, %d breakers open", s.HostsUnseen, s.HostsSilent, s.BreakersOpen))
+	p.row("hosts", s.HostsSeen, fmt.Sprintf("logging, %d configured but never heard, %d silent, %d breakers open", s.HostsUnseen, s.HostsSilent, s.BreakersOpen))
 	printUnheard(p, s)
-	p.row("latency", s.BlockLatencyP50, fmt.Sprintf("or less from line to block in half of all cases since the start, %s in 99 of 100", s.BlockLatencyP99))
+	p.row("latency", latencyWords(s))
 	if s.Reload.Error != "" {
 		p.styled(warning, "reload", "failed", s.Reload.Error)
 	}
@@ -63,8 +63,33 @@ func printUnheard(p *printer, s console.Status) {
 	}
 }
 
-// paceRow writes how many there are a minute now, and how many there were.
+// blocksWord names what is on the list: blocks where packets are dropped.
+func blocksWord(s console.Status) string {
+	switch {
+	case s.Mode == modeObserve:
+		return "would block"
+	case s.Suspended:
+		return "on the list"
+	}
+	return "blocks"
+}
+
+// latencyWords says how long it takes from a log line to the kernel.
+func latencyWords(s console.Status) string {
+	if s.BlockLatencyP99 == 0 {
+		return "no line has led to a block yet"
+	}
+	return fmt.Sprintf("p50 <= %s, p99 <= %s from log line to kernel", console.RoundDuration(time.Duration(s.BlockLatencyP50)),
+		console.RoundDuration(time.Duration(s.BlockLatencyP99)))
+}
+
+// paceRow writes how many there are a minute now, and how many there were; how
+// many in all where there was no minute yet.
 func paceRow(p *printer, name string, pace console.Pace, r console.Rate) {
+	if recent := time.Duration(pace.Recent); recent < time.Minute {
+		p.row(name, fmt.Sprintf("%.0f", r.Recent*recent.Minutes()), "in the last "+roundDuration(recent))
+		return
+	}
 	words := "a minute in the last " + roundDuration(time.Duration(pace.Recent))
 	if pace.Before > 0 {
 		words += fmt.Sprintf(", %.1f in the %s before", r.Before, roundDuration(time.Duration(pace.Before)))
@@ -87,6 +112,9 @@ func modeStyle(s console.Status) style {
 func enforcingWords(s console.Status) string {
 	switch {
 	case s.Suspended:
+		if !s.PausedUntil.IsZero() {
+			return fmt.Sprintf("SUSPENDED: nobody is blocked for another %s, or until uppercut resume", console.RoundDuration(s.PausedUntil.Sub(s.Now)))
+		}
 		return "SUSPENDED by flush: nobody is blocked until uppercut resume"
 	case s.Mode == modeObserve:
 		return "nobody is blocked; what would be is recorded"
@@ -352,6 +380,9 @@ func blockedAs(prefix netip.Prefix, addr netip.Addr) string {
 func endWords(p *printer, b console.PastBlock) string {
 	switch {
 	case b.Cause == "":
+		if b.Permanent {
+			return "in force, forever"
+		}
 		return "in force for another " + p.left(b.Until)
 	case b.Ended.IsZero():
 		return "ended early (cause not recorded)"
@@ -381,8 +412,11 @@ func printVerdict(p *printer, w console.Why) {
 func headlineOf(p *printer, w console.Why) (style, any, any) {
 	as := ""
 	if w.Block != nil {
-		as = fmt.Sprintf("blocked as %s since %s, for another %s, by %s", w.Block.Prefix,
-			w.Block.At.Local().Format(time.DateTime), p.left(w.Block.Until), w.Block.Rule)
+		lasting := "forever"
+		if !w.Block.Permanent {
+			lasting = "for another " + p.left(w.Block.Until)
+		}
+		as = fmt.Sprintf("blocked as %s since %s, %s, by %s", w.Block.Prefix, w.Block.At.Local().Format(time.DateTime), lasting, w.Block.Rule)
 	}
 	switch w.Standing() {
 	case console.Blocked:
@@ -412,6 +446,8 @@ func kernelWords(k console.KernelState) string {
 	switch {
 	case k.Problem != "":
 		return k.Problem
+	case k.Blocked && k.Left == console.Forever:
+		return fmt.Sprintf("drops it (set %s, no timeout)", k.Set)
 	case k.Blocked:
 		return fmt.Sprintf("drops it (set %s, %s left)", k.Set, roundDuration(time.Duration(k.Left)))
 	}
@@ -509,7 +545,7 @@ func newTopCommand(env *environment) *cobra.Command {
 	command := &cobra.Command{
 		Use:       "top [source|reason|host]",
 		Example:   "  uppercut top\n  uppercut top reason --limit 5",
-		Short:     "List the most: sources next to a block, reasons, hosts",
+		Short:     "List sources closest to a block, the most frequent reasons, or hosts",
 		ValidArgs: []string{"source", "reason", "host"},
 		Args:      atMostOneOf("source", "reason", "host"),
 	}
@@ -522,13 +558,21 @@ func newTopCommand(env *environment) *cobra.Command {
 		return c.Top(ctx, by, cmp.Or(limit, console.MaxTop))
 	}, func(p *printer, top console.Top) error {
 		if top.By != "source" {
+			if len(top.Items) == 0 {
+				p.row("no offence since the start")
+				return nil
+			}
 			p.styled(heading, strings.ToUpper(top.By), "OFFENCES")
 			for _, item := range top.Items {
 				p.row(item.Name, item.Count)
 			}
 			return nil
 		}
-		p.styled(heading, "SOURCE", "OFFENCES", "OF A BLOCK", "LAST")
+		if len(top.Items) == 0 {
+			p.row("no source has an offence that counts now")
+			return nil
+		}
+		p.styled(heading, "SOURCE", "OFFENCES", "TO BLOCK", "LAST")
 		for _, item := range top.Items {
 			share := ""
 			if item.Score > 0 {

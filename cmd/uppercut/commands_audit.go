@@ -90,6 +90,9 @@ func aboutWords(e console.AuditEntry) string {
 	if more := e.Count - len(words); more > 0 {
 		words = append(words, fmt.Sprintf("and %d more", more))
 	}
+	if !e.Until.IsZero() {
+		words = append(words, "for "+console.RoundDuration(e.Until.Sub(e.Time)))
+	}
 	if e.Host != "" {
 		words = append(words, e.Host)
 	}

@@ -26,13 +26,20 @@ func (d *durationFlag) Type() string { return "duration" }
 
 // String is "" for 0: what happens then stands in the help.
 func (d *durationFlag) String() string {
-	if *d == 0 {
+	switch *d {
+	case 0:
 		return ""
+	case durationFlag(console.Forever):
+		return "forever"
 	}
 	return console.FormatDuration(time.Duration(*d))
 }
 
 func (d *durationFlag) Set(text string) error {
+	if text == "forever" {
+		*d = durationFlag(console.Forever)
+		return nil
+	}
 	v, err := console.ParseDuration(text)
 	if err == nil && v <= 0 {
 		err = fmt.Errorf("%q must be more than 0", text)
@@ -57,13 +64,13 @@ func newBlockCommand(env *environment) *cobra.Command {
 		Use:   "block [--for D] [--note TEXT] PREFIX... | -",
 		Short: "Block addresses or networks by hand",
 		Long: `block drops everything from the given addresses or networks at the gateway for a
-while (--for, 1 hour if not given). - reads a list from standard input, one a
+while (--for, 1 hour if not given; forever until unblock). - reads a list from standard input, one a
 line. What must never be blocked is refused. Exit code 3 if any was, and if
 nothing is dropped because blocking is suspended or the mode is observe.`,
 		Example: "  uppercut block --for 2h --note 'ticket 4711' 203.0.113.9 198.51.100.0/24",
 		Args:    atLeastOne("an address or a network, or - for standard input"),
 	}
-	command.Flags().Var(&flags.lasts, "for", "how `long`, such as 90m or 7d (default 1h)")
+	command.Flags().Var(&flags.lasts, "for", "how `long`, such as 90m, 7d or forever (default 1h)")
 	flags.registerNote(command)
 	return asking(env, command, func(ctx context.Context, c *console.Client, args []string) (console.BlockResult, error) {
 		prefixes, err := env.readPrefixes(args)
@@ -77,7 +84,7 @@ nothing is dropped because blocking is suspended or the mode is observe.`,
 			verb = "on the list"
 		}
 		for _, b := range result.Blocked {
-			p.row(verb, b.Prefix, "for "+p.left(b.Until))
+			p.row(verb, b.Prefix, p.lasting(b.Until))
 		}
 		if len(result.Blocked)+len(result.Refused) == 0 {
 			p.row("nothing to block: the list is empty")
@@ -246,19 +253,16 @@ func allowanceEnd(p *printer, a console.Allowance) string {
 	if a.Configured {
 		return "by configuration"
 	}
-	if a.Until.IsZero() {
-		return "forever"
-	}
-	return "for " + p.left(a.Until)
+	return p.lasting(a.Until)
 }
 
 // ordering makes a command that orders one thing without an answer worth
 // printing.
-func ordering(env *environment, command *cobra.Command, said string, order func(context.Context, *console.Client, []string) error) *cobra.Command {
+func ordering(env *environment, command *cobra.Command, said func() string, order func(context.Context, *console.Client, []string) error) *cobra.Command {
 	return asking(env, command, func(ctx context.Context, c *console.Client, args []string) (map[string]string, error) {
-		return map[string]string{"done": said}, order(ctx, c, args)
+		return map[string]string{"done": said()}, order(ctx, c, args)
 	}, func(p *printer, _ map[string]string) error {
-		p.row(said)
+		p.row(said())
 		return nil
 	})
 }
@@ -269,24 +273,36 @@ func newFlushCommand(env *environment) *cobra.Command {
 		forget bool
 	)
 	command := &cobra.Command{
-		Use:     "flush [--forget] [--note TEXT]",
-		Example: "  uppercut flush --note 'we block the wrong ones'",
-		Short:   "Lift every block and stop blocking until resume",
+		Use:     "flush [--for D] [--forget] [--note TEXT]",
+		Example: "  uppercut flush --note 'we block the wrong ones'\n  uppercut flush --for 10m",
+		Short:   "Remove every block and stop blocking until resume, or for a while",
 		Long: `flush removes the table "inet uppercut" with every block in it, and nothing else.
 A running appliance goes on judging but blocks nobody until "uppercut resume" or
 a restart; the list of blocks is kept and comes back then, unless --forget.
+With --for it is a pause: blocking begins again by itself when the time is up, or
+earlier by "uppercut resume"; a restart does not end it.
 Without a running appliance flush removes the table itself; the next start brings
 the blocks back, unless --forget.`,
 		Args: noArgs,
 	}
 	command.Flags().BoolVar(&forget, "forget", false, "empty the ledger, too: no block comes back")
 	flags.registerNote(command)
-	ordering(env, command, "flushed; nobody is blocked until resume", func(ctx context.Context, c *console.Client, _ []string) error {
-		return c.Flush(ctx, forget, flags.note)
+	command.Flags().Var(&flags.lasts, "for", "how `long`, such as 10m, up to 30d (default until resume or a restart)")
+	said := func() string {
+		if flags.lasts == 0 {
+			return "flushed; nobody is blocked until resume"
+		}
+		return fmt.Sprintf("paused; nobody is blocked for %s, or until resume", &flags.lasts)
+	}
+	ordering(env, command, said, func(ctx context.Context, c *console.Client, _ []string) error {
+		return c.Flush(ctx, time.Duration(flags.lasts), forget, flags.note)
 	})
 	ask := command.RunE
 	command.RunE = func(cmd *cobra.Command, args []string) error {
 		err := ask(cmd, args)
+		if errors.Is(err, console.ErrNotRunning) && flags.lasts != 0 {
+			return fmt.Errorf("%w; without it nothing would end a pause (flush without --for removes the table)", err)
+		}
 		if errors.Is(err, console.ErrNotRunning) {
 			return env.flushStopped(cmd.Context(), flags.note, forget)
 		}
@@ -355,14 +371,14 @@ func newBreakersCommand(env *environment) *cobra.Command {
 	command := asking(env, &cobra.Command{
 		Use:     "breakers",
 		Example: "  uppercut breakers",
-		Short:   "Show whose evidence is set aside because the host itself seems at fault",
+		Short:   "Show the hosts whose reports are being ignored because the host itself seems at fault",
 		Args:    noArgs,
 	}, func(ctx context.Context, c *console.Client, _ []string) ([]console.Breaker, error) {
 		return c.Breakers(ctx)
 	}, func(p *printer, list []console.Breaker) error {
-		p.styled(heading, "HOST", "IN ITS LINES", "BREAKER", "SINCE", "SET ASIDE", "WHY")
+		p.styled(heading, "HOST", "NAME IN LOG", "BREAKER", "SINCE", "OFFENCES IGNORED", "WHY")
 		for _, b := range list {
-			state := "closed"
+			state := "closed (ok)"
 			if b.Open {
 				state = "OPEN"
 			}
@@ -378,7 +394,7 @@ func newBreakersCommand(env *environment) *cobra.Command {
 		Args:    atLeastOne("a host"),
 	}
 	flags.registerNote(closing)
-	command.AddCommand(ordering(env, closing, "closed", func(ctx context.Context, c *console.Client, args []string) error {
+	command.AddCommand(ordering(env, closing, func() string { return "closed" }, func(ctx context.Context, c *console.Client, args []string) error {
 		return c.CloseBreaker(ctx, strings.Join(args, " "), flags.note)
 	}))
 	return command

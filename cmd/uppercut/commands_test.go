@@ -181,8 +181,8 @@ func TestBlocksSayHowMany(t *testing.T) {
 	g.ask(t, "block", "--note", "ticket 7", "203.0.113.9", "203.0.113.10")
 	g.says(t, exitOK, []string{"blocks"}, "root  ticket 7\n", "\n2 in all\n")
 	g.says(t, exitOK, []string{"blocks", "--limit", "1"}, "\n1 of 2; --limit 0 lists all\n")
-	g.says(t, exitOK, []string{"top", "--limit", "0"}, "SOURCE  OFFENCES  OF A BLOCK  LAST")
-	if out := g.ask(t, "top", "reason"); out != "REASON  OFFENCES\n" {
+	g.says(t, exitOK, []string{"top", "--limit", "0"}, "no source has an offence that counts now")
+	if out := g.ask(t, "top", "reason"); out != "no offence since the start\n" {
 		t.Errorf("top reason: %q", out)
 	}
 }
@@ -196,6 +196,7 @@ func TestFlushWithoutAnAppliance(t *testing.T) {
 	if out, err := g.gw.CommandContext(t.Context(), "nft", "add", "table", "inet", "uppercut").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
+	g.says(t, exitError, []string{"flush", "--for", "10m"}, "not running", "nothing would end a pause")
 	g.says(t, exitOK, []string{"flush", "--forget"}, "table removed", "no block comes back")
 	g.says(t, exitError, []string{"health"}, "not running")
 }
@@ -261,4 +262,40 @@ func TestOrdersOfListsOfPrefixes(t *testing.T) {
 	if out, err := cmd.CombinedOutput(); err != nil || string(out) != "nothing to block: the list is empty\n" {
 		t.Errorf("block - of nothing: %q, %v", out, err)
 	}
+}
+
+// A block forever is shown as one.
+func TestBlockForever(t *testing.T) {
+	g := serveWith(t, "")
+	g.says(t, exitOK, []string{"block", "--for", "forever", "203.0.113.9", "198.51.100.0/24"}, "blocked  203.0.113.9/32   forever", "blocked  198.51.100.0/24  forever")
+	g.says(t, exitOK, []string{"blocks"}, "203.0.113.9/32", "forever")
+	g.says(t, exitOK, []string{"blocks", "--json"}, `"permanent": true`)
+	if out := g.ask(t, "blocks", "--json"); strings.Contains(out, "until") {
+		t.Errorf("a block forever has an end:\n%s", out)
+	}
+	g.says(t, exitOK, []string{"why", "203.0.113.9"}, "blocked as 203.0.113.9/32 since", ", forever, by manual", "drops it (set block4, no timeout)")
+	g.says(t, exitOK, []string{"why", "198.51.100.7"}, "drops it (set block4_net, no timeout)")
+	g.says(t, exitOK, []string{"firewall", "verify"}, "agrees with the list")
+	g.says(t, exitOK, []string{"allow", "--for", "forever", "192.0.2.1"}, "allowed  192.0.2.1/32  forever")
+	g.says(t, exitOK, []string{"unblock", "203.0.113.9"}, "unblocked    203.0.113.9/32")
+}
+
+// A pause ends by itself, by resume, and says so everywhere.
+func TestPause(t *testing.T) {
+	g := serveWith(t, "")
+	g.ask(t, "block", "203.0.113.9")
+	g.says(t, exitOK, []string{"flush", "--for", "10m", "--note", "mail is late"}, "paused; nobody is blocked for 10m, or until resume")
+	g.says(t, exitOK, []string{"status"}, "SUSPENDED: nobody is blocked for another", "or until uppercut resume", "on the list")
+	g.says(t, exitNo, []string{"health"}, "blocking is suspended by an operator since", " until ")
+	g.says(t, exitOK, []string{"audit", "--action", "flush"}, "for 10m", "mail is late")
+	g.says(t, exitNo, []string{"why", "203.0.113.9"}, "would be blocked")
+	g.says(t, exitOK, []string{"resume"}, "blocking again")
+	g.says(t, exitOK, []string{"flush", "--for", "1s"})
+	waitFor(t, 20*time.Second, "the pause is over", func() bool {
+		_, code := g.outcome(t, "why", "203.0.113.9")
+		return code == exitOK
+	})
+	g.says(t, exitOK, []string{"audit"}, "uppercut", "the pause is over")
+	g.says(t, exitUsage, []string{"flush", "--for", "31d"}, "a pause lasts up to 30d")
+	g.says(t, exitUsage, []string{"flush", "--for", "forever"}, "a pause lasts up to 30d")
 }

@@ -278,6 +278,7 @@ func decode(v *viper.Viper) (Config, []error) {
 		d.WeaklyTypedInput = false
 	})
 	var mistakes []error
+	slices.Sort(meta.Unused) // they come from a map
 	for _, key := range meta.Unused {
 		mistakes = append(mistakes, noSuchKey(key))
 	}

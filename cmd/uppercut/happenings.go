@@ -39,8 +39,12 @@ func (a *appliance) unblocked(u enforcer.Unblock) {
 }
 
 func blockEvent(kind outbox.Kind, b enforcer.Block) outbox.Event {
+	until := b.Until
+	if b.Permanent() {
+		until = time.Time{}
+	}
 	return outbox.Event{
-		Time: time.Now(), Kind: kind, Prefix: b.Prefix, Block: b.ID, Until: b.Until, Rule: b.Rule, Score: b.Score,
+		Time: time.Now(), Kind: kind, Prefix: b.Prefix, Block: b.ID, Until: until, Rule: b.Rule, Score: b.Score,
 		Reason: b.Reason, Host: b.Host, Observed: b.Observed,
 	}
 }

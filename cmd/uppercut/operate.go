@@ -31,7 +31,11 @@ func (a *appliance) Block(ctx context.Context, o console.Order) (console.BlockRe
 		lasts = console.ManualBlock
 	}
 	now := time.Now()
-	refused, err := a.enforcer.BlockNow(ctx, o.Author, o.Note, now.Add(lasts), o.Prefixes...)
+	until := now.Add(lasts)
+	if permanent := console.Duration(lasts) == console.Forever; permanent {
+		until = enforcer.Forever
+	}
+	refused, err := a.enforcer.BlockNow(ctx, o.Author, o.Note, until, o.Prefixes...)
 	if err != nil {
 		return console.BlockResult{}, err
 	}
@@ -45,9 +49,9 @@ func (a *appliance) Block(ctx context.Context, o console.Order) (console.BlockRe
 		if no[p] {
 			continue
 		}
-		result.Blocked = append(result.Blocked, console.Block{
-			Prefix: p, At: now, Until: now.Add(lasts), Rule: enforcer.Manual, Author: o.Author, Note: o.Note,
-		})
+		result.Blocked = append(result.Blocked, blockForPeople(enforcer.Block{
+			Prefix: p, At: now, Until: until, Rule: enforcer.Manual, Author: o.Author, Note: o.Note,
+		}))
 	}
 	return result, nil
 }
@@ -84,7 +88,7 @@ func (a *appliance) Unblock(ctx context.Context, o console.Order) (console.Unblo
 func (a *appliance) Allow(ctx context.Context, o console.Order) ([]console.Allowance, error) {
 	now := time.Now()
 	var until time.Time
-	if o.For > 0 {
+	if o.For > 0 && console.Duration(o.For) != console.Forever {
 		until = now.Add(o.For)
 	}
 	if i := slices.IndexFunc(o.Prefixes, guard.MuchOfTheInternet); i >= 0 && !o.Force {
@@ -168,8 +172,12 @@ func (a *appliance) CloseBreaker(ctx context.Context, by console.By, host string
 }
 
 // Flush implements console.Operator.
-func (a *appliance) Flush(ctx context.Context, by console.By, forget bool) error {
-	return a.enforcer.Flush(ctx, by.Author, by.Note, forget)
+func (a *appliance) Flush(ctx context.Context, by console.By, pause time.Duration, forget bool) error {
+	var until time.Time
+	if pause > 0 {
+		until = time.Now().Add(pause)
+	}
+	return a.enforcer.Flush(ctx, by.Author, by.Note, until, forget)
 }
 
 // Resume implements console.Operator.

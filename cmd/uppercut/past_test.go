@@ -59,7 +59,7 @@ func TestHistoryIsLimited(t *testing.T) {
 		}
 	}
 	history("replaced")
-	if err := e.Flush(t.Context(), "anna", "start over", true); err != nil {
+	if err := e.Flush(t.Context(), "anna", "start over", time.Time{}, true); err != nil {
 		t.Fatal(err)
 	}
 	history("flushed")

@@ -28,7 +28,7 @@ func TestStatusSaysThePace(t *testing.T) {
 		},
 		{
 			console.Pace{Recent: console.Duration(20 * time.Second), Rejections: console.Rate{Recent: 6}},
-			[]string{"rejections 6.0 a minute in the last 20s", "new blocks 0.0 a minute in the last 20s"},
+			[]string{"rejections 2 in the last 20s", "new blocks 0 in the last 20s"},
 		},
 	} {
 		var out bytes.Buffer

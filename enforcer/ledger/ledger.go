@@ -80,6 +80,8 @@ type Audit struct {
 	Undone int `json:"undone,omitempty"`
 	// Host is the mail host that it was about, "" if it was about none.
 	Host string `json:"host,omitempty"`
+	// Until is when a flush ends by itself, zero if it does not.
+	Until time.Time `json:"until,omitzero"`
 }
 
 // Batch is what one Commit writes: the deletions first.

@@ -11,7 +11,7 @@ import (
 // not IPv4-mapped.
 type Element struct {
 	Prefix  netip.Prefix
-	Timeout time.Duration // more than 0; in whole milliseconds, rounded up
+	Timeout time.Duration // more than 0; in whole milliseconds, rounded up; Forever for no timeout
 }
 
 // MaxBatch is the number of elements that one message takes: its list is an
@@ -52,7 +52,7 @@ func encodeAddr(e *encoder, a netip.Addr) {
 func encodeStart(e *encoder, p netip.Prefix, timeout time.Duration) {
 	n := e.nest(unix.NFTA_LIST_ELEM)
 	encodeAddr(e, p.Addr())
-	if timeout > 0 {
+	if timeout > 0 && timeout != Forever {
 		e.uint64(unix.NFTA_SET_ELEM_TIMEOUT, milliseconds(timeout))
 	}
 	e.unnest(n)

@@ -341,8 +341,8 @@ func (s *socket) ask(set func(netip.Prefix) string, ps []netip.Prefix) ([]Standi
 	return found, nil
 }
 
-// forever is what an element without a timeout has left.
-const forever = time.Duration(1<<63 - 1)
+// Forever is what an element without a timeout has left.
+const Forever = time.Duration(1<<63 - 1)
 
 // key is an element as the kernel shows it: an address, or one end of an
 // interval.
@@ -356,7 +356,7 @@ type key struct {
 
 func (k key) lifetime() time.Duration {
 	if k.timeout == 0 {
-		return forever
+		return Forever
 	}
 	return max(k.left, time.Millisecond)
 }

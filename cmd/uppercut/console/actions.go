@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -14,8 +15,12 @@ type deed struct {
 	Name string
 	// Verb stands on buttons; Sentence says what will happen.
 	Verb, Sentence string
-	// Prefix and Time say whether it is about a prefix, and for how long.
-	Prefix, Time bool
+	// Prefix says whether it is about a prefix, Times for how long it can be;
+	// the first is the usual one.
+	Prefix bool
+	Times  []forChoice
+	// Back is where it leads if it is not about a prefix.
+	Back string
 	// Did is what is said when it is done.
 	Did string
 
@@ -25,7 +30,7 @@ type deed struct {
 // deeds are all of them, by name.
 var deeds = map[string]deed{
 	"block": {
-		Name: "block", Verb: "Block", Prefix: true, Time: true, Did: "Blocked.",
+		Name: "block", Verb: "Block", Prefix: true, Times: blockTimes, Did: "Blocked.",
 		Sentence: "Every packet from it will be dropped.",
 		do: func(ctx context.Context, op Operator, o Order, _ string) error {
 			res, err := op.Block(ctx, o)
@@ -41,7 +46,7 @@ var deeds = map[string]deed{
 		},
 	},
 	"allow": {
-		Name: "allow", Verb: "Never block", Prefix: true, Time: true, Did: "Put on the allow list.",
+		Name: "allow", Verb: "Never block", Prefix: true, Times: allowTimes, Did: "Put on the allow list.",
 		Sentence: "It goes on the allow list: a block is lifted at once, and none will follow.",
 		do: func(ctx context.Context, op Operator, o Order, _ string) error {
 			_, err := op.Allow(ctx, o)
@@ -57,10 +62,25 @@ var deeds = map[string]deed{
 		},
 	},
 	"close_breaker": {
-		Name: "close_breaker", Verb: "Close the breaker", Did: "The breaker is closed.",
+		Name: "close_breaker", Verb: "Close the breaker", Back: "/guards", Did: "The breaker is closed.",
 		Sentence: "What this host reports counts in full again.",
 		do: func(ctx context.Context, op Operator, o Order, host string) error {
 			return op.CloseBreaker(ctx, o.By, host)
+		},
+	},
+	"flush": {
+		Name: "flush", Verb: "Pause blocking", Times: pauseTimes, Back: "/", Did: "Blocking is paused.",
+		Sentence: "Every block is taken out of the firewall, and nobody is blocked until the time is up or somebody resumes. Judging goes on, and the list comes back then.",
+		do: func(ctx context.Context, op Operator, o Order, _ string) error {
+			return op.Flush(ctx, o.By, o.For, false)
+		},
+	},
+	"resume": {
+		Name: "resume", Verb: "Resume blocking", Back: "/", Did: "Blocking again.",
+		Sentence: "The list goes back into the firewall.",
+		do: func(ctx context.Context, op Operator, o Order, _ string) error {
+			_, err := op.Resume(ctx, o.By)
+			return err
 		},
 	},
 }
@@ -132,13 +152,13 @@ func (c *Console) act(w http.ResponseWriter, r *http.Request) error {
 
 func (d deed) order(author string, form url.Values) (Order, error) {
 	req := orderRequest{Note: form.Get("note")}
-	if text := form.Get("for"); d.Time && text != "" {
+	if text := form.Get("for"); d.Times != nil && text != "" {
 		if err := req.For.UnmarshalText([]byte(text)); err != nil {
 			return Order{}, invalid("for: %q is not a time such as 90m or 24h", text)
 		}
 	}
 	if !d.Prefix {
-		return Order{By: By{author, req.Note}}, checkNote(req.Note)
+		return Order{By: By{author, req.Note}, For: time.Duration(req.For)}, errors.Join(checkNote(req.Note), checkPause(req.For))
 	}
 	req.Prefixes = []string{form.Get("prefix")}
 	return req.order(author)
@@ -147,7 +167,7 @@ func (d deed) order(author string, form url.Values) (Order, error) {
 // next is the page that shows what has become of it.
 func (d deed) next(o Order) string {
 	if len(o.Prefixes) == 0 {
-		return "/guards?did=" + d.Name
+		return d.Back + "?did=" + d.Name
 	}
 	return addressURL(o.Prefixes[0]) + "&did=" + d.Name
 }
@@ -155,13 +175,25 @@ func (d deed) next(o Order) string {
 // didText is what the page says after an action; "" for none.
 func didText(name string) string { return deeds[name].Did }
 
-// forChoices are the times that a form offers.
-var forChoices = []struct {
-	Value time.Duration
-	Label string
-}{
-	{time.Hour, "an hour"},
-	{24 * time.Hour, "a day"},
-	{7 * 24 * time.Hour, "a week"},
-	{30 * 24 * time.Hour, "30 days"},
+// forChoice is a time that a form offers.
+type forChoice struct {
+	Value, Label string
 }
+
+// The times of the forms, the usual one first.
+var (
+	blockTimes = []forChoice{
+		{"", "an hour (default)"}, {"24h0m0s", "a day"}, {"168h0m0s", "a week"}, {"720h0m0s", "30 days"}, {"forever", "ever, until unblocked"},
+	}
+	allowTimes = []forChoice{
+		{"", "ever"}, {"1h0m0s", "an hour"}, {"24h0m0s", "a day"}, {"168h0m0s", "a week"}, {"720h0m0s", "30 days"},
+	}
+	pauseTimes = []forChoice{
+		{"10m", "10 minutes"},
+		{"30m", "30 minutes"},
+		{"1h0m0s", "an hour"},
+		{"4h", "4 hours"},
+		{"24h0m0s", "a day"},
+		{"", "as long as nobody resumes and uppercut is not restarted"},
+	}
+)

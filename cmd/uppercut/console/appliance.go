@@ -65,9 +65,9 @@ type Operator interface {
 	Disallow(context.Context, Order) ([]Allowance, error)
 	// CloseBreaker counts a host's evidence in full again.
 	CloseBreaker(ctx context.Context, by By, host string) error
-	// Flush removes our table and suspends blocking until Resume; forget
-	// also empties the ledger.
-	Flush(ctx context.Context, by By, forget bool) error
+	// Flush removes our table and suspends blocking until Resume, or for so
+	// long if pause is not 0, at most MaxPause; forget also empties the ledger.
+	Flush(ctx context.Context, by By, pause time.Duration, forget bool) error
 	// Resume ends a Flush; it changes nothing if there was none.
 	Resume(ctx context.Context, by By) (ResumeResult, error)
 	// VerifyFirewall compares objects and elements with the list.
@@ -94,7 +94,7 @@ type Order struct {
 	By
 	// Prefixes are masked and unmapped, 1 to 10,000.
 	Prefixes []netip.Prefix
-	// For is how long it lasts; 0 is ManualBlock (Block) or
+	// For is how long it lasts, Forever without an end; 0 is ManualBlock (Block) or
 	// forever (Allow).
 	For time.Duration
 	// Exact unblocks these prefixes and not what overlaps them.

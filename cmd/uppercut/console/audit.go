@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -93,6 +94,8 @@ func (c *Console) audit(r *http.Request, action string, o Order, err error, more
 		attrs = append(attrs, "for", "forever")
 	case action == "block" && o.For == 0:
 		attrs = append(attrs, "for", FormatDuration(ManualBlock))
+	case o.For == time.Duration(Forever):
+		attrs = append(attrs, "for", "forever")
 	case o.For != 0:
 		attrs = append(attrs, "for", FormatDuration(o.For))
 	}

@@ -332,7 +332,7 @@ func hostileFleet() *fake {
 	f.open = append(f.open, Breaker{Host: hostile, Open: true, Reason: hostile})
 	f.allowed[own] = Allowance{Prefix: own, Note: hostile, Author: hostile}
 	f.status.Version, f.status.Reload.Error = hostile[:200], hostile
-	f.audit = append(f.audit, AuditEntry{f.now, hostile, hostile, hostile, []netip.Prefix{own}, 1, 0, hostile})
+	f.audit = append(f.audit, AuditEntry{f.now, hostile, hostile, hostile, []netip.Prefix{own}, 1, 0, hostile, time.Time{}})
 	f.config = hostile
 	return f
 }

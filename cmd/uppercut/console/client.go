@@ -160,10 +160,10 @@ func (c *Client) Samples(ctx context.Context) ([]Sample, error) {
 	return items[Sample](ctx, c, "/samples", nil)
 }
 
-// Flush orders that the table goes away until Resume; forget empties the
-// ledger too.
-func (c *Client) Flush(ctx context.Context, forget bool, note string) error {
-	return c.post(ctx, "/flush", flushRequest{forget, note}, &done{})
+// Flush orders that the table goes away until Resume, or for as long as pause if
+// that is not 0; forget empties the ledger too.
+func (c *Client) Flush(ctx context.Context, pause time.Duration, forget bool, note string) error {
+	return c.post(ctx, "/flush", flushRequest{forget, Duration(pause), note}, &done{})
 }
 
 // Resume ends a Flush.

@@ -133,7 +133,7 @@ func TestOrdersOverTheSocket(t *testing.T) {
 		t.Errorf("disallow: %+v, %v", got, err)
 	}
 	for name, err := range map[string]error{
-		"close breaker": c.CloseBreaker(ctx, "mx1", "dnsbl is back"), "flush": c.Flush(ctx, true, "lunch"),
+		"close breaker": c.CloseBreaker(ctx, "mx1", "dnsbl is back"), "flush": c.Flush(ctx, 0, true, "lunch"),
 		"reload": c.Reload(ctx, ""),
 	} {
 		if err != nil {

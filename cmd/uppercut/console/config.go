@@ -54,7 +54,7 @@ func (c Config) Validate() error {
 		}
 	}
 	if c.Listen != "" && (c.MaxConnections < 8 || c.MaxConnections > 10_000) {
-		return fmt.Errorf("max_connections: %d is not between 8 and 10000", c.MaxConnections)
+		mistakes = append(mistakes, fmt.Errorf("max_connections: %d is not between 8 and 10000", c.MaxConnections))
 	}
 	if c.ConfigFile != "" && c.Listen == "" {
 		mistakes = append(mistakes, errors.New("config_file: there is no listener to use it (listen is empty)"))

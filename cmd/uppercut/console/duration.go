@@ -2,23 +2,36 @@ package console
 
 import (
 	"fmt"
+	"math"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// Duration is a time.Duration that is written as "1h30m0s".
+// Duration is a time.Duration that is written as "1h30m0s", or forever.
 type Duration time.Duration
 
-func (d Duration) String() string { return time.Duration(d).String() }
+// Forever is the duration of what has no end.
+const Forever = Duration(math.MaxInt64)
+
+func (d Duration) String() string {
+	if d == Forever {
+		return "forever"
+	}
+	return time.Duration(d).String()
+}
 
 // MarshalText implements encoding.TextMarshaler.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
 // UnmarshalText implements encoding.TextUnmarshaler: a duration with a unit, as
-// ParseDuration takes it.
+// ParseDuration takes it, or forever.
 func (d *Duration) UnmarshalText(b []byte) error {
+	if string(b) == "forever" {
+		*d = Forever
+		return nil
+	}
 	v, err := ParseDuration(string(b))
 	*d = Duration(v)
 	return err
@@ -78,6 +91,8 @@ var durationUnits = []struct {
 // largest units: 400d, 1d12h, 59m45s, 1.5s, 40ms.
 func RoundDuration(d time.Duration) string {
 	switch {
+	case Duration(d) == Forever:
+		return "forever"
 	case d < 0:
 		return "-" + RoundDuration(-d)
 	case d < time.Millisecond:

@@ -259,7 +259,10 @@ func (f *fake) command(name string, by By) error {
 	return f.fail
 }
 
-func (f *fake) Flush(_ context.Context, by By, forget bool) error {
+func (f *fake) Flush(_ context.Context, by By, pause time.Duration, forget bool) error {
+	if pause > 0 {
+		return f.command("flush for "+FormatDuration(pause), by)
+	}
 	if forget {
 		return f.command("flush and forget", by)
 	}

@@ -56,10 +56,10 @@ func fleet() *fake {
 		{f.now.Add(-time.Hour), "framing", "", "192.0.2.15", "", 3, "\x16\x03\x01\x02"},
 	}
 	f.audit = []AuditEntry{
-		{f.now.Add(-5 * time.Minute), "block", "anna", "Ticket 4711: scans our submission port", []netip.Prefix{netip.MustParsePrefix("2001:db8:77::/64")}, 1, 0, ""},
-		{f.now.Add(-2 * time.Hour), "close_breaker", "boris", "the map is right again", nil, 0, 0, "mx6"},
-		{f.now.Add(-26 * time.Hour), "unblock", "root", "customer called", []netip.Prefix{netip.PrefixFrom(attacked, 32), netip.MustParsePrefix("198.51.100.0/24")}, 31, 2, ""},
-		{f.now.Add(-27 * time.Hour), "reload", "root", "", nil, 0, 1, ""},
+		{f.now.Add(-5 * time.Minute), "block", "anna", "Ticket 4711: scans our submission port", []netip.Prefix{netip.MustParsePrefix("2001:db8:77::/64")}, 1, 0, "", time.Time{}},
+		{f.now.Add(-2 * time.Hour), "close_breaker", "boris", "the map is right again", nil, 0, 0, "mx6", time.Time{}},
+		{f.now.Add(-26 * time.Hour), "unblock", "root", "customer called", []netip.Prefix{netip.PrefixFrom(attacked, 32), netip.MustParsePrefix("198.51.100.0/24")}, 31, 2, "", time.Time{}},
+		{f.now.Add(-27 * time.Hour), "reload", "root", "", nil, 0, 1, "", time.Time{}},
 	}
 	f.open = []Breaker{
 		{Host: "mx1"},

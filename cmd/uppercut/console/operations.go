@@ -2,11 +2,13 @@ package console
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // access is what a caller must be allowed to do for an operation.
@@ -207,9 +209,20 @@ func (c *Console) flush(r *http.Request) (any, error) {
 		return nil, err
 	}
 	by := By{callerOf(r).name, req.Note}
-	err := c.appliance.Flush(r.Context(), by, req.Forget)
-	c.audit(r, "flush", Order{By: by}, err, "forget", req.Forget)
+	if err := errors.Join(checkNote(req.Note), checkPause(req.For)); err != nil {
+		return nil, err
+	}
+	err := c.appliance.Flush(r.Context(), by, time.Duration(req.For), req.Forget)
+	c.audit(r, "flush", Order{By: by, For: time.Duration(req.For)}, err, "forget", req.Forget)
 	return done{}, err
+}
+
+// checkPause takes 0 for no end.
+func checkPause(d Duration) error {
+	if d < 0 || d > Duration(MaxPause) {
+		return invalid("for: a pause lasts up to %s", FormatDuration(MaxPause))
+	}
+	return nil
 }
 
 func (c *Console) firewall(r *http.Request) (any, error) {

@@ -18,6 +18,8 @@ const (
 	maxPrefixes = 10_000
 	maxNote     = 500 // bytes
 	maxOrderFor = 10 * 365 * 24 * time.Hour
+	// MaxPause is how long a pause may last; enforcer.MaxPause is the same.
+	MaxPause = 30 * 24 * time.Hour
 )
 
 func invalid(format string, args ...any) error {
@@ -56,8 +58,8 @@ func (req orderRequest) order(author string) (Order, error) {
 	if err := checkNote(req.Note); err != nil {
 		return Order{}, err
 	}
-	if o.For < 0 || o.For > maxOrderFor {
-		return Order{}, invalid("for: must be 0 to %s", maxOrderFor)
+	if req.For != Forever && (o.For < 0 || o.For > maxOrderFor) {
+		return Order{}, invalid("for: must be 0 to %s, or forever", FormatDuration(maxOrderFor))
 	}
 	var err error
 	o.Prefixes, err = parsePrefixes(req.Prefixes)
@@ -110,8 +112,9 @@ type (
 		Note string `json:"note,omitempty"`
 	}
 	flushRequest struct {
-		Forget bool   `json:"forget,omitempty"`
-		Note   string `json:"note,omitempty"`
+		Forget bool     `json:"forget,omitempty"`
+		For    Duration `json:"for,omitzero"`
+		Note   string   `json:"note,omitempty"`
 	}
 	configAnswer struct {
 		YAML string `json:"yaml"`

@@ -18,6 +18,7 @@ type overview struct {
 	Reasons  []trend
 	Hosts    []trend
 	Events   []Event
+	Did      string
 	// Query keeps what the reader chose when the live part asks again.
 	Query string
 }
@@ -33,6 +34,7 @@ func (c *Console) drawOverview(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	v.Did = r.URL.Query().Get("did")
 	c.show(w, r, http.StatusOK, "overview", "Overview", v)
 	return nil
 }
@@ -102,7 +104,8 @@ func (s Status) problems() (found []problem) {
 	}
 	enforcing := s.Mode == "enforce" && !s.Suspended
 	const missing = " blocks are not enforced: table, set or rule is missing. `uppercut firewall verify` says which."
-	add(s.Suspended, true, "Blocking is suspended: somebody has flushed the table. `uppercut resume` ends that.")
+	add(s.Suspended && s.PausedUntil.IsZero(), true, "Blocking is suspended: somebody has flushed the table. `uppercut resume` ends that.")
+	add(s.Suspended && !s.PausedUntil.IsZero(), true, "Blocking is paused until "+clock(s.Now, s.PausedUntil)+". `uppercut resume` ends that earlier.")
 	add(enforcing && !s.Enforcing.IPv4, true, "IPv4"+missing)
 	add(enforcing && !s.Enforcing.IPv6, true, "IPv6"+missing)
 	for _, check := range s.Checks {
@@ -129,6 +132,28 @@ func countOf(n int, one, many string) string {
 		return "1 " + one
 	}
 	return count(n) + " " + many
+}
+
+// blockedWords names what is on the list: blocked only where packets are dropped.
+func (s Status) blockedWords() string {
+	switch {
+	case s.Mode == "observe":
+		return "Would be blocked"
+	case s.Suspended:
+		return "On the list"
+	}
+	return "Blocked now"
+}
+
+// calm is what the page says when nothing is wrong.
+func (s Status) calm() string {
+	switch {
+	case s.Mode == "observe":
+		return "Observing: blocks are decided and recorded, but no packet is dropped."
+	case s.HostsSeen == 0:
+		return "No mail host has logged yet."
+	}
+	return "All is well: what should be blocked is blocked."
 }
 
 // state is the appliance in a word, and a class for its colour.

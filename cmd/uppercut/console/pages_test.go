@@ -82,6 +82,7 @@ func TestActionsSayWhatDidNotWork(t *testing.T) {
 		{"a guard refuses", form("token", token, "do", "block", "prefix", "127.0.0.1/32"), 409, "127.0.0.1/32 is in a reserved range"},
 		{"no such action", form("token", token, "do", "dance"), 400, "no action"},
 		{"no such time", form("token", token, "do", "block", "prefix", "192.0.2.1/32", "for", "soon"), 400, "is not a time"},
+		{"a pause without end", form("token", token, "do", "flush", "for", "forever"), 400, "a pause lasts up to 30d"},
 		{"no such prefix", form("token", token, "do", "unblock", "prefix", "mx1"), 400, "neither an address"},
 		{"no such breaker", form("token", token, "do", "close_breaker", "host", "mx99"), 404, "mx99"},
 		{"too long a note", form("token", token, "do", "unblock", "prefix", "192.0.2.1/32", "note", strings.Repeat("x", maxNote+1)), 400, "note"},
@@ -102,7 +103,9 @@ func TestActionsLeadToWhatHasBecomeOfIt(t *testing.T) {
 	for want, r := range map[string]*http.Request{
 		"/address?addr=203.0.113.9&did=unblock":    form("token", token, "do", "unblock", "prefix", "203.0.113.9/32"),
 		"/address?addr=2001%3Adb8%3A%3A&did=allow": form("token", token, "do", "allow", "prefix", "2001:db8::/32", "for", "24h"),
-		"/guards?did=close_breaker":                form("token", token, "do", "close_breaker", "host", "mx6"),
+		"/?did=flush":               form("token", token, "do", "flush", "for", "10m"),
+		"/?did=resume":              form("token", token, "do", "resume"),
+		"/guards?did=close_breaker": form("token", token, "do", "close_breaker", "host", "mx6"),
 	} {
 		w := draw(t, c, r)
 		if got := w.Header().Get("Location"); w.Code != http.StatusSeeOther || got != want {

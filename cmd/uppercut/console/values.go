@@ -16,6 +16,8 @@ type Status struct {
 	// Suspended: the table was flushed by an operator and stays away until
 	// resume.
 	Suspended bool `json:"suspended"`
+	// PausedUntil is when that ends by itself, zero if it does not.
+	PausedUntil time.Time `json:"paused_until,omitzero"`
 	// Enforcing says for each family whether table, sets and rule were found
 	// at the last look.
 	Enforcing Families `json:"enforcing"`
@@ -170,9 +172,10 @@ type Block struct {
 	ID     uint64       `json:"id"`
 	Prefix netip.Prefix `json:"prefix"`
 	// At is when the offence happened or the operator spoke; Until when the
-	// block ends.
-	At    time.Time `json:"at"`
-	Until time.Time `json:"until"`
+	// block ends, zero if it is Permanent.
+	At        time.Time `json:"at"`
+	Until     time.Time `json:"until,omitzero"`
+	Permanent bool      `json:"permanent,omitempty"`
 	// Rule is the rule that fired, "manual" for blocks by hand.
 	Rule  string  `json:"rule"`
 	Score float64 `json:"score"`
@@ -242,7 +245,7 @@ type KernelState struct {
 	Blocked bool `json:"blocked"`
 	// Set is the set that holds the element.
 	Set string `json:"set,omitempty"`
-	// Left is the time that the kernel will keep it.
+	// Left is the time that the kernel will keep it, Forever without a timeout.
 	Left Duration `json:"left,omitzero"`
 	// Problem says why the kernel was not asked or did not answer.
 	Problem string `json:"problem,omitempty"`
@@ -402,6 +405,8 @@ type AuditEntry struct {
 	Undone int `json:"undone,omitempty"`
 	// Host is the mail host that it was about, "" if it was about none.
 	Host string `json:"host,omitempty"`
+	// Until is when a flush ends by itself, zero if it does not.
+	Until time.Time `json:"until,omitzero"`
 }
 
 // TopItem is one of the most, see Top.

@@ -41,17 +41,20 @@ func (w Why) Standing() Standing {
 func (w Why) Sentence(now time.Time) string {
 	switch w.Standing() {
 	case Blocked:
-		return fmt.Sprintf("%s is blocked until %s, for another %s: %s.",
-			w.Addr, clock(now, w.Block.Until), RoundDuration(w.Block.Until.Sub(now)), w.Block.cause())
+		left := ""
+		if !w.Block.Permanent {
+			left = ", for another " + RoundDuration(w.Block.Until.Sub(now))
+		}
+		return fmt.Sprintf("%s is blocked %s%s: %s.", w.Addr, w.Block.end(now), left, w.Block.cause())
 	case Spared:
-		return fmt.Sprintf("%s is not blocked: it is %s. Its network %s is blocked until %s, with a hole for it.",
-			w.Addr, CauseWords(w.Exempt), w.Block.Prefix, clock(now, w.Block.Until))
+		return fmt.Sprintf("%s is not blocked: it is %s. Its network %s is blocked %s, with a hole for it.",
+			w.Addr, CauseWords(w.Exempt), w.Block.Prefix, w.Block.end(now))
 	case Idle:
-		return fmt.Sprintf("%s would be blocked until %s: %s. But %s.",
-			w.Addr, clock(now, w.Block.Until), w.Block.cause(), NotEnforcedWords(w.NotEnforced))
+		return fmt.Sprintf("%s would be blocked %s: %s. But %s.",
+			w.Addr, w.Block.end(now), w.Block.cause(), NotEnforcedWords(w.NotEnforced))
 	case Missed:
-		return fmt.Sprintf("%s should be blocked until %s, but the kernel does not block it; `uppercut firewall repair` puts that right.",
-			w.Addr, clock(now, w.Block.Until))
+		return fmt.Sprintf("%s should be blocked %s, but the kernel does not block it; `uppercut firewall repair` puts that right.",
+			w.Addr, w.Block.end(now))
 	case Unlisted:
 		return fmt.Sprintf("%s is blocked by the kernel for another %s, but is not on the list; `uppercut firewall repair` puts that right.",
 			w.Addr, RoundDuration(time.Duration(w.Kernel.Left)))
@@ -66,6 +69,14 @@ func (w Why) Sentence(now time.Time) string {
 		return fmt.Sprintf("%s is not blocked and is left alone until %s.", w.Addr, clock(now, w.LeftAloneUntil))
 	}
 	return fmt.Sprintf("%s is not blocked; %s.", w.Addr, w.nearest())
+}
+
+// end says until when the block lasts.
+func (b *Block) end(now time.Time) string {
+	if b.Permanent {
+		return "forever"
+	}
+	return "until " + clock(now, b.Until)
 }
 
 func (b *Block) cause() string {

@@ -33,7 +33,8 @@ type Event struct {
 	Kind Kind      `json:"kind"`
 	// Prefix is who is or was blocked, or was not.
 	Prefix netip.Prefix `json:"prefix,omitzero"`
-	// Block is the number of the block, Until when it ends or was to end.
+	// Block is the number of the block, Until when it ends or was to end, zero
+	// for a block forever.
 	Block uint64    `json:"block,omitempty"`
 	Until time.Time `json:"until,omitzero"`
 	// Rule fired at the score Score; Rule is manual for a block by hand.
