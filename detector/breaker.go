@@ -3,6 +3,7 @@ package detector
 import (
 	"math"
 	"math/bits"
+	"slices"
 	"time"
 
 	"uppercut/detector/sendmail"
@@ -13,9 +14,12 @@ import (
 // wrong than seen the light. While its breaker is open, what a relay can be
 // made to do and the weak classes do not count if this host reports them.
 type breaker struct {
+	of        *host              // by whose line it opened last
 	contacts  map[uint64]contact // of sources with accepted mail, by hash
 	refused   int                // contacts whose last word was a refusal, however old
 	checked   uint32             // second of the last look at contacts
+	bad       bool               // it showed that the host refuses partners
+	from      uint32             // since when, if so
 	surge     surge
 	latest    uint32 // newest second of the host's own lines
 	intervals []interval
@@ -36,8 +40,18 @@ const (
 
 func (c breakerCause) String() string { return [...]string{"partners", "surge"}[c] }
 
-// contact is when a source was last accepted and refused by a host.
-type contact struct{ accepted, refused uint32 }
+// contact is when a source was last accepted and refused by a host, and when
+// first since it was accepted last.
+type contact struct{ accepted, refused, first uint32 }
+
+func (c *contact) accept(second uint32) { c.accepted = max(c.accepted, second) }
+
+func (c *contact) refuse(second uint32) {
+	if c.refusals() == 0 {
+		c.first = second
+	}
+	c.refused = max(c.refused, second)
+}
 
 // interval is a time whose evidence is set aside. A zero end is open.
 type interval struct {
@@ -55,31 +69,46 @@ const (
 )
 
 // aside tells whether an offence does not count because its host's breaker was
-// open. What the client itself does counts, unless it is a partner whom a host
-// refuses that refuses partners.
-func (h *hosts) aside(m *mark, partner bool) bool {
+// open. What the client itself does counts, unless mail was ever accepted from
+// it: then it is one of the many whom a host refuses that has gone wrong.
+func (h *hosts) aside(m *mark, known bool) bool {
 	if !h.everAside {
 		return false
 	}
-	r := m.reason()
-	if attackerOnly.has(r) {
+	if r := m.reason(); attackerOnly.has(r) || clientsOwn.has(r) && !known {
 		return false
 	}
-	for _, i := range h.byNumber[m.host()].breaker.intervals {
-		if m.second < i.from || i.to != 0 && m.second > i.to {
-			continue
-		}
-		if !clientsOwn.has(r) || partner && i.cause == breakerPartners {
+	x := h.at(m.host())
+	if x == nil {
+		return h.gone(m)
+	}
+	return x.breaker.wasOpen(m.second) || x.breaker != &x.witness.breaker && x.witness.breaker.wasOpen(m.second)
+}
+
+// wasOpen tells whether evidence of a second is set aside.
+func (b *breaker) wasOpen(second uint32) bool {
+	for _, i := range b.intervals {
+		if second >= i.from && (i.to == 0 || second <= i.to) {
 			return true
 		}
 	}
 	return false
 }
 
+// breakers yields the breaker of a host, and behind a relay that of all its hosts
+// together, since they are one witness.
+func (h *host) breakers(yield func(*breaker) bool) {
+	if yield(h.breaker) && h.breaker != &h.witness.breaker {
+		yield(&h.witness.breaker)
+	}
+}
+
 // accepts tells the breaker of a host that it took mail.
 func (d *Detector) accepts(h *host, key *sourceKey, second uint32) {
-	b := &h.breaker
-	b.contact(key.hash, second, func(c *contact) { c.accepted = max(c.accepted, second) })
+	for b := range h.breakers {
+		b.contact(key.hash, second, (*contact).accept)
+	}
+	d.fleet.accepts(key.hash, second)
 }
 
 // noRefusal says nothing about whose mail a host takes: what only an attacker
@@ -88,20 +117,25 @@ var noRefusal = attackerOnly | contextOnly | reasons(sendmail.AuthUnavailable)
 
 // refuses tells the breaker of a host about an offence of a source, which may
 // be nil if nothing is known of it.
-func (d *Detector) refuses(h *host, s *source, key uint64, r sendmail.Reason, second uint32) {
+func (d *Detector) refuses(h *host, s *source, key *sourceKey, r sendmail.Reason, second uint32) {
 	if !d.judgement.breaker.Enabled || noRefusal.has(r) {
 		return
 	}
-	b := &h.breaker
-	surging := b.surge.add(r, key, second, b.open, d.judgement.breaker.Surge)
-	if s != nil && d.accepted(s, second) > 0 && d.harmless(s) {
-		b.contact(key, second, func(c *contact) { c.refused = max(c.refused, second) })
+	known := s != nil && d.accepted(s, second) > 0 && d.harmless(s)
+	for b := range h.breakers {
+		surging := b.surge.add(r, key.hash, second, b.open, d.judgement.breaker.Surge)
+		if known {
+			b.contact(key.hash, second, (*contact).refuse)
+		}
+		switch {
+		case d.refusesPartners(b, known):
+			d.trip(b, h, breakerPartners, b.from)
+		case surging:
+			d.trip(b, h, breakerSurge, b.surge.start)
+		}
 	}
-	switch {
-	case d.refusesPartners(b):
-		d.trip(h, breakerPartners, b.latest-min(b.latest, breakerWindow))
-	case surging:
-		d.trip(h, breakerSurge, b.surge.start)
+	if known {
+		d.refusedByAll(h, key, second)
 	}
 }
 
@@ -115,7 +149,7 @@ func (d *Detector) harmless(s *source) bool {
 	return true
 }
 
-func (b *breaker) contact(key uint64, second uint32, change func(*contact)) {
+func (b *breaker) contact(key uint64, second uint32, change func(*contact, uint32)) {
 	b.latest = max(b.latest, second)
 	if b.latest-second >= breakerWindow {
 		return // a late line: its window is over
@@ -131,7 +165,7 @@ func (b *breaker) contact(key uint64, second uint32, change func(*contact)) {
 		b.contacts = map[uint64]contact{}
 	}
 	b.refused -= c.refusals()
-	change(&c)
+	change(&c, second)
 	b.refused += c.refusals()
 	b.contacts[key] = c
 }
@@ -154,38 +188,104 @@ func (b *breaker) prune() {
 	}
 }
 
-// refusesPartners tells whether a host refuses whom the fleet accepts. It looks
-// for contacts to forget once a second, unless it is plain that too few were
-// refused: a look costs as much as thousands of offences.
-func (d *Detector) refusesPartners(b *breaker) bool {
+// refusesPartners tells whether a host refuses whom the fleet accepts; changed,
+// that a source was just refused. It looks for contacts to forget once a second,
+// unless it is plain that too few were refused: a look costs as much as thousands
+// of offences.
+func (d *Detector) refusesPartners(b *breaker, changed bool) bool {
 	c := d.judgement.breaker
+	b.from = b.latest - min(b.latest, breakerWindow)
+	if len(b.contacts) <= fewContacts {
+		if changed || b.checked != b.latest {
+			b.checked = b.latest
+			b.bad = d.refusesFew(b)
+		}
+		return b.bad
+	}
 	if b.checked != b.latest && b.refused >= c.Sources {
 		b.checked = b.latest
 		b.prune()
 	}
 	b.refusing, b.heard = b.refused, len(b.contacts)
-	return b.refusing >= c.Sources && float64(b.refusing) >= c.Share*float64(b.heard)
+	b.bad = c.tooMany(b.refusing, b.heard)
+	return b.bad
+}
+
+// tooMany tells whether so many of those heard of are too many to be refused.
+func (b Breaker) tooMany(refusing, heard int) bool {
+	return refusing >= b.Sources && float64(refusing) >= b.Share*float64(heard)
+}
+
+// A host that hears of few sources with accepted mail remembers them for longer:
+// they may take hours to come back and be refused.
+const (
+	fewContacts = 64
+	fewMemory   = 86_400 // seconds
+	// fewTurned is how many of them it must have turned away whose mail it took
+	// before, and turnedShare of how many.
+	fewTurned   = 3
+	turnedShare = 0.9
+)
+
+// refusesFew is refusesPartners for a host with few contacts. It is enough that
+// the host turns away nearly all whose mail it used to take, however slowly.
+func (d *Detector) refusesFew(b *breaker) bool {
+	b.refusing, b.heard = b.refused, len(b.contacts)
+	if b.refused < min(fewTurned, d.judgement.breaker.Sources) {
+		return false
+	}
+	b.refusing, b.heard = 0, 0
+	own, turned := 0, []uint32(nil)
+	for key, c := range b.contacts {
+		age := b.latest - max(c.accepted, c.refused)
+		if age >= fewMemory {
+			b.refused -= c.refusals()
+			delete(b.contacts, key)
+			continue
+		}
+		if age < breakerWindow {
+			b.heard++
+			b.refusing += c.refusals()
+		}
+		if c.accepted > 0 {
+			own++
+			if c.refusals() > 0 {
+				turned = append(turned, c.first)
+			}
+		}
+	}
+	if len(turned) >= fewTurned && float64(len(turned)) >= turnedShare*float64(own) {
+		b.from = min(b.from, slices.Min(turned))
+		return true
+	}
+	return d.judgement.breaker.tooMany(b.refusing, b.heard)
 }
 
 // countAside counts an offence of a source that comes in while the breaker of
 // its host is open, if that sets it aside.
 func (d *Detector) countAside(h *host, s *source, m *mark, count uint32) {
-	if !h.breaker.open || !d.hosts.aside(m, d.accepted(s, m.second) >= d.judgement.partner) {
+	open := false
+	for b := range h.breakers {
+		open = open || b.open
+	}
+	if !open || !d.hosts.aside(m, d.accepted(s, m.second) > 0) {
 		return
 	}
-	h.breaker.setAside += uint64(max(1, count))
+	for b := range h.breakers {
+		b.setAside += uint64(max(1, count))
+	}
 	h.counters.setAside.Add(float64(max(1, count)))
 }
 
-// trip opens a breaker, or notes that it is still needed.
-func (d *Detector) trip(h *host, cause breakerCause, from uint32) {
-	b := &h.breaker
+// trip opens a breaker, or notes that it is still needed, and takes back what was
+// decided on evidence that is now set aside.
+func (d *Detector) trip(b *breaker, h *host, cause breakerCause, from uint32) {
 	b.lastBad = d.now
 	if b.open && (b.cause == breakerPartners || cause == breakerSurge) {
 		return
 	}
-	b.shut()
-	b.open, b.cause, b.setAside = true, cause, 0
+	d.hosts.close(b)
+	b.of, b.open, b.cause, b.setAside = h, true, cause, 0
 	b.intervals = append(b.intervals, interval{from: from, cause: cause})
 	b.intervals = b.intervals[max(0, len(b.intervals)-maxIntervals):]
 	d.hosts.everAside = true
@@ -194,32 +294,36 @@ func (d *Detector) trip(h *host, cause breakerCause, from uint32) {
 	n := h.notice(BreakerOpened)
 	n.Cause = cause.String()
 	d.notice(n)
+	d.takeBack(h)
 }
 
-// shut ends the open interval.
-func (b *breaker) shut() {
+// close ends the open interval of a breaker, if it has one.
+func (h *hosts) close(b *breaker) {
 	if b.open {
 		b.intervals[len(b.intervals)-1].to = max(b.latest, b.surge.latest)
+		b.of.counters.breakerOpen.Dec()
 	}
 	b.open = false
 }
 
 // closeBreakers closes those that were normal for long enough.
 func (d *Detector) closeBreakers() {
-	for _, h := range d.hosts.byNumber {
-		if h.breaker.open && d.now.Sub(h.breaker.lastBad) >= d.judgement.breaker.Close {
-			d.closeBreaker(h)
+	for h := range d.hosts.all {
+		for b := range h.breakers {
+			if b.open && d.now.Sub(b.lastBad) >= d.judgement.breaker.Close {
+				d.closeBreaker(b)
+			}
 		}
 	}
 }
 
-func (d *Detector) closeBreaker(h *host) {
-	h.breaker.shut()
-	h.breaker.contacts, h.breaker.refused = nil, 0
-	h.breaker.refusing, h.breaker.heard = 0, 0
-	h.breaker.surge.reset()
-	h.counters.breakerOpen.Dec()
-	d.notice(h.notice(BreakerClosed))
+func (d *Detector) closeBreaker(b *breaker) {
+	d.hosts.close(b)
+	b.contacts, b.refused = nil, 0
+	b.refusing, b.heard = 0, 0
+	b.surge.reset()
+	d.fleet.forget(b)
+	d.notice(b.of.notice(BreakerClosed))
 }
 
 // surge knows how many distinct sources a host usually refuses for each reason

@@ -15,22 +15,32 @@ type pending struct {
 	received time.Time
 	score    points
 	hosts    int
-	host     *host // that reported the deciding offence
-	attacker bool  // by what only an attacker does
-	index    int   // in its host's queue
+	host     *host    // that reported the deciding offence
+	reporter *witness // its witness
+	alone    *witness // who alone vouches for it, nil if several do
+	attacker bool     // by what only an attacker does
+	index    int      // in its reporter's queue
 }
 
-// ceiling holds back what is above the rate of new blocks. Nothing is lost:
-// what waits comes out in order of score.
+// witness is the name of who alone vouches for a decision.
+func (p *pending) witness() string {
+	if p.alone == nil {
+		return ""
+	}
+	return p.alone.name
+}
+
+// ceiling holds back what is above the rate of new blocks. What waits comes out
+// in order of score.
 type ceiling struct {
 	admitted minute
-	queues   map[*host]*queue
+	queues   map[*witness]*queue
 	waiting  map[netip.Prefix]*pending
 	released uint32 // second of the last release
 }
 
 func newCeiling() *ceiling {
-	return &ceiling{queues: map[*host]*queue{}, waiting: map[netip.Prefix]*pending{}}
+	return &ceiling{queues: map[*witness]*queue{}, waiting: map[netip.Prefix]*pending{}}
 }
 
 // minute counts events in the last 60 seconds.
@@ -57,16 +67,48 @@ func (m *minute) add(now uint32) {
 	m.total++
 }
 
-// admit counts a new block by a host, unless the ceiling or the host's share
-// of it is reached.
-func (d *Detector) admit(h *host, now uint32) bool {
+// maxWaiting is how many decisions can wait: ten times what passes in a minute.
+const maxWaiting = 100_000
+
+// admit counts a new block by a witness, unless the ceiling or the witness's
+// share of it is reached.
+func (d *Detector) admit(w *witness, now uint32) bool {
 	limit := d.judgement.ceiling
-	if int(d.ceiling.admitted.within(now)) >= limit.PerMinute || int(h.admitted.within(now)) >= limit.perHost() {
+	if int(d.ceiling.admitted.within(now)) >= limit.PerMinute || int(w.admitted.within(now)) >= limit.perHost() {
 		return false
 	}
 	d.ceiling.admitted.add(now)
-	h.admitted.add(now)
+	w.admitted.add(now)
 	return true
+}
+
+// passes tells whether a decision need not ask the ceiling: it is by what only an
+// attacker does, and whoever alone says so has not said it too often.
+func (d *Detector) passes(p *pending, now uint32) bool {
+	w := p.alone
+	if !p.attacker || w == nil {
+		return p.attacker
+	}
+	if int(w.passed.within(now)) < d.judgement.ceiling.HostPasses {
+		w.passed.add(now)
+		return true
+	}
+	if !w.over {
+		w.over = true
+		d.metrics.over.Inc()
+		d.notice(Notice{Kind: OverLimit, Host: w.name})
+	}
+	return false
+}
+
+// underLimit notes which witnesses can pass the ceiling again.
+func (d *Detector) underLimit() {
+	for _, w := range d.hosts.witnesses {
+		if w.over && int(w.passed.within(d.hosts.now)) < d.judgement.ceiling.HostPasses {
+			w.over = false
+			d.metrics.over.Dec()
+		}
+	}
 }
 
 func (c Ceiling) perHost() int { return max(1, int(float64(c.PerMinute)*c.HostShare)) }
@@ -75,12 +117,29 @@ func (c Ceiling) perHost() int { return max(1, int(float64(c.PerMinute)*c.HostSh
 func (c *ceiling) put(p *pending) {
 	c.drop(p.prefix)
 	c.waiting[p.prefix] = p
-	q := c.queues[p.host]
+	q := c.queues[p.reporter]
 	if q == nil {
 		q = &queue{}
-		c.queues[p.host] = q
+		c.queues[p.reporter] = q
 	}
 	heap.Push(q, p)
+}
+
+// overflow takes one decision out of the longest queue, if too many wait: none of
+// its foremost.
+func (c *ceiling) overflow() *pending {
+	if len(c.waiting) <= maxWaiting {
+		return nil
+	}
+	var longest queue
+	for _, q := range c.queues {
+		if len(*q) > len(longest) {
+			longest = *q
+		}
+	}
+	last := longest[len(longest)-1]
+	c.drop(last.prefix)
+	return last
 }
 
 // drop forgets what waits for a prefix.
@@ -90,7 +149,7 @@ func (c *ceiling) drop(prefix netip.Prefix) {
 		return
 	}
 	delete(c.waiting, prefix)
-	heap.Remove(c.queues[p.host], p.index)
+	heap.Remove(c.queues[p.reporter], p.index)
 }
 
 // release turns what waits into verdicts as far as there is room, once a
@@ -108,15 +167,15 @@ func (d *Detector) release(now uint32) {
 	d.metrics.waiting.Set(float64(len(c.waiting)))
 }
 
-// foremost returns the decision with the highest score of those whose host has
+// foremost returns the decision with the highest score of those whose witness has
 // room left; nil if there is none.
 func (d *Detector) foremost(now uint32) (best *pending) {
-	for h, q := range d.ceiling.queues {
+	for w, q := range d.ceiling.queues {
 		if q.Len() == 0 {
-			delete(d.ceiling.queues, h)
+			delete(d.ceiling.queues, w)
 			continue
 		}
-		if first := (*q)[0]; (best == nil || first.before(best)) && int(h.admitted.within(now)) < d.judgement.ceiling.perHost() {
+		if first := (*q)[0]; (best == nil || first.before(best)) && int(w.admitted.within(now)) < d.judgement.ceiling.perHost() {
 			best = first
 		}
 	}
@@ -137,7 +196,7 @@ func (p *pending) before(o *pending) bool {
 	return p.prefix.Compare(o.prefix) < 0
 }
 
-// queue is a heap of what waits for a host.
+// queue is a heap of what waits for a witness.
 type queue []*pending
 
 func (q queue) Len() int           { return len(q) }

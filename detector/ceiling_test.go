@@ -15,7 +15,7 @@ import (
 func lowCeiling(perMinute int, share float64) func(*Config, *Options) {
 	return func(c *Config, _ *Options) {
 		c.Rules = []Rule{{Name: "only", Window: time.Hour, Score: 5, Block: time.Hour}}
-		c.Ceiling = Ceiling{PerMinute: perMinute, HostShare: share}
+		c.Ceiling = Ceiling{PerMinute: perMinute, HostShare: share, HostPasses: 10_000}
 		c.SessionCaps, c.SessionTotal = map[string]float64{"relay_denied": 0}, 0
 	}
 }

@@ -121,7 +121,7 @@ type Breaker struct {
 }
 
 // Ceiling limits the rate of new blocks. What is above it waits in order of
-// score. What only an attacker does passes.
+// score, 100,000 decisions at most. What only an attacker does passes.
 type Ceiling struct {
 	// PerMinute is the number of new blocks in any 60 seconds, 1 to 1000000.
 	// Default 10000.
@@ -129,6 +129,10 @@ type Ceiling struct {
 	// HostShare is the share of it that one mail host can use, above 0 to 1.
 	// Default 0.5.
 	HostShare float64 `mapstructure:"host_share"`
+	// HostPasses is how many sources a mail host alone can have blocked in any 60
+	// seconds beside the ceiling, by what only an attacker does; further ones
+	// wait as well. 1 to 1000000. Default 10000.
+	HostPasses int `mapstructure:"host_passes"`
 }
 
 // Repeat is about sources that come back.
@@ -183,7 +187,7 @@ func DefaultConfig() Config {
 		EvidenceBytes: 16 << 20,
 		Favour:        Favour{Accepted: 1, Delivered: 1, Partner: 20},
 		Breaker:       Breaker{Enabled: true, Sources: 5, Share: 0.3, Surge: 20, Close: 10 * time.Minute},
-		Ceiling:       Ceiling{PerMinute: 10_000, HostShare: 0.5},
+		Ceiling:       Ceiling{PerMinute: 10_000, HostShare: 0.5, HostPasses: 10_000},
 		Repeat:        Repeat{Factor: 2, Max: 7 * day, Forget: 30 * day},
 		Neighbourhood: Neighbourhood{IPv4: 16, IPv6: 16, Block: 24 * time.Hour},
 	}
@@ -326,6 +330,7 @@ func (c Ceiling) validate() error {
 	return errors.Join(
 		intWithin("ceiling.per_minute", c.PerMinute, 1, 1_000_000),
 		shareWithin("ceiling.host_share", c.HostShare),
+		intWithin("ceiling.host_passes", c.HostPasses, 1, 1_000_000),
 	)
 }
 

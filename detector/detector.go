@@ -5,6 +5,7 @@ import (
 	"fmt"
 	mathrand "math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"uppercut/detector/sendmail"
@@ -106,7 +107,8 @@ type Evidence struct {
 	Text      string
 }
 
-// Verdict says: block Prefix until Until.
+// Verdict says: block Prefix until Until; or, with Lift, that some blocks stand
+// no more.
 type Verdict struct {
 	Prefix netip.Prefix
 	// At is the time of the deciding offence, Received when its line came in.
@@ -118,10 +120,19 @@ type Verdict struct {
 	Rule string
 	// Score is the sum in the rule's window, in points.
 	Score float64
-	// Hosts is the number of distinct reporting hosts.
+	// Hosts is the number of distinct witnesses: senders with what they pass on,
+	// and in files hosts.
 	Hosts int
+	// Witness is who alone reported what is more than context: what it says
+	// nobody else has seen. "" if several did.
+	Witness string
 	// Evidence holds up to 20 lines, oldest first.
 	Evidence []Evidence
+	// Lift, if not empty, are blocks of exactly these prefixes that stand no more,
+	// since the evidence of the mail host Host at Sender has been set aside. Of
+	// the other fields only At is set.
+	Lift         []netip.Prefix
+	Sender, Host string
 }
 
 // Options are a Detector's collaborators. All functions are called by the
@@ -137,6 +148,9 @@ type Options struct {
 	// HostLabel returns the metric label of a mail host. It must have few
 	// values; nil gives "other" to all.
 	HostLabel func(sender, host string) string
+	// Witness says who a sender is. It is asked about each once, and again by
+	// Reconfigure. nil is for files: each host that a line names is a witness.
+	Witness func(sender string) Witness
 	// Exempt says why a prefix must not be blocked, "" if it may be. It is
 	// asked before each verdict. nil exempts nobody.
 	Exempt func(netip.Prefix) (cause string)
@@ -176,12 +190,14 @@ type Detector struct {
 	ceiling    *ceiling
 	networks   map[netip.Prefix]*network
 	pardons    *pardons
-	fresh      map[uint32]uint32   // second of arrival of the last verdict on a source, by number; for Options.Blocked
-	duplicates map[uint64]struct{} // numbers of duplicate lines that may be held for their session
-	key        [16]byte            // of the hashes of user names
-	restarts   uint64              // sessions are numbered anew after each
-	now        time.Time           // the latest arrival
-	swept      uint32              // where the search for dead sources stands
+	fleet      fleet
+	decided    map[netip.Prefix]uint32 // see takeBack
+	fresh      map[uint32]uint32       // second of arrival of the last verdict on a source, by number; for Options.Blocked
+	duplicates map[uint64]struct{}     // numbers of duplicate lines that may be held for their session
+	key        [16]byte                // of the hashes of user names
+	restarts   uint64                  // sessions are numbered anew after each
+	now        time.Time               // the latest arrival
+	swept      uint32                  // where the search for dead sources stands
 
 	line     *Line // that is observed
 	unknown  bool  // it is of no known form
@@ -199,7 +215,7 @@ func New(c Config, o Options) (*Detector, error) {
 	d := &Detector{
 		options: o, metrics: newMetrics(o.Registerer),
 		ring: newRing(c.EvidenceBytes), ceiling: newCeiling(),
-		networks: map[netip.Prefix]*network{}, pardons: &pardons{}, fresh: map[uint32]uint32{}, duplicates: map[uint64]struct{}{},
+		networks: map[netip.Prefix]*network{}, decided: map[netip.Prefix]uint32{}, pardons: &pardons{}, fresh: map[uint32]uint32{}, duplicates: map[uint64]struct{}{},
 		sources: newTable(c.MaxSources, [2]uint64{mathrand.Uint64(), mathrand.Uint64()}),
 		scratch: make([]mark, 0, maxMarks+1),
 	}
@@ -319,7 +335,8 @@ func (d *Detector) begin(now time.Time) {
 	if now.After(d.now) {
 		d.now = now
 	}
-	d.release(unixSecond(d.now))
+	d.hosts.now = unixSecond(d.now)
+	d.release(d.hosts.now)
 }
 
 // Tick does what is due by now without a line: waiting verdicts, breakers that
@@ -330,8 +347,13 @@ func (d *Detector) Tick(now time.Time) []Verdict {
 	d.closeBreakers()
 	d.pardons.end(d.now)
 	d.endFresh()
+	d.underLimit()
 	d.forgetNetworks(unixSecond(d.now))
+	if len(d.hosts.retired) > 0 {
+		d.sweep(retiredSweep)
+	}
 	d.sweep(tickSweep)
+	d.metrics.watched(d.hosts)
 	d.metrics.track(d.sources)
 	d.metrics.remember(d.memory.Stats())
 	return d.verdicts
@@ -452,7 +474,7 @@ func (d *Detector) offence(l *Line, e *sendmail.Event, h *host, number uint32, k
 	if number != 0 {
 		known = d.sources.at(number)
 	}
-	d.refuses(h, known, key.hash, e.Reason, second)
+	d.refuses(h, known, key, e.Reason, second)
 	weight := d.judgement.weight(e)
 	if weight == 0 || d.pardoned(prefixOf(key.addr, key.bits)) {
 		return
@@ -463,6 +485,7 @@ func (d *Detector) offence(l *Line, e *sendmail.Event, h *host, number uint32, k
 	}
 	d.keep(known, key.hash, l, e, h)
 	m := d.mark(e, h, weight, second)
+	h.marked = true
 	d.countAside(h, known, &m, e.Count)
 	scored := d.remember(known, m)
 	d.touch(number, second)
@@ -554,6 +577,8 @@ func (d *Detector) evict(number uint32) {
 const (
 	addSweep  = 2
 	tickSweep = 10_000
+	// retiredSweep is for as long as numbers of hosts are to become free.
+	retiredSweep = 100_000
 )
 
 // sweep looks at the next n sources and forgets the dead.
@@ -563,11 +588,35 @@ func (d *Detector) sweep(n int) {
 		d.swept++
 		if d.swept >= d.sources.bound {
 			d.swept = 1
+			d.hosts.sweptRound()
 		}
-		if s := d.sources.at(d.swept); s.flags&inUse != 0 && d.dead(s, now) {
+		s := d.sources.at(d.swept)
+		if s.flags&inUse == 0 {
+			continue
+		}
+		if len(d.hosts.retired) > 0 {
+			d.purge(d.swept, s)
+		}
+		if d.dead(s, now) {
 			d.sources.remove(d.swept)
 		}
 	}
+	if d.sources.bound == 1 {
+		d.hosts.sweptRound()
+	}
+}
+
+// purge takes from a source what hosts have said that were forgotten.
+func (d *Detector) purge(number uint32, s *source) {
+	offences := d.sources.offences(s)
+	if !slices.ContainsFunc(offences, func(m mark) bool { return d.hosts.gone(&m) }) {
+		return
+	}
+	list := append(d.scratch[:0], offences...)
+	list = slices.DeleteFunc(list, func(m mark) bool { return d.hosts.gone(&m) })
+	d.sources.setOffences(s, list)
+	d.scratch = list
+	d.sources.touch(number, d.sources.guilt(s))
 }
 
 // markLimit is how many offences a source can have now: fewer when memory gets

@@ -32,13 +32,13 @@ type evidenceHeader struct {
 	nanos     uint32
 	received  int64
 	receivedN uint32
-	host      uint16
+	host      uint32 // its number below a generation, for numbers are given away again
 	transport transport
 	reason    sendmail.Reason
 	length    uint16
 }
 
-const evidenceHeaderSize = 4 + 4 + 8 + 4 + 8 + 4 + 2 + 1 + 1 + 2
+const evidenceHeaderSize = 4 + 4 + 8 + 4 + 8 + 4 + 4 + 1 + 1 + 2
 
 func newRing(size int) *ring {
 	return &ring{buffer: make([]byte, size/evidenceUnit*evidenceUnit), head: 1}
@@ -95,9 +95,9 @@ func (h *evidenceHeader) write(b []byte) {
 	le.PutUint32(b[16:], h.nanos)
 	le.PutUint64(b[20:], uint64(h.received))
 	le.PutUint32(b[28:], h.receivedN)
-	le.PutUint16(b[32:], h.host)
-	b[34], b[35] = byte(h.transport), byte(h.reason)
-	le.PutUint16(b[36:], h.length)
+	le.PutUint32(b[32:], h.host)
+	b[36], b[37] = byte(h.transport), byte(h.reason)
+	le.PutUint16(b[38:], h.length)
 }
 
 func (h *evidenceHeader) read(b []byte) {
@@ -105,9 +105,9 @@ func (h *evidenceHeader) read(b []byte) {
 	h.previous, h.check = le.Uint32(b), le.Uint32(b[4:])
 	h.second, h.nanos = int64(le.Uint64(b[8:])), le.Uint32(b[16:])
 	h.received, h.receivedN = int64(le.Uint64(b[20:])), le.Uint32(b[28:])
-	h.host = le.Uint16(b[32:])
-	h.transport, h.reason = transport(b[34]), sendmail.Reason(b[35])
-	h.length = le.Uint16(b[36:])
+	h.host = le.Uint32(b[32:])
+	h.transport, h.reason = transport(b[36]), sendmail.Reason(b[37])
+	h.length = le.Uint16(b[38:])
 }
 
 // at returns the line at a position; ok is false if it has been overwritten or
@@ -139,11 +139,11 @@ func (d *Detector) evidence(s *source) []Evidence {
 		if !ok {
 			break
 		}
-		host := d.hosts.byNumber[h.host]
+		sender, host := d.hosts.whose(h.host)
 		lines = append(lines, Evidence{
 			Time:     time.Unix(h.second, int64(h.nanos)).UTC(),
 			Received: time.Unix(h.received, int64(h.receivedN)).UTC(),
-			Sender:   host.sender.name, Host: host.name, Transport: transports[h.transport],
+			Sender:   sender, Host: host, Transport: transports[h.transport],
 			Reason: h.reason, Text: sendmail.Mask(text),
 		})
 		position = h.previous
@@ -159,6 +159,6 @@ func (d *Detector) keep(s *source, hash uint64, l *Line, e *sendmail.Event, h *h
 		previous: s.evidence, check: uint32(hash),
 		second: e.Time.Unix(), nanos: uint32(e.Time.Nanosecond()),
 		received: l.Received.Unix(), receivedN: uint32(l.Received.Nanosecond()),
-		host: h.number, transport: transportOf(l.Transport), reason: e.Reason,
+		host: d.hosts.id(h), transport: transportOf(l.Transport), reason: e.Reason,
 	}, e.Raw)
 }

@@ -43,9 +43,17 @@ func mergeFavours(list []mark) []mark {
 	return slices.Delete(list, i, i+1)
 }
 
-// favourWithin returns what the source's mail is worth in the rule's window,
-// and whether the source is a partner.
-func (d *Detector) favourWithin(r *rule, s *source, end uint32) (credit points, partner bool) {
+// standing is what speaks for a source at some time.
+type standing struct {
+	credit points // what its mail is worth in a rule's window
+	// partner: so much was accepted from it that one session does not block it.
+	// known: something was. current: within the longest window of the rules.
+	partner, known, current bool
+}
+
+// standing returns what speaks for a source in the window of a rule that ends
+// with the second end.
+func (d *Detector) standing(r *rule, s *source, end uint32) (is standing) {
 	accepted := 0
 	favours := d.sources.favours(s)
 	for i := range favours {
@@ -55,12 +63,14 @@ func (d *Detector) favourWithin(r *rule, s *source, end uint32) (credit points, 
 		}
 		if m.origin == acceptedMail {
 			accepted += int(m.weight)
+			is.current = is.current || end-m.second < d.judgement.longestWindow
 		}
 		if end-m.second < r.window {
-			credit += points(m.weight) * d.judgement.credit[m.origin]
+			is.credit += points(m.weight) * d.judgement.credit[m.origin]
 		}
 	}
-	return credit, accepted >= d.judgement.partner
+	is.partner, is.known = accepted >= d.judgement.partner, accepted > 0
+	return is
 }
 
 // accepted counts the messages accepted from a source in the 7 days before the

@@ -130,7 +130,7 @@ func TestManyMessages(t *testing.T) {
 				exact++
 			}
 		}
-		credit, _ := b.d.favourWithin(&rule{window: seconds(window)}, s, unixSecond(now))
+		credit := b.d.standing(&rule{window: seconds(window)}, s, unixSecond(now)).credit
 		if got := credit.float(); got < float64(exact) || got > 1.34*float64(exact) {
 			t.Errorf("in %v: %v points for %d messages", window, got, exact)
 		}

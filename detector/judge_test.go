@@ -47,6 +47,7 @@ type event struct {
 	received time.Time // default: at
 	addr     string
 	host     string // default: mx1
+	sender   string // default: 192.0.2.1
 }
 
 // feed judges one event and returns its verdicts.
@@ -55,6 +56,9 @@ func (b *bench) feed(e event) []Verdict {
 	b.lines++
 	if e.host == "" {
 		e.host = "mx1"
+	}
+	if e.sender == "" {
+		e.sender = "192.0.2.1"
 	}
 	if e.received.IsZero() {
 		e.received = e.at
@@ -67,11 +71,12 @@ func (b *bench) feed(e event) []Verdict {
 	if e.Raw == "" {
 		e.Raw = e.Reason.String() + " by " + e.addr
 	}
-	l := &Line{Number: b.lines, Sender: "192.0.2.1", Transport: "tcp", Received: e.received, Time: e.at, Stamp: StampFull, Host: e.host}
+	l := &Line{Number: b.lines, Sender: e.sender, Transport: "tcp", Received: e.received, Time: e.at, Stamp: StampFull, Host: e.host}
 	l.Record.Addr, l.Record.Kind = e.Addr, sendmail.LineReject
 	b.d.Ahead([]Line{*l})
 	b.d.begin(l.Received)
-	b.d.event(l, &e.Event, b.d.hosts.named(l.Sender, l.Host))
+	l.Digest()
+	b.d.event(l, &e.Event, b.d.hosts.of(l))
 	return b.take(b.d.verdicts)
 }
 

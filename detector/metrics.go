@@ -33,7 +33,10 @@ type metrics struct {
 	tracked4, tracked6, limit            prometheus.Gauge
 	evicted, merged                      prometheus.Counter
 	ranOut, heldBack                     prometheus.Counter
-	waiting                              prometheus.Gauge
+	waiting, decided                     prometheus.Gauge
+	lost, takenBack                      prometheus.Counter
+	over, known                          prometheus.Gauge
+	forgotten                            prometheus.Counter
 	verdictsVec, suppressedVec           *prometheus.CounterVec
 	verdicts, suppressed                 map[string]prometheus.Counter
 
@@ -105,6 +108,12 @@ func (m *metrics) decisions() {
 	m.ranOut = m.counter("uppercut_verdicts_ran_out_total", "Blocks that were due and had run out when their line arrived.")
 	m.heldBack = m.counter("uppercut_verdicts_held_back_total", "Blocks that had to wait for the ceiling of blocks a minute.")
 	m.waiting = m.gauge("uppercut_verdicts_waiting", "Blocks that wait for the ceiling of blocks a minute.")
+	m.lost = m.counter("uppercut_verdicts_lost_total", "Blocks given up because too many waited for the ceiling; their sources are judged again with their next offence.")
+	m.over = m.gauge("uppercut_witnesses_over_limit", "Mail hosts that alone have blocked so many within a minute, by what only an attacker does, that further ones wait.")
+	m.decided = m.gauge("uppercut_correspondents_blocked", "Blocks of sources with accepted mail, which a breaker that opens takes back if they stand on its host's word.")
+	m.takenBack = m.counter("uppercut_verdicts_taken_back_total", "Blocks lifted because the breaker opened of a host whose word they stood on.")
+	m.known = m.gauge("uppercut_judged_hosts", "Mail hosts that the judge tells apart, by sender and by name in the line.")
+	m.forgotten = m.counter("uppercut_judged_hosts_forgotten_total", "Mail hosts that were forgotten, with what they said, to make room for others.")
 }
 
 func (m *metrics) memory() {
@@ -133,6 +142,15 @@ func (m *metrics) remember(s sendmail.Stats) {
 
 // exemptions are the causes that start at 0.
 var exemptions = []string{"allowlist", "own_address", "next_hop", "resolver", "sender", "ssh_peer", "reserved", "too_wide"}
+
+// watched sets the number of hosts.
+func (m *metrics) watched(h *hosts) {
+	n := 0
+	for range h.all {
+		n++
+	}
+	m.known.Set(float64(n))
+}
 
 // configure makes the counters of the rules and causes.
 func (m *metrics) configure(j *judgement) {

@@ -186,8 +186,8 @@ func (m *model) grown(r Rule, at int64) int64 {
 func (m *model) score(r Rule, end int64) (score float64, hosts int) {
 	width := int64(r.Window / time.Second)
 	within := func(second, width int64) bool { return second <= end && second > end-width }
-	var attacker, own, relayed, context, unknown float64
-	unknowns, sessions, unknownSessions, names := 0, map[uint64]bool{}, map[uint64]bool{}, map[string]bool{}
+	var attacker, own, relayed, context, limits, unknown float64
+	unknowns, sessions, unknownSessions, limitSessions, names := 0, map[uint64]bool{}, map[uint64]bool{}, map[uint64]bool{}, map[string]bool{}
 	for _, o := range m.offences {
 		if !within(o.second, width) || len(r.Reasons) > 0 && !slices.Contains(r.Reasons, o.reason) ||
 			len(r.Hosts) > 0 && !slices.Contains(r.Hosts, o.host) {
@@ -203,6 +203,9 @@ func (m *model) score(r Rule, end int64) (score float64, hosts int) {
 			unknown += o.points
 			unknowns += o.count
 			unknownSessions[o.session] = true
+		case o.reason == "rate_limit", o.reason == "conn_limit":
+			limits += o.points
+			limitSessions[o.session] = true
 		case slices.Contains(ownReasons, o.reason):
 			own += o.points
 			sessions[o.session] = true
@@ -217,11 +220,15 @@ func (m *model) score(r Rule, end int64) (score float64, hosts int) {
 			sessions[s] = true
 		}
 	}
-	week, credit := 0, 0.0
+	week, credit, current, longest := 0, 0.0, false, int64(0)
+	for _, rule := range m.c.Rules {
+		longest = max(longest, int64(rule.Window/time.Second))
+	}
 	for _, s := range m.accepted {
 		if within(s, 7*24*3600) {
 			week++
 		}
+		current = current || within(s, longest)
 		if within(s, width) {
 			credit += m.c.Favour.Accepted
 		}
@@ -229,6 +236,14 @@ func (m *model) score(r Rule, end int64) (score float64, hosts int) {
 	for _, s := range m.sent {
 		if within(s, width) {
 			credit += m.c.Favour.Delivered
+		}
+	}
+	if current {
+		context += limits
+	} else {
+		relayed += limits
+		for s := range limitSessions {
+			sessions[s] = true
 		}
 	}
 	partner := week >= m.c.Favour.Partner

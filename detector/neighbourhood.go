@@ -7,8 +7,33 @@ const neighbourhoodRule = "neighbourhood"
 
 // network is what is known of a network with blocked sources.
 type network struct {
-	blocked map[netip.Prefix]uint32 // until when
-	until   uint32                  // the network itself
+	blocked map[netip.Prefix]member
+	until   uint32         // the network itself
+	parts   []netip.Prefix // as which it was blocked; not known after a restart
+}
+
+// member is a blocked source of a network.
+type member struct {
+	until uint32
+	alone *witness // who alone vouches for it, nil if several do or nobody knows
+}
+
+// alone returns who alone vouches for a network: the witness without which the
+// fewest of it would be blocked, if those are too few. nil if there is none.
+func (n *network) alone(least int) (alone *witness) {
+	counts, most := map[*witness]int{}, 0
+	for _, m := range n.blocked {
+		if m.alone == nil {
+			continue
+		}
+		if counts[m.alone]++; counts[m.alone] > most {
+			alone, most = m.alone, counts[m.alone]
+		}
+	}
+	if len(n.blocked)-most >= least {
+		return nil
+	}
+	return alone
 }
 
 // Networks are counted by these lengths.
@@ -24,23 +49,28 @@ func (d *Detector) neighbours(p *pending, until uint32) {
 	if !c.Enabled {
 		return
 	}
-	least := c.IPv6
-	if p.prefix.Addr().Is4() {
-		least = c.IPv4
-	}
+	least := c.least(p.prefix)
 	around, ok := networkOf(p.prefix)
 	if !ok {
 		return
 	}
 	n := d.network(around)
-	n.blocked[p.prefix] = until
+	n.blocked[p.prefix] = member{until, p.alone}
 	n.expire(p.end)
 	if len(n.blocked) < least || n.until > p.end {
 		return
 	}
 	if n.until = p.end + seconds(c.Block); n.until > unixSecond(d.now) {
-		d.blockNetwork(around, p, n)
+		d.blockNetwork(around, p, n, least)
 	}
+}
+
+// least is how many sources of the network of one block it.
+func (c Neighbourhood) least(source netip.Prefix) int {
+	if source.Addr().Is4() {
+		return c.IPv4
+	}
+	return c.IPv6
 }
 
 // networkOf returns the network that a source is counted for; false if the source
@@ -57,15 +87,15 @@ func networkOf(source netip.Prefix) (around netip.Prefix, ok bool) {
 func (d *Detector) network(around netip.Prefix) *network {
 	n := d.networks[around]
 	if n == nil {
-		n = &network{blocked: map[netip.Prefix]uint32{}}
+		n = &network{blocked: map[netip.Prefix]member{}}
 		d.networks[around] = n
 	}
 	return n
 }
 
 func (n *network) expire(now uint32) {
-	for prefix, until := range n.blocked {
-		if until <= now {
+	for prefix, m := range n.blocked {
+		if m.until <= now {
 			delete(n.blocked, prefix)
 		}
 	}
@@ -73,7 +103,7 @@ func (n *network) expire(now uint32) {
 
 // blockNetwork gives the verdicts on a network, with holes for what is exempt
 // or left alone in it.
-func (d *Detector) blockNetwork(around netip.Prefix, p *pending, n *network) {
+func (d *Detector) blockNetwork(around netip.Prefix, p *pending, n *network, least int) {
 	holes, cause := d.holes(around)
 	if cause != "" {
 		d.metrics.suppress(cause)
@@ -86,10 +116,12 @@ func (d *Detector) blockNetwork(around netip.Prefix, p *pending, n *network) {
 	if len(parts) == 0 {
 		return
 	}
+	n.parts = parts
+	vouches := pending{alone: n.alone(least)}
 	for _, part := range parts {
 		d.verdicts = append(d.verdicts, Verdict{
 			Prefix: part, At: p.at, Received: p.received, Until: fromSecond(n.until),
-			Rule: neighbourhoodRule, Score: float64(len(n.blocked)), Hosts: p.hosts,
+			Rule: neighbourhoodRule, Score: float64(len(n.blocked)), Hosts: p.hosts, Witness: vouches.witness(),
 		})
 	}
 	d.metrics.verdicts[neighbourhoodRule].Inc()

@@ -17,6 +17,12 @@ const (
 	BreakerOpened
 	// BreakerClosed: a host's evidence counts again.
 	BreakerClosed
+	// SeveralNames: a sender writes under several host names and is not declared
+	// to be a relay, so that it counts as one host. Once for each sender.
+	SeveralNames
+	// OverLimit: a witness has blocked as many as it can alone in a minute by what
+	// only an attacker does; Host is its name. The others wait for the ceiling.
+	OverLimit
 	// Exempted: a source would have been blocked; Prefix, Cause, Rule, Score.
 	Exempted
 )

@@ -51,6 +51,10 @@ var (
 	clientsOwn = reasons(sendmail.DNSBL, sendmail.TCPWrappers, sendmail.EHLOPipelining,
 		sendmail.RelayDenied, sendmail.BadCommand, sendmail.BadHelo)
 
+	// ourLimits are limits of our own. They show a client that is in a hurry, and
+	// hold it back by themselves.
+	ourLimits = reasons(sendmail.RateLimit, sendmail.ConnLimit)
+
 	// judged4xx are the classes in which a 4xx answer is a judgement on the
 	// client. Every other 4xx reports a failure of ours and weighs nothing.
 	judged4xx = reasons(sendmail.RateLimit, sendmail.ConnLimit, sendmail.BadCommand, sendmail.BareNewline)

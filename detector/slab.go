@@ -27,7 +27,7 @@ const (
 // An origin holds a reason in its lower bits and a host in those above.
 const (
 	reasonBits = 6
-	maxHosts   = 1<<(16-reasonBits) - 1 // the last number is for all further hosts
+	maxHosts   = 1<<(16-reasonBits) - 1 // the last number is none, see noNumber
 )
 
 func origin(host uint16, r sendmail.Reason) uint16 { return host<<reasonBits | uint16(r) }

@@ -1,11 +1,13 @@
 package detector
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"io"
 	"math"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -88,7 +90,7 @@ func (h *hosts) save(s *snapshotWriter) {
 			s.u32(uint32(host.number))
 			s.bool(host.clock.learned)
 			s.u64(uint64(host.clock.offset))
-			host.breaker.save(s)
+			host.saved().save(s)
 		}
 	}
 }
@@ -98,6 +100,31 @@ func (d *duplicates) save(s *snapshotWriter) {
 	for i := range d.ring {
 		s.u64(d.ring[(d.next+i)%len(d.ring)])
 	}
+}
+
+// saved returns the breaker of a host as it is saved: behind a relay as one with
+// that of all hosts together.
+func (h *host) saved() *breaker {
+	joint := &h.witness.breaker
+	if h.breaker == joint || len(joint.intervals) == 0 {
+		return h.breaker
+	}
+	b := *h.breaker
+	if joint.open && !b.open {
+		b.open, b.lastBad = true, joint.lastBad
+	}
+	b.intervals = slices.Concat(joint.intervals, b.intervals)
+	slices.SortFunc(b.intervals, func(a, o interval) int { return cmp.Compare(a.closed(), o.closed()) })
+	b.intervals = b.intervals[max(0, len(b.intervals)-maxIntervals):]
+	return &b
+}
+
+// closed is when an interval ended: one that is open, never.
+func (i *interval) closed() uint32 {
+	if i.to == 0 {
+		return math.MaxUint32
+	}
+	return i.to
 }
 
 func (b *breaker) save(s *snapshotWriter) {
@@ -116,7 +143,7 @@ func (b *breaker) save(s *snapshotWriter) {
 func (d *Detector) restoreHosts(s *snapshotReader) (numbers map[uint16]uint16) {
 	old := d.hosts
 	d.hosts = newHosts(d.options, d.metrics)
-	d.hosts.zones = old.zones
+	d.hosts.zones, d.hosts.now = old.zones, unixSecond(d.now)
 	numbers = map[uint16]uint16{}
 	for range s.count(math.MaxInt32) {
 		sender := d.hosts.sender(s.string())
@@ -125,6 +152,7 @@ func (d *Detector) restoreHosts(s *snapshotReader) (numbers map[uint16]uint16) {
 		}
 		for range s.count(maxHosts + 1) {
 			host := d.hosts.host(sender, s.string())
+			host.since, host.marked = 0, true
 			numbers[uint16(s.u32())] = host.number
 			learned, offset := s.bool(), time.Duration(s.u64())
 			if learned && !host.clock.fixed {
@@ -136,8 +164,14 @@ func (d *Detector) restoreHosts(s *snapshotReader) (numbers map[uint16]uint16) {
 	return numbers
 }
 
+// restoreBreaker reads the breaker of a host. Hosts that share one have saved it
+// more than once.
 func (d *Detector) restoreBreaker(s *snapshotReader, h *host) {
-	b := &h.breaker
+	b := h.breaker
+	if b.of != nil {
+		b = &breaker{}
+	}
+	b.of = h
 	b.open, b.lastBad, b.latest = s.bool(), time.Unix(int64(s.u64()), 0), s.u32()
 	for range s.count(maxIntervals) {
 		i := interval{from: s.u32(), to: s.u32(), cause: breakerCause(s.u32() & 1)}
@@ -150,10 +184,12 @@ func (d *Detector) restoreBreaker(s *snapshotReader, h *host) {
 
 // export sets the gauges of restored hosts.
 func (h *hosts) export() {
-	for _, host := range h.byNumber {
-		host.counters.zone.Set(host.clock.offset.Seconds())
-		if host.breaker.open {
-			host.counters.breakerOpen.Inc()
+	for x := range h.all {
+		x.counters.zone.Set(x.clock.offset.Seconds())
+		for b := range x.breakers {
+			if b.open && b.of == x {
+				x.counters.breakerOpen.Inc()
+			}
 		}
 	}
 }
@@ -215,11 +251,11 @@ func (d *Detector) restoreSources(s *snapshotReader, numbers map[uint16]uint16) 
 			m := &offences[i]
 			number, known := numbers[m.host()]
 			if !known {
-				s.fail("offence from an unknown host")
-				return
+				m.weight = 0 // it was forgotten, and what it said goes
 			}
 			m.origin = origin(number, m.reason())
 		}
+		offences = slices.DeleteFunc(offences, func(m mark) bool { return m.weight == 0 })
 		d.restoreSource(&src, offences, s.marks(int(b[19])))
 	}
 }
@@ -239,6 +275,17 @@ func (d *Detector) restoreSource(src *source, offences, favours []mark) {
 	d.sources.setOffences(added, offences)
 	d.sources.setFavours(added, favours)
 	d.sources.touch(number, d.sources.guilt(added))
+	if now := unixSecond(d.now); added.until > now && d.accepted(added, now) > 0 {
+		d.mayTakeBack(&pending{prefix: added.prefix(), end: latest(offences)})
+	}
+}
+
+// latest is the second of the last of some marks.
+func latest(marks []mark) (second uint32) {
+	for i := range marks {
+		second = max(second, marks[i].second)
+	}
+	return second
 }
 
 // save writes what waits for the ceiling.
@@ -264,6 +311,9 @@ func (d *Detector) restoreWaiting(s *snapshotReader) {
 		p := &pending{prefix: s.prefix(), rule: d.judgement.rule(s.string())}
 		p.host = d.hosts.named(s.string(), s.string())
 		p.end, p.score, p.hosts = s.u32(), points(s.u32()), int(s.u32())
+		if p.reporter = p.host.witness; p.hosts == 1 {
+			p.alone = p.reporter
+		}
 		p.at, p.received = time.Unix(0, int64(s.u64())).UTC(), time.Unix(0, int64(s.u64())).UTC()
 		if s.err != nil || p.rule == nil {
 			continue
@@ -299,9 +349,9 @@ func (n *network) save(s *snapshotWriter, around netip.Prefix) {
 	s.prefix(around)
 	s.u32(n.until)
 	s.u32(uint32(len(n.blocked)))
-	for prefix, until := range n.blocked {
+	for prefix, m := range n.blocked {
 		s.prefix(prefix)
-		s.u32(until)
+		s.u32(m.until)
 	}
 }
 
@@ -311,7 +361,7 @@ func (d *Detector) restoreNetworks(s *snapshotReader) {
 		n := d.network(s.prefix())
 		n.until = s.u32()
 		for range s.count(math.MaxInt32) {
-			n.blocked[s.prefix()] = s.u32()
+			n.blocked[s.prefix()] = member{until: s.u32()}
 		}
 	}
 	d.forgetNetworks(unixSecond(d.now))

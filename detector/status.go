@@ -28,7 +28,7 @@ type BreakerStatus struct {
 // Breakers returns the breakers of all mail hosts, those that are open first.
 func (d *Detector) Breakers() []BreakerStatus {
 	list := make([]BreakerStatus, 0, len(d.hosts.byNumber))
-	for _, h := range d.hosts.byNumber {
+	for h := range d.hosts.all {
 		list = append(list, h.breakerStatus())
 	}
 	slices.SortStableFunc(list, func(a, b BreakerStatus) int {
@@ -44,7 +44,10 @@ func (d *Detector) Breakers() []BreakerStatus {
 }
 
 func (h *host) breakerStatus() BreakerStatus {
-	b := &h.breaker
+	b := h.breaker
+	if joint := &h.witness.breaker; joint.open && !b.open {
+		b = joint
+	}
 	s := BreakerStatus{Sender: h.sender.name, Host: h.name, Open: b.open, Refusing: b.refusing, Heard: b.heard}
 	if b.open {
 		s.Cause = b.cause.String()
@@ -57,10 +60,12 @@ func (h *host) breakerStatus() BreakerStatus {
 // CloseBreaker closes the breakers of the mail hosts that are meant, and returns
 // how many were open. What was set aside stays so.
 func (d *Detector) CloseBreaker(meant func(sender, host string) bool) (closed int) {
-	for _, h := range d.hosts.byNumber {
-		if h.breaker.open && meant(h.sender.name, h.name) {
-			d.closeBreaker(h)
-			closed++
+	for h := range d.hosts.all {
+		for b := range h.breakers {
+			if b.open && meant(h.sender.name, h.name) {
+				d.closeBreaker(b)
+				closed++
+			}
 		}
 	}
 	return closed
@@ -96,7 +101,7 @@ type RuleScore struct {
 	Rule  string
 	Score float64 // after favour, caps and context
 	Limit float64 // at which the rule fires
-	Hosts int     // distinct reporting hosts
+	Hosts int     // witnesses: distinct senders, and hosts in files
 	// The score is made of what only an attacker does, what says something
 	// about the client itself, what a relay can be made to do, context, and
 	// the credit of mail.
@@ -151,14 +156,15 @@ func (d *Detector) status(s *source, now time.Time) SourceStatus {
 
 func (d *Detector) ruleScore(r *rule, s *source, end uint32) RuleScore {
 	offences := d.sources.offences(s)
-	credit, partner := d.favourWithin(r, s, end)
-	t := d.tally(r, offences, end, partner, false)
-	t.credit = credit
-	return RuleScore{
-		Rule: r.name, Score: t.score(partner).float(), Limit: r.score.float(),
-		Hosts:    d.reportingHosts(r, offences, end, partner),
-		Attacker: t.attacker.float(), Own: t.own.float(), Relayed: t.relayed.float(), Context: t.context.float(), Credit: t.credit.float(),
+	is := d.standing(r, s, end)
+	t := d.tally(r, offences, end, is.known, false)
+	witnesses, _ := d.witnesses(r, offences, end, is.known)
+	score := RuleScore{
+		Rule: r.name, Score: t.score(is).float(), Limit: r.score.float(), Hosts: witnesses,
+		Attacker: t.attacker.float(), Own: t.own.float(), Credit: is.credit.float(),
 	}
+	score.Relayed, score.Context = t.relayed.float(), t.context.float()
+	return score
 }
 
 // totals adds up a source's offences by reason, in the order of reasons.

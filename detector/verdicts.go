@@ -15,12 +15,11 @@ func (d *Detector) decide(number uint32, l *Line, e *sendmail.Event, h *host, se
 	if !fired {
 		return
 	}
-	partner := d.accepted(s, f.end) >= d.judgement.partner
 	p := &pending{
 		prefix: s.prefix(), rule: f.rule, end: f.end, at: fromSecond(f.end),
-		received: l.Received, score: f.score, host: h, attacker: f.attacker,
-		hosts: d.reportingHosts(f.rule, d.sources.offences(s), f.end, partner),
+		received: l.Received, score: f.score, host: h, reporter: h.witness, attacker: f.attacker,
 	}
+	p.hosts, p.alone = d.witnesses(f.rule, d.sources.offences(s), f.end, d.accepted(s, f.end) > 0)
 	if f.end == second {
 		p.at = e.Time
 	}
@@ -33,7 +32,7 @@ func (d *Detector) decide(number uint32, l *Line, e *sendmail.Event, h *host, se
 	if d.exempt(s, p) {
 		return
 	}
-	if !p.attacker && !d.admit(h, unixSecond(d.now)) {
+	if now := unixSecond(d.now); !d.passes(p, now) && !d.admit(p.reporter, now) {
 		d.wait(number, p)
 		return
 	}
@@ -50,6 +49,12 @@ func (d *Detector) wait(number uint32, p *pending) {
 	s.flags |= waiting
 	d.sources.touch(number, d.sources.guilt(s))
 	d.ceiling.put(p)
+	if lost := d.ceiling.overflow(); lost != nil {
+		d.metrics.lost.Inc()
+		if number := d.sourceAt(lost.prefix); number != 0 {
+			d.sources.at(number).flags &^= waiting
+		}
+	}
 	d.metrics.waiting.Set(float64(len(d.ceiling.waiting)))
 }
 
@@ -70,7 +75,12 @@ func (d *Detector) sentence(p *pending, now uint32) {
 		d.metrics.ranOut.Inc()
 		return
 	}
-	if !d.exempt(s, p) && d.admit(p.host, now) {
+	if d.hosts.everAside {
+		if _, fires := d.fires(s, p.end); !fires {
+			return // a breaker has opened meanwhile
+		}
+	}
+	if !d.exempt(s, p) && d.admit(p.reporter, now) {
 		d.block(number, p)
 	}
 }
@@ -134,9 +144,12 @@ func (d *Detector) block(number uint32, p *pending) {
 	d.sources.touch(number, d.sources.guilt(s))
 	d.verdicts = append(d.verdicts, Verdict{
 		Prefix: p.prefix, At: p.at, Received: p.received, Until: fromSecond(until),
-		Rule: p.rule.name, Score: p.score.float(), Hosts: p.hosts, Evidence: d.evidence(s),
+		Rule: p.rule.name, Score: p.score.float(), Hosts: p.hosts, Witness: p.witness(), Evidence: d.evidence(s),
 	})
 	d.metrics.verdicts[p.rule.name].Inc()
+	if d.accepted(s, p.end) > 0 {
+		d.mayTakeBack(p)
+	}
 	d.neighbours(p, until)
 }
 

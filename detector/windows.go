@@ -1,7 +1,6 @@
 package detector
 
 import (
-	"math/bits"
 	"slices"
 	"time"
 
@@ -46,12 +45,14 @@ type tally struct {
 	own      points // what says something about the client itself
 	relayed  points // what a relay can be made to do
 	context  points // what counts only beside the others
-	credit   points // what favour takes off
 
 	unknown         points // unknown users, not yet in relayed
 	unknowns        int
 	unknownSessions sessions
 	sessions        sessions // of everything in own and relayed
+
+	limits        points // of our own that it ran into, not yet in relayed or context
+	limitSessions sessions
 }
 
 // sessions counts distinct sessions, up to "several".
@@ -69,6 +70,13 @@ func (s *sessions) add(tag uint16) {
 	}
 }
 
+func (s *sessions) merge(o sessions) {
+	if o.first != 0 {
+		s.add(o.first)
+	}
+	s.several = s.several || o.several
+}
+
 // add counts one mark.
 func (t *tally) add(m *mark) {
 	switch p := points(m.weight); kinds[m.reason()] {
@@ -76,6 +84,9 @@ func (t *tally) add(m *mark) {
 		t.attacker += p
 	case kindContext:
 		t.context += p
+	case kindLimit:
+		t.limits += p
+		t.limitSessions.add(m.session)
 	case kindUnknownUser:
 		t.unknown += p
 		t.unknowns += int(m.extra)
@@ -98,6 +109,7 @@ const (
 	kindContext
 	kindUnknownUser
 	kindOwn
+	kindLimit
 )
 
 // kinds are those of all classes: a busy source has its offences counted again
@@ -109,6 +121,8 @@ var kinds = func() (all [1 << reasonBits]kind) {
 			all[i] = kindAttacker
 		case contextOnly.has(r):
 			all[i] = kindContext
+		case ourLimits.has(r):
+			all[i] = kindLimit
 		case r == sendmail.UnknownUser:
 			all[i] = kindUnknownUser
 		case clientsOwn.has(r):
@@ -130,23 +144,40 @@ func (t *tally) addUnknownUsers() {
 
 // score adds up: favour cancels what a relay can be made to do, for a partner
 // also what says something about the client, and context counts for no more
-// than everything else.
-func (t *tally) score(partner bool) points {
+// than everything else. A limit of ours that a source with mail runs into is
+// context; it holds the source back by itself.
+func (t *tally) score(is standing) points {
+	t.addLimits(is.current)
 	rest := t.attacker
 	switch excusable := t.relayed + t.own; {
-	case partner && !t.sessions.several:
-	case partner:
-		rest += excusable - min(excusable, t.credit)
+	case is.partner && !t.sessions.several:
+	case is.partner:
+		rest += excusable - min(excusable, is.credit)
 	default:
-		rest += t.own + t.relayed - min(t.relayed, t.credit)
+		rest += t.own + t.relayed - min(t.relayed, is.credit)
 	}
 	return rest + min(rest, t.context)
+}
+
+// addLimits counts the limits that a source ran into as what they are for one
+// with current mail or without.
+func (t *tally) addLimits(current bool) {
+	if t.limits == 0 {
+		return
+	}
+	if current {
+		t.context += t.limits
+	} else {
+		t.relayed += t.limits
+		t.sessions.merge(t.limitSessions)
+	}
+	t.limits = 0
 }
 
 // tally adds up the offences that count for a rule in the window that ends
 // with the second end: those less than the window older than it, and it; with
 // all also those that the rule or a breaker leaves out.
-func (d *Detector) tally(r *rule, offences []mark, end uint32, partner, all bool) (t tally) {
+func (d *Detector) tally(r *rule, offences []mark, end uint32, known, all bool) (t tally) {
 	for i := len(offences) - 1; i >= 0; i-- {
 		m := &offences[i]
 		if m.second > end {
@@ -155,7 +186,7 @@ func (d *Detector) tally(r *rule, offences []mark, end uint32, partner, all bool
 		if end-m.second >= r.window {
 			break
 		}
-		if all || d.counts(r, m, partner) {
+		if all || d.counts(r, m, known) {
 			t.add(m)
 		}
 	}
@@ -169,30 +200,43 @@ func (d *Detector) leavesOut(r *rule) bool {
 }
 
 // counts tells whether a rule takes notice of an offence.
-func (d *Detector) counts(r *rule, m *mark, partner bool) bool {
+func (d *Detector) counts(r *rule, m *mark, known bool) bool {
 	if !r.reasons.has(m.reason()) {
 		return false
 	}
 	if len(r.hosts) > 0 && !slices.Contains(r.hosts, d.hosts.name(m.host())) {
 		return false
 	}
-	return !d.hosts.aside(m, partner)
+	return !d.hosts.aside(m, known)
 }
 
-// reportingHosts counts the distinct mail hosts in a rule's window.
-func (d *Detector) reportingHosts(r *rule, offences []mark, end uint32, partner bool) (n int) {
-	var seen [(maxHosts + 1) / 64]uint64
+// witnesses counts the witnesses in a rule's window. alone is who alone reported
+// what is more than context, nil if several did.
+func (d *Detector) witnesses(r *rule, offences []mark, end uint32, known bool) (n int, alone *witness) {
+	d.hosts.counted++
+	several := false
 	for i := range offences {
 		m := &offences[i]
-		if m.second > end || end-m.second >= r.window || !d.counts(r, m, partner) {
+		if m.second > end || end-m.second >= r.window || !d.counts(r, m, known) {
 			continue
 		}
-		seen[m.host()/64] |= 1 << (m.host() % 64)
+		w := &d.hosts.nobody
+		if x := d.hosts.at(m.host()); x != nil {
+			w = x.witness
+		}
+		if w.counted != d.hosts.counted {
+			w.counted = d.hosts.counted
+			n++
+		}
+		if !contextOnly.has(m.reason()) {
+			several = several || alone != nil && alone != w
+			alone = w
+		}
 	}
-	for _, word := range seen {
-		n += bits.OnesCount64(word)
+	if several {
+		alone = nil
 	}
-	return n
+	return n, alone
 }
 
 // firing is a rule whose score is reached.
@@ -227,20 +271,23 @@ func (d *Detector) ruleFires(r *rule, s *source, offences []mark, at uint32) (fi
 		if end-at >= r.window || i+1 < len(offences) && offences[i+1].second == end {
 			continue
 		}
-		credit, partner := d.favourWithin(r, s, end)
+		is := d.standing(r, s, end)
 		// What is left out could only have added to the score, and to look for it takes longest.
-		t := d.tally(r, offences, end, partner, true)
-		t.credit = credit
-		if t.score(partner) < r.score {
+		t := d.tally(r, offences, end, is.known, true)
+		if t.score(is) < r.score {
 			continue
 		}
 		if d.leavesOut(r) {
-			t = d.tally(r, offences, end, partner, false)
-			t.credit = credit
+			t = d.tally(r, offences, end, is.known, false)
 		}
-		score := t.score(partner)
-		if score < r.score || r.minHosts > 1 && d.reportingHosts(r, offences, end, partner) < r.minHosts {
+		score := t.score(is)
+		if score < r.score {
 			continue
+		}
+		if r.minHosts > 1 {
+			if n, _ := d.witnesses(r, offences, end, is.known); n < r.minHosts {
+				continue
+			}
 		}
 		return firing{rule: r, end: end, score: score, attacker: t.attacker >= r.score}, true
 	}

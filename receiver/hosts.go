@@ -65,13 +65,15 @@ func (h *Hosts) Label(sender, host string) string {
 }
 
 // Witness returns who a sender is, which it cannot choose: the name in its
-// certificate or of its address in receiver.hosts, else Message.Sender. With
-// relay it passes on the lines of other hosts.
-func (h *Hosts) Witness(sender string) (name string, relay bool) {
+// certificate or of its address in receiver.hosts, else Message.Sender. known
+// says that a certificate or the configuration gives it that name; with relay it
+// passes on the lines of other hosts.
+func (h *Hosts) Witness(sender string) (name string, known, relay bool) {
 	from := originOf(sender)
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	return cmp.Or(h.policy.host(from), sender), h.policy.isRelay(from)
+	host, relay := h.policy.host(from), h.policy.isRelay(from)
+	return cmp.Or(host, sender), host != "" || relay || from.transport == Unix, relay
 }
 
 // label bounds the names that are labels: own is that of the configuration or

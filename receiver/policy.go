@@ -78,7 +78,9 @@ func originOf(sender string) *origin {
 	from := &origin{sender: sender}
 	if addr, err := netip.ParseAddr(sender); err == nil {
 		from.addr = addr
-	} else if sender != Unix.String() {
+	} else if sender == Unix.String() {
+		from.transport = Unix
+	} else {
 		from.expires = distant
 	}
 	return from

@@ -25,23 +25,24 @@ func TestWitness(t *testing.T) {
 	}
 	for sender, want := range map[string]struct {
 		name  string
+		known bool
 		relay bool
 	}{
-		"192.0.2.1":           {"mx1", false},
-		"2001:db8::25":        {"mx1", false}, // another address of the same host
-		"mx3.example.org":     {"mx3.example.org", false},
-		"mx4.example.org":     {"mx4.example.org", false}, // a certificate that nobody listed
-		"198.51.100.1":        {"198.51.100.1", false},
-		"10.25.0.5":           {"10.25.0.5", true},
-		"10.25.1.6":           {"10.25.1.6", true},
-		"10.25.1.7":           {"mx2", false}, // a mail host in the relays' network
-		"2001:db8:1::5":       {"2001:db8:1::5", true},
-		"loghost.example.org": {"loghost.example.org", true},
-		"unix":                {"unix", true},
+		"192.0.2.1":           {"mx1", true, false},
+		"2001:db8::25":        {"mx1", true, false}, // another address of the same host
+		"mx3.example.org":     {"mx3.example.org", true, false},
+		"mx4.example.org":     {"mx4.example.org", true, false}, // a certificate that nobody listed
+		"198.51.100.1":        {"198.51.100.1", false, false},
+		"10.25.0.5":           {"10.25.0.5", true, true},
+		"10.25.1.6":           {"10.25.1.6", true, true},
+		"10.25.1.7":           {"mx2", true, false}, // a mail host in the relays' network
+		"2001:db8:1::5":       {"2001:db8:1::5", true, true},
+		"loghost.example.org": {"loghost.example.org", true, true},
+		"unix":                {"unix", true, true},
 	} {
-		name, relay := h.Witness(sender)
-		if name != want.name || relay != want.relay {
-			t.Errorf("%s is %q, relay %v; want %q, %v", sender, name, relay, want.name, want.relay)
+		name, known, relay := h.Witness(sender)
+		if name != want.name || known != want.known || relay != want.relay {
+			t.Errorf("%s is %q, known %v, relay %v; want %+v", sender, name, known, relay, want)
 		}
 	}
 	for sender, want := range map[string]string{"loghost.example.org": "mx7", "10.25.0.5": "mx7", "mx3.example.org": "mx3.example.org"} {
@@ -53,7 +54,7 @@ func TestWitness(t *testing.T) {
 
 // TestLocalSocketIsNoRelay unless the configuration says so.
 func TestLocalSocketIsNoRelay(t *testing.T) {
-	if name, relay := newHosts(t).Witness("unix"); name != "unix" || relay {
+	if name, _, relay := newHosts(t).Witness("unix"); name != "unix" || relay {
 		t.Errorf("%q, relay %v", name, relay)
 	}
 }

@@ -79,10 +79,20 @@ func newApplianceMetrics(reg prometheus.Registerer) *applianceMetrics {
 	return m
 }
 
+// witness says who a sender is.
+func (a *appliance) witness(sender string) detector.Witness {
+	name, known, relay := a.hosts.Witness(sender)
+	return detector.Witness{Name: name, Known: known, Relay: relay}
+}
+
 // block hands a verdict to the enforcer.
 func (a *appliance) block(v detector.Verdict) {
+	if len(v.Lift) > 0 {
+		a.enforcer.Lift("mail host "+a.hosts.Label(v.Sender, v.Host)+" refuses those whose mail is accepted; what it said is set aside", v.Lift...)
+		return
+	}
 	b := enforcer.Block{
-		Prefix: v.Prefix, At: v.At, Until: v.Until, Received: v.Received, Rule: v.Rule, Score: v.Score,
+		Prefix: v.Prefix, At: v.At, Until: v.Until, Received: v.Received, Rule: v.Rule, Score: v.Score, Witness: v.Witness,
 		Evidence: make([]enforcer.Evidence, len(v.Evidence)),
 	}
 	for i, e := range v.Evidence {

@@ -56,6 +56,11 @@ func (a *appliance) notice(n detector.Notice) {
 	case detector.ZoneLearned:
 		a.logger.Warn("time zone learned from log lines; configure it under detector.zones",
 			"sender", n.Sender, "host", n.Host, "offset", n.Offset)
+	case detector.SeveralNames:
+		a.logger.Warn("sender writes under several host names and counts as one host; if it passes on the lines of others, list it in receiver.relays",
+			"sender", n.Sender)
+	case detector.OverLimit:
+		a.logger.Warn("mail host blocks more by itself than detector.ceiling.host_passes lets it in a minute; further blocks wait", "witness", n.Host)
 	case detector.BreakerOpened:
 		a.logger.Warn("breaker opened", "sender", n.Sender, "host", n.Host, "cause", n.Cause)
 		e.Kind, e.State, e.Host = outbox.Breaker, "open", a.hosts.Label(n.Sender, n.Host)

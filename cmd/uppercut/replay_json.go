@@ -29,7 +29,10 @@ type reportJSON struct {
 	Spared  []sparedJSON `json:"spared"`
 	// Prevented counts the offences of sources while they would have been
 	// blocked.
-	Prevented uint64      `json:"prevented"`
+	Prevented uint64 `json:"prevented"`
+	// TakenBack counts blocks that were lifted, and are not in Blocks, because
+	// the breaker opened of a mail host whose word they stood on.
+	TakenBack int         `json:"taken_back"`
 	Reading   readingJSON `json:"reading"`
 	// Tags counts the lines of other programs by tag, Wrapped those of them that
 	// hold a tag of sendmail's behind that tag. Second counts lines of
@@ -133,6 +136,7 @@ func (r *report) json() reportJSON {
 		Spared:   []sparedJSON{},
 
 		Prevented: r.prevented,
+		TakenBack: r.takenBack,
 		Reading:   r.readingJSON(),
 		Tags:      r.totals.found.tags,
 		Wrapped:   r.totals.found.wrapped,

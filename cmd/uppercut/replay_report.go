@@ -27,6 +27,8 @@ type report struct {
 	// prevented counts the offences of sources while they would have been
 	// blocked.
 	prevented uint64
+	// takenBack counts the blocks that were lifted when a breaker opened.
+	takenBack int
 	spared    map[netip.Prefix]*spared
 	// reading and unknown are what the session memory counted, and lines of
 	// sendmail's that it did not understand.
@@ -191,8 +193,23 @@ func (s *sourceTotal) chart(at time.Time, n uint64) {
 
 func (r *report) block(verdicts []detector.Verdict) {
 	for _, v := range verdicts {
+		if len(v.Lift) > 0 {
+			r.lift(v.Lift)
+			continue
+		}
 		v.Evidence = nil // belongs to the Detector
 		r.verdicts = append(r.verdicts, v)
+	}
+}
+
+// lift takes the last blocks of some prefixes off the list.
+func (r *report) lift(ps []netip.Prefix) {
+	for i := len(r.verdicts) - 1; i >= 0 && len(ps) > 0; i-- {
+		if at := slices.Index(ps, r.verdicts[i].Prefix); at >= 0 {
+			ps = slices.Delete(ps, at, at+1)
+			r.verdicts = slices.Delete(r.verdicts, i, i+1)
+			r.takenBack++
+		}
 	}
 }
 

@@ -157,6 +157,7 @@ func (t *textReport) blocksBySource() map[netip.Addr][]detector.Verdict {
 func (t *textReport) blocked() {
 	if len(t.verdicts) == 0 {
 		t.title("Nobody would have been blocked.")
+		t.lifted()
 		return
 	}
 	t.title("Blocked%s", ofAll(t.top, len(t.verdicts)))
@@ -167,6 +168,14 @@ func (t *textReport) blocked() {
 	t.printf("  by rule: %s\n", t.rulesText())
 	t.printf("  %s (%.0f %%) came while their source would have been blocked\n",
 		plural(t.prevented, "offence"), 100*float64(t.prevented)/float64(max(t.offences, 1)))
+	t.lifted()
+}
+
+// lifted says how many blocks would not have lasted.
+func (t *textReport) lifted() {
+	if t.takenBack > 0 {
+		t.printf("  %s not listed: lifted when the breaker opened of a host that refused everybody\n", plural(uint64(t.takenBack), "block"))
+	}
 }
 
 // rulesText says how many blocks each rule caused.
