@@ -11,7 +11,7 @@ func BenchmarkHeader(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
-			var p Parser
+			p := Parser{Tags: NewTags([]string{"sendmail", "sm-*"}, nil)}
 			var h Header
 			for b.Loop() {
 				if err := p.Parse(frame, false, &h); err != nil {

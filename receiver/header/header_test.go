@@ -244,8 +244,11 @@ func split(stream string) (frames []string) {
 func agreesWithLibrary(t *testing.T, frame string) bool {
 	t.Helper()
 	frame = trimTrailer(frame)
+	if frame == "" {
+		return false
+	}
 	priority, rest, ok := cutPriority(frame + " ")
-	if !ok || !strings.HasPrefix(rest, "1 ") {
+	if !ok || frame[0] != '<' || !strings.HasPrefix(strings.TrimSuffix(rest, " "), "1 ") {
 		return false
 	}
 	got := Header{Priority: priority}
@@ -260,13 +263,8 @@ func agreesWithLibrary(t *testing.T, frame string) bool {
 	if parts["proc_id"] == "" || parts["msg_id"] == "" {
 		return false // the library gave up on the header and did not say so
 	}
-	want := Header{
-		Priority: uint8(parts["priority"].(int)),
-		Host:     unlessNil(parts["hostname"].(string)),
-		Tag:      unlessNil(parts["app_name"].(string)),
-		PID:      number(parts["proc_id"].(string)),
-		Text:     trimMessage(parts["message"].(string)),
-	}
+	want := Header{Priority: uint8(parts["priority"].(int)), Text: trimMessage(parts["message"].(string))}
+	want.setFields(parts["hostname"].(string), parts["app_name"].(string), parts["proc_id"].(string))
 	if at := parts["timestamp"].(time.Time); !at.IsZero() {
 		want.Stamp, want.Time = StampFull, at.UTC()
 	}

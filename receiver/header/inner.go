@@ -5,10 +5,15 @@ import (
 	"strings"
 )
 
-// settle looks at the text of a message whose header has been read.
+// settle looks at the text of a message whose header has been read. Nearly every
+// line of sendmail begins with a queue ID or a word, and nothing is to be done.
 func (p *Parser) settle(h *Header) {
-	if h.Text != "" && h.Text[0] == '[' {
-		h.Text = skipMessageID(h.Text)
+	t := h.Text
+	if h.PID != 0 && len(t) > 4 && p.Tags.plain(t) {
+		return
+	}
+	if t != "" && t[0] == '[' {
+		h.Text = skipMessageID(t)
 	}
 	if h.PID == 0 {
 		h.setRepeats()

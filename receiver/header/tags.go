@@ -8,7 +8,7 @@ type Tags struct {
 	own, wrapping []pattern
 	// untagged says that a message without a tag may hold another header.
 	untagged bool
-	// first holds the bytes with which own tags begin.
+	// first holds the bytes with which own tags and headers begin.
 	first [256]bool
 }
 
@@ -27,6 +27,9 @@ const Untagged = "-"
 // counts. wrapping are tags of programs that pass on what others write.
 func NewTags(own, wrapping []string) *Tags {
 	t := &Tags{own: patterns(own)}
+	for _, c := range "<{[" {
+		t.first[c] = true
+	}
 	for _, p := range t.own {
 		if p.text == "" {
 			for i := range t.first {
@@ -37,6 +40,9 @@ func NewTags(own, wrapping []string) *Tags {
 		t.first[p.text[0]] = true
 	}
 	for _, p := range patterns(wrapping) {
+		for i := range t.first { // anything may stand in such a message
+			t.first[i] = true
+		}
 		if p.text == Untagged && !p.open {
 			t.untagged = true
 			continue
@@ -77,17 +83,15 @@ func match(patterns []pattern, tag string) bool {
 	return false
 }
 
-// mayHold reports whether the text of a message could begin with a header or
-// with a tag of the program's. It says no to nearly every line of sendmail.
+// plain reports whether text, of at least five bytes behind a tag with a PID,
+// begins neither with a header nor with a tag of the program's. It says so of
+// nearly every line of sendmail.
+func (t *Tags) plain(text string) bool {
+	return t != nil && !t.first[text[0]] && text[3] != ' ' && text[4] != '-'
+}
+
+// mayHold reports whether text, behind tag, is long enough to hold a header or a
+// tag, and begins as one does.
 func (t *Tags) mayHold(tag, text string) bool {
-	switch {
-	case len(text) < len("a[1]: "):
-		return false
-	case tag == "":
-		return true
-	case t == nil:
-		return false
-	default:
-		return t.first[text[0]] || len(t.wrapping) > 0 || text[3] == ' ' || text[4] == '-' || text[0] == '<' || text[0] == '{'
-	}
+	return len(text) >= len("a[1]: ") && (tag == "" || t != nil && !t.plain(text))
 }
