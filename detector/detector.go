@@ -247,6 +247,7 @@ func (d *Detector) Reconfigure(c Config) error {
 	d.judgement = newJudgement(c)
 	d.hosts.configure(c.Zones)
 	d.metrics.configure(d.judgement)
+	d.lines.forgetLabels()
 	d.sources.resize(c.MaxSources)
 	d.ring.resize(c.EvidenceBytes)
 	d.metrics.limit.Set(float64(c.MaxSources))
@@ -275,6 +276,7 @@ func (d *Detector) Observe(l *Line) []Verdict {
 		Line: l.Number, Time: d.timeOf(l, h), Host: l.sessionKey, PID: l.PID, Record: &l.Record,
 		Tag: len(l.Tag), Transport: l.route(), Cut: l.Cut,
 	}, d.events[:0])
+	d.line = nil
 	d.lines.of(l).read(d.unknown, l.Received)
 	for i := range d.events {
 		d.event(l, &d.events[i], h)

@@ -115,6 +115,12 @@ func (r *lineTable) named(l *Line) *hostLines {
 	return added
 }
 
+// forgetLabels has every host asked for its label again: it may have another one.
+func (r *lineTable) forgetLabels() {
+	clear(r.byKey)
+	r.last = nil
+}
+
 // forgetOne forgets of a few hosts the one that was heard of longest ago.
 func (r *lineTable) forgetOne() {
 	var oldest *hostLines
@@ -128,8 +134,7 @@ func (r *lineTable) forgetOne() {
 		}
 	}
 	delete(r.byName, hostLinesKey{oldest.Sender, oldest.Host})
-	clear(r.byKey)
-	r.last = nil
+	r.forgetLabels()
 }
 
 // read takes a line of sendmail's.

@@ -177,6 +177,16 @@ func TestReady(t *testing.T) {
 	if rec := ask(h.ServeReady); rec.Code != 200 || rec.Body.String() != "uppercut is ready.\nlisteners: ok\nfirewall: ok\n" {
 		t.Errorf("all well: %d %q", rec.Code, rec.Body)
 	}
+	down = Warning("one set is nearly full")
+	if rec := ask(h.ServeReady); rec.Code != 200 ||
+		rec.Body.String() != "uppercut is ready.\nlisteners: ok\nfirewall: warning: one set is nearly full\n" {
+		t.Errorf("warned: %d %q", rec.Code, rec.Body)
+	}
+	for _, c := range h.Checks() {
+		if !c.OK() {
+			t.Errorf("%s is not OK for a warning", c.Name)
+		}
+	}
 	down = errors.New("table inet uppercut is missing")
 	if rec := ask(h.ServeReady); rec.Code != 503 ||
 		rec.Body.String() != "uppercut is not ready.\nlisteners: ok\nfirewall: table inet uppercut is missing\n" {

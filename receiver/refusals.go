@@ -164,8 +164,11 @@ func (r *refusals) warn(a Refusal) {
 		return
 	}
 	r.warned++
-	r.log.Warn("sender is refused", "sender", a.Addr.String(), "listener", a.Transport.String(), "reason", a.Words(),
-		"certificate", a.Name, "remedy", refusalRemedies[a.Reason])
+	log := r.log
+	if a.Name != "" {
+		log = log.With("certificate", a.Name)
+	}
+	log.Warn("sender is refused", "sender", a.Addr.String(), "listener", a.Transport.String(), "reason", a.Words(), "remedy", refusalRemedies[a.Reason])
 }
 
 // heard forgets an address that is heard now.

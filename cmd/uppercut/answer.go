@@ -40,9 +40,10 @@ func (a *appliance) Status(ctx context.Context) (console.Status, error) {
 			Networks6:  int(n.sum("uppercut_blocks_active", "family", "ipv6", "kind", "network")),
 		},
 		Totals: console.Totals{
-			Received:     uint64(n.sum("uppercut_messages_received_total")),
-			Judged:       uint64(n.sum("uppercut_messages_judged_total")),
-			Lost:         uint64(n.sum("uppercut_messages_dropped_total") + n.sum("uppercut_udp_kernel_drops_total")),
+			Received: uint64(n.sum("uppercut_messages_received_total")),
+			Judged:   uint64(n.sum("uppercut_messages_judged_total")),
+			Lost: uint64(n.sum("uppercut_messages_dropped_total", "reason", "shutdown") +
+				n.sum("uppercut_udp_kernel_drops_total") + n.sum("uppercut_messages_lost_total")),
 			Rejections:   uint64(n.sum("uppercut_rejections_total")),
 			MailAccepted: uint64(n.sum("uppercut_mail_accepted_total")),
 			Blocks:       uint64(n.sum("uppercut_blocks_total")),

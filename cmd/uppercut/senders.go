@@ -156,7 +156,7 @@ func (s hostSet) add(host string, when bool) {
 
 // understanding says of how many senders nothing is understood. Health checks and
 // scrapes ask for it, which must not wait long for the judge: what was true a
-// second ago will do.
+// moment ago will do.
 type understanding struct {
 	mu               sync.Mutex
 	at               time.Time
@@ -164,7 +164,7 @@ type understanding struct {
 }
 
 const (
-	understandingLife = time.Second
+	understandingLife = 100 * time.Millisecond
 	understandingWait = 500 * time.Millisecond
 )
 

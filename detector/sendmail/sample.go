@@ -2,18 +2,25 @@ package sendmail
 
 import "strings"
 
-// Shape is what equal lines have in common: the first n bytes of a line without
-// its queue id, every digit as #.
+// Shape is what lines of one kind have in common: the beginning of a line
+// without its queue id, up to n bytes, each number as #.
 func Shape(text string, n int) string {
 	if id, _ := idLength(text); id > 0 {
 		text = text[id:]
 	}
-	return strings.Map(func(r rune) rune {
-		if r >= '0' && r <= '9' {
-			return '#'
+	var b strings.Builder
+	digits := false
+	for i := 0; i < len(text) && b.Len() < n; i++ {
+		c := text[i]
+		isDigit := c >= '0' && c <= '9'
+		if !isDigit {
+			b.WriteByte(c)
+		} else if !digits {
+			b.WriteByte('#')
 		}
-		return r
-	}, text[:min(len(text), n)])
+		digits = isDigit
+	}
+	return b.String()
 }
 
 // MaskUnknown is Mask for lines of no known form, of whatever program: what may

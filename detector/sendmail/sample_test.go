@@ -34,6 +34,7 @@ func TestShape(t *testing.T) {
 	for _, tt := range []struct{ a, b string }{
 		{id + "strange line 17", "6ANJY8aV000099: strange line 93"},
 		{"number 5 of many", "number 7 of many"},
+		{"number 5 of many", "number 12345678901234567890 of many"},
 	} {
 		if a, b := Shape(tt.a, 24), Shape(tt.b, 24); a != b {
 			t.Errorf("%q and %q", a, b)

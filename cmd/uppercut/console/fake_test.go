@@ -39,7 +39,7 @@ func newFake() *fake {
 		now: noon, blocks: map[netip.Prefix]Block{}, allowed: map[netip.Prefix]Allowance{}, why: map[netip.Addr]Why{},
 		status: Status{
 			Version: "v1.0.0", Now: noon, Started: noon.Add(-50 * time.Hour), Mode: "enforce",
-			Enforcing: Families{true, true}, TrackedLimit: 5_000_000, Rules: []string{"burst", "steady"},
+			Enforcing: Families{true, true}, TrackedLimit: 5_000_000, HostsSeen: 2, Rules: []string{"burst", "steady"},
 		},
 		config: "mode: enforce\n",
 	}

@@ -114,6 +114,7 @@ func (s Status) problems() (found []problem) {
 		}
 	}
 	add(s.Reload.Error != "", false, "The configuration on disk was refused, the old one is in force. `uppercut check` says why.")
+	add(s.HostsSeen == 0, false, "No mail host has logged since the start: there is nothing to judge.")
 	add(s.HostsSilent > 0, false, countOf(s.HostsSilent, "mail host is", "mail hosts are")+" silent.")
 	for _, r := range s.Refused {
 		add(true, false, r.Sentence()+".")

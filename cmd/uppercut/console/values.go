@@ -87,7 +87,10 @@ type Totals struct {
 	// that are of no known form. Foreign lines are those of other programs.
 	NotUnderstood uint64 `json:"not_understood"`
 	Foreign       uint64 `json:"foreign"`
-	Lost          uint64 `json:"lost"` // dropped by us or by the kernel before us
+	// Lost were dropped by the kernel before us, left in a socket when we
+	// stopped, or lost on the way as the senders' numbers show. What is refused
+	// or not understood is none of them.
+	Lost uint64 `json:"lost"`
 	// LostAtSource is how many lines the hosts say they have dropped.
 	LostAtSource   uint64 `json:"lost_at_source"`
 	Rejections     uint64 `json:"rejections"`

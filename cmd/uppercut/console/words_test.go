@@ -189,7 +189,7 @@ func TestSentence(t *testing.T) {
 }
 
 func TestState(t *testing.T) {
-	well := Status{Mode: "enforce", Ready: true, Enforcing: Families{true, true}}
+	well := Status{Mode: "enforce", Ready: true, Enforcing: Families{true, true}, HostsSeen: 1}
 	change := func(f func(*Status)) Status { s := well; f(&s); return s }
 	for _, tc := range []struct {
 		status      Status
@@ -203,7 +203,15 @@ func TestState(t *testing.T) {
 		{change(func(s *Status) { s.Suspended, s.Enforcing = true, Families{} }), "suspended", "bad", 1},
 		{change(func(s *Status) { s.Ready, s.Checks = false, []Check{{"ledger", false, "disk full", ""}} }), "not ready", "bad", 1},
 		{change(func(s *Status) { s.HostsSilent, s.BreakersOpen, s.Reload.Error = 2, 1, "x" }), "enforcing", "good", 3},
-		{Status{}, "unknown", "bad", 0},
+		{change(func(s *Status) {
+			s.Refused = []RefusedCount{{"not in receiver.senders", 3}, {"certificate has expired", 1}}
+			s.SendersNotUnderstood, s.HostsLosing = 1, 2
+		}), "enforcing", "good", 4},
+		{change(func(s *Status) {
+			s.Ready, s.SendersNotUnderstood, s.Checks = false, 1, []Check{{"senders", false, "nothing is understood", ""}}
+		}), "not ready", "bad", 1},
+		{change(func(s *Status) { s.HostsSeen = 0 }), "enforcing", "good", 1},
+		{Status{}, "unknown", "bad", 1},
 	} {
 		if word, class := tc.status.state(); word != tc.word || class != tc.class {
 			t.Errorf("%+v: %s (%s), want %s (%s)", tc.status, word, class, tc.word, tc.class)
