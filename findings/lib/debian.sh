@@ -23,7 +23,7 @@ unpack() {
       echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $site-security $suite-security main"
   } >"$apt/sources"
   local options=(-qq -o Dir::State="$apt/state" -o Dir::State::status="$apt/status" -o Dir::Cache="$apt/cache"
-    -o Dir::Etc::sourcelist="$apt/sources" -o Dir::Etc::sourceparts=- -o Dir::Etc::preferencesparts=-
+    -o Dir::Etc::sourcelist="$apt/sources" -o Dir::Etc::sourceparts=/dev/null -o Dir::Etc::preferencesparts="$apt/etc/preferences.d"
     -o APT::Sandbox::User=root -o APT::Install-Recommends=false -o Debug::NoLocking=1)
   apt-get "${options[@]}" update
   apt-get "${options[@]}" -y --download-only install "$@" >"$apt/log" 2>&1 || {
