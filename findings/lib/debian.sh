@@ -34,6 +34,9 @@ unpack() {
   local deb
   for deb in "$apt"/cache/archives/*.deb; do dpkg-deb -x "$deb" "$dir"; done
   rm -rf "$apt"
+  for deb in bin sbin lib lib64; do # Debian 13's packages know /usr only
+    [ -e "$dir/$deb" ] || ln -s "usr/$deb" "$dir/$deb"
+  done
   mkdir -p "$dir/dev" "$dir/proc" "$dir/tmp" "$dir/run" "$dir/etc"
   chmod 1777 "$dir/tmp"
   mknod -m 666 "$dir/dev/null" c 1 3 2>/dev/null || true
