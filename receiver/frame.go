@@ -25,14 +25,14 @@ type splitter struct {
 	discard bool // everything up to the next LF is to be passed over
 }
 
-// split appends the whole frames in buf to spans, which holds at most maxBatch
+// split appends the whole frames in buf to spans, which holds at most MaxBatch
 // then, and returns how many bytes they, and what is to be passed over, take.
 // The rest must come again: if spans is not full it is the start of a frame, and
 // there must be more behind it.
 func (s *splitter) split(buf []byte, spans []span) (frames []span, used int) {
 	for pos := 0; ; {
 		pos += s.pass(buf[pos:])
-		if pos == len(buf) || len(spans) == maxBatch {
+		if pos == len(buf) || len(spans) == MaxBatch {
 			return spans, pos
 		}
 		frame, next, ok := s.next(buf, pos)

@@ -32,13 +32,13 @@ func (o *origin) isRelay(p *policy) bool {
 }
 
 const (
-	// maxBatch bounds the messages of one batch. A full buffer of log lines
+	// MaxBatch bounds the messages of one batch. A full buffer of log lines
 	// holds fewer; of two-byte frames it holds 16,000, and each becomes a
 	// Message a hundred times its size.
-	maxBatch = 512
-	// maxBatches bounds the batches that connections have in hand at once:
+	MaxBatch = 512
+	// MaxBatches bounds the batches that connections have in hand at once:
 	// while the judge is behind, all others wait with their bytes alone.
-	maxBatches = 64
+	MaxBatches = 64
 )
 
 // intake turns the frames of one reader into batches for the Handler. Each
@@ -52,7 +52,7 @@ type intake struct {
 	unread func(Unread) // may be nil
 	parser header.Parser
 	batch  *batch
-	places chan struct{} // see maxBatches; nil for readers that are few
+	places chan struct{} // see MaxBatches; nil for readers that are few
 }
 
 // batch is the memory that one read needs and that idle readers do not hold.
@@ -84,7 +84,7 @@ func (in *intake) waitForPlace() {
 }
 
 // full reports whether the batch holds as many frames as it may.
-func (in *intake) full() bool { return len(in.batch.frames) >= maxBatch }
+func (in *intake) full() bool { return len(in.batch.frames) >= MaxBatch }
 
 // addAll reads the headers of the frames of the batch, all of which are
 // substrings of text, and keeps the messages for flush.

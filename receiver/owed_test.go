@@ -87,7 +87,7 @@ func countAnswers(t *testing.T, r io.Reader, want int) (got int) {
 // TestBatchesAreBounded: frames of two bytes make no batch larger than others,
 // and while the judge is behind only some connections have a batch in hand.
 func TestBatchesAreBounded(t *testing.T) {
-	const connections, frames = 2 * maxBatches, 3000
+	const connections, frames = 2 * MaxBatches, 3000
 	var inHand, largest atomic.Int64
 	behind := make(chan struct{})
 	c := testConfig()
@@ -104,15 +104,15 @@ func TestBatchesAreBounded(t *testing.T) {
 	waiting := func() float64 {
 		return h.metric(t, "uppercut_connections_waiting", "listener", "tcp", "cause", "judge")
 	}
-	eventually(t, "the others wait", func() bool { return waiting() == connections-maxBatches })
-	if n := inHand.Load(); n != maxBatches {
+	eventually(t, "the others wait", func() bool { return waiting() == connections-MaxBatches })
+	if n := inHand.Load(); n != MaxBatches {
 		t.Errorf("%d batches are in hand", n)
 	}
 	close(behind)
 	eventually(t, "all frames", func() bool {
 		return h.metric(t, "uppercut_messages_received_total") == connections*(frames+1)
 	})
-	if n := largest.Load(); n > maxBatch {
+	if n := largest.Load(); n > MaxBatch {
 		t.Errorf("a batch of %d messages", n)
 	}
 	if waiting() != 0 {

@@ -78,7 +78,7 @@ type Receiver struct {
 	refusals *refusals
 	routes   *routes // nil without the reverse-path check
 	policy   atomic.Pointer[policy]
-	places   chan struct{} // see maxBatches
+	places   chan struct{} // see MaxBatches
 	visits   visits
 
 	mu           sync.Mutex // guards config after New
@@ -116,7 +116,7 @@ func New(c Config, o Options) (_ *Receiver, err error) {
 		door:     newDoor(c),
 		fleet:    newFleet(o.Hosts, c.Hosts, time.Now()),
 		refusals: newRefusals(o.Logger),
-		places:   make(chan struct{}, maxBatches),
+		places:   make(chan struct{}, MaxBatches),
 	}
 	r.policy.Store(newPolicy(c))
 	if r.inherited, err = inherit(o.Inherited); err != nil {

@@ -60,8 +60,9 @@ type appliance struct {
 
 // applianceMetrics are those of the wiring itself.
 type applianceMetrics struct {
-	lastSave     prometheus.Gauge
-	saveFailures prometheus.Counter
+	lastSave                      prometheus.Gauge
+	saveFailures                  prometheus.Counter
+	memoryBudget, memoryAvailable prometheus.Gauge
 }
 
 func newApplianceMetrics(reg prometheus.Registerer) *applianceMetrics {
@@ -75,7 +76,15 @@ func newApplianceMetrics(reg prometheus.Registerer) *applianceMetrics {
 			Help: "Failed saves of the scores.",
 		}),
 	}
-	reg.MustRegister(m.lastSave, m.saveFailures)
+	m.memoryBudget = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "uppercut_memory_budget_bytes",
+		Help: "Memory that the process takes at most when every limit of the configuration is reached.",
+	})
+	m.memoryAvailable = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "uppercut_memory_available_bytes",
+		Help: "Memory that the process may take: the limit of its control group, or the machine's memory.",
+	})
+	reg.MustRegister(m.lastSave, m.saveFailures, m.memoryBudget, m.memoryAvailable)
 	return m
 }
 

@@ -45,6 +45,7 @@ user who runs check.`,
 			}
 			if !quiet {
 				err = printSettings(env.stdout, r.config, flags.json)
+				memoryBudget(&r.config).print(env.stderr)
 				fmt.Fprintln(env.stderr, "uppercut: configuration is valid")
 			}
 			return err

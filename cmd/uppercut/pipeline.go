@@ -13,9 +13,9 @@ import (
 	"uppercut/receiver"
 )
 
-// queueBatches is how many batches may wait for the judge. A batch holds what
-// one read brought, so the queue holds at most a few MB; when it is full the
-// readers wait, and with them the senders.
+// queueBatches is how many batches may wait for the judge. A batch holds at
+// most receiver.MaxBatch messages of one read; when the queue is full the readers
+// wait, and with them the senders.
 const queueBatches = 256
 
 // pipelineStall is how long the judge may be away before it counts as stuck.

@@ -75,6 +75,7 @@ func (a *appliance) tryReload(ctx context.Context) error {
 	useEvents()
 	a.pipeline.parser.Store(parser)
 	a.config.Store(&c)
+	a.limitMemory(&c)
 	return nil
 }
 

@@ -101,6 +101,7 @@ func (env *environment) serve(ctx context.Context, flags *serveFlags) error {
 	for _, warning := range c.warnings() {
 		a.logger.Warn("configuration", "warning", warning)
 	}
+	a.limitMemory(&c)
 	if err := a.beginWithLess(&c); err != nil {
 		return err
 	}
