@@ -199,8 +199,9 @@ type Detector struct {
 	now        time.Time               // the latest arrival
 	swept      uint32                  // where the search for dead sources stands
 
-	line     *Line // that is observed
-	unknown  bool  // it is of no known form
+	line     *Line  // that is observed
+	unknown  bool   // it is of no known form
+	waiting  []Line // whose own event waits for the next line of their process
 	events   []sendmail.Event
 	verdicts []Verdict
 	scratch  []mark
@@ -281,9 +282,10 @@ func (d *Detector) Observe(l *Line) []Verdict {
 	for i := range d.events {
 		d.event(l, &d.events[i], h)
 	}
-	if duplicate && len(d.events) > 0 {
+	if duplicate && len(d.events) > 0 && l.Record.Reason == sendmail.ReasonNone && l.Record.Kind != sendmail.LineFrom {
 		delete(d.duplicates, l.Number)
 	}
+	d.await(l)
 	return d.verdicts
 }
 
@@ -346,6 +348,7 @@ func (d *Detector) begin(now time.Time) {
 // about once a second.
 func (d *Detector) Tick(now time.Time) []Verdict {
 	d.begin(now)
+	d.settle(now)
 	d.closeBreakers()
 	d.pardons.end(d.now)
 	d.endFresh()

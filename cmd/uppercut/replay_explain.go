@@ -33,6 +33,11 @@ func replayExplain(ctx context.Context, in *input, c Config, w io.Writer) error 
 		d.Observe(l)
 		x.explain(l)
 	})
+	x.events = x.events[:0]
+	d.Tick(theEnd)
+	for i := range x.events {
+		fmt.Fprintf(x.out, "at the end\n    %s\n", x.eventText(&x.events[i], 0))
+	}
 	return errors.Join(err, x.out.Flush())
 }
 
@@ -49,7 +54,11 @@ func (x *explainer) explain(l *detector.Line) {
 		proven = proven || x.events[i].Line == l.Number
 	}
 	if l.Record.Reason != sendmail.ReasonNone && !proven {
-		fmt.Fprintf(x.out, "    %s, held until a line of its session proves the client (R10)\n", l.Record.Reason)
+		why := "a line of its session proves the client"
+		if l.Record.Addr.IsValid() && l.Record.Proof == sendmail.ProofOwn {
+			why = "the next line of its process, which may tell it once more"
+		}
+		fmt.Fprintf(x.out, "    %s, held until %s (R10)\n", l.Record.Reason, why)
 	}
 }
 

@@ -17,6 +17,11 @@ func (c *Config) warnings() []string {
 		all = append(all, "enforcer.allow is empty: list the networks that must never be blocked, your own office first")
 	}
 	all = append(all, whoMaySend(c.Receiver)...)
+	for i, text := range c.Detector.Texts {
+		if cause := text.NeverMatches(); cause != "" {
+			all = append(all, fmt.Sprintf("detector.texts[%d].text: %q never matches: %s", i, text.Text, cause))
+		}
+	}
 	for _, path := range c.Receiver.Unix {
 		if isSystemLog(path) {
 			all = append(all, fmt.Sprintf("receiver.unix: every program of this host that logs to %s waits while uppercut hangs: let rsyslog have it and forward, see docs/away.md", path))

@@ -22,6 +22,7 @@ func TestWarnings(t *testing.T) {
 		"a network of relays":     {hosts + reachable + "  senders: [192.0.2.193]\n  relays: [192.0.2.192/27]\n", ""},
 		"everybody":               {"receiver:\n  senders: [0.0.0.0/0, \"::/0\"]\n", "receiver.senders: 0.0.0.0/0 lets everybody send\nreceiver.senders: ::/0 lets everybody send"},
 		"the system's own log":    {"receiver:\n  unix: [/dev/../dev/log]\n", "receiver.unix: every program of this host that logs to /dev/../dev/log waits while uppercut hangs: let rsyslog have it and forward, see docs/away.md"},
+		"a text with a star":      {"detector:\n  texts: [{text: \"see q=*\", reason: dnsbl}, {text: \"see q={client}\", reason: dnsbl}]\n", `detector.texts[0].text: "see q=*" never matches: * stands for itself; {client} stands for the client's address`},
 		"a socket of our own":     {"receiver:\n  unix: [/run/uppercut/log]\n", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -219,6 +219,9 @@ func replay(t testing.TB, m *Memory, lines []logLine) []Event {
 		p.Parse(l.text, &rec)
 		events = m.Observe(Input{Line: l.n, Time: l.time, Host: HostKeyOf("10.0.0.1", l.host), PID: l.pid, Record: &rec}, events)
 	}
+	for line := m.Waiting(); line != 0; line = m.Waiting() {
+		events = m.Settle(line, events)
+	}
 	return events
 }
 

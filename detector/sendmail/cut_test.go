@@ -128,9 +128,10 @@ func (d *dialogue) observe(pid uint32, text, tag string) []Event {
 	d.line++
 	var rec Record
 	d.p.Parse(text, &rec)
-	return d.m.Observe(Input{
+	events := d.m.Observe(Input{
 		Line: d.line, Time: d.now, Host: HostKeyOf(d.sender, d.host), PID: pid, Tag: len(tag), Record: &rec,
 	}, nil)
+	return d.m.Settle(d.line, events)
 }
 
 // Where a longer line has come, before or after, the same lines prove the client

@@ -120,6 +120,7 @@ func behindClient(s string, rec *Record) bool {
 		s = strings.TrimPrefix(strings.TrimPrefix(s, " "), `\t`)
 	}
 	if hasCommand(s, "VRFY") || hasCommand(s, "EXPN") || hasCommand(s, "ETRN") {
+		rec.tellsTwice = !hasCommand(s, "ETRN") && rec.Count == 1
 		return offence(rec, LineReject, verifyReason(s))
 	}
 	return false

@@ -121,6 +121,7 @@ type Memory struct {
 	routes     map[uint64]*route
 	route      *route // of the line that is observed, by routeKey
 	routeKey   uint64
+	told       []told
 	stats      Stats
 	joined     Record
 	fetched    uint64 // what Fetch has read, so that the compiler lets it
@@ -208,6 +209,9 @@ func (m *Memory) Observe(in Input, dst []Event) []Event {
 func (m *Memory) whole(in Input, dst []Event) []Event {
 	rec := in.Record
 	m.stats.Lines[rec.Kind]++
+	if len(m.told) > 0 {
+		dst = m.hear(&in, dst)
+	}
 	switch rec.Kind {
 	case LineInfo:
 		return dst
@@ -406,6 +410,9 @@ func (m *Memory) line(s *session, in *Input, dst []Event) []Event {
 		return dst
 	case in.client.IsValid():
 		e.Addr = in.client
+		if rec.tellsTwice && rec.Reason == VrfyExpn {
+			return m.tell(in, s.key, e, dst)
+		}
 		return append(dst, e)
 	case e.Kind != Offence:
 		return dst

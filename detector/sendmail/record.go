@@ -2,7 +2,6 @@ package sendmail
 
 import (
 	"encoding/binary"
-	"fmt"
 	"net/netip"
 	"strings"
 )
@@ -119,40 +118,24 @@ type Record struct {
 	// ownReply: the text of the reply can only be that of a ruleset. torn: the
 	// end that such a line has is missing.
 	ownReply, torn bool
+	// tellsTwice: a ruleset that refuses the same command logs it once more.
+	tellsTwice bool
 }
 
 // Parser reads lines. It is immutable after New and safe for concurrent use.
 type Parser struct {
-	texts map[string]Reason
-}
-
-// TextReason maps an administrator's own reject text to a reason.
-type TextReason struct {
-	// Text is the whole reject text behind "NNN X.Y.Z [ADDRESS... ]".
-	Text string `mapstructure:"text"`
-	// Reason is the name of the class.
-	Reason string `mapstructure:"reason"`
+	texts texts
 }
 
 // NewParser returns a Parser with the administrator's own reject texts. They
 // go before the built-in ones. It refuses an empty or repeated text and an
 // unknown reason, with an error that begins with the entry's index.
-func NewParser(texts []TextReason) (*Parser, error) {
-	p := &Parser{texts: make(map[string]Reason, len(texts))}
-	for i, t := range texts {
-		reason, known := ParseReason(t.Reason)
-		_, again := p.texts[t.Text]
-		switch {
-		case strings.TrimSpace(t.Text) == "":
-			return nil, fmt.Errorf("[%d].text: must not be empty", i)
-		case !known:
-			return nil, fmt.Errorf("[%d].reason: unknown reason %q", i, t.Reason)
-		case again:
-			return nil, fmt.Errorf("[%d].text: %q is listed twice", i, t.Text)
-		}
-		p.texts[t.Text] = reason
+func NewParser(list []TextReason) (*Parser, error) {
+	t, err := newTexts(list)
+	if err != nil {
+		return nil, err
 	}
-	return p, nil
+	return &Parser{texts: t}, nil
 }
 
 // Parse reads the text behind "TAG[PID]: " into rec, overwriting it.

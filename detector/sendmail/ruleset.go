@@ -265,7 +265,7 @@ func (p *Parser) outcome(c check, arg, s string, rec *Record) bool {
 		text = cutEcho(text, arg)
 	}
 	rec.Temporary, rec.Ruleset = code == '4', c.ruleset
-	reason, own := p.replyReason(c, enhanced, text)
+	reason, own := p.replyReason(c, enhanced, text, rec.Addr)
 	rec.ownReply = own && !strings.Contains(text, echoMark)
 	return offence(rec, LineReject, reason)
 }
@@ -322,8 +322,8 @@ var phrases = [...]phrase{
 // replyReason maps the text behind the code and the echoed address. Nothing
 // that a client writes stands before it. own says that no user error has that
 // text, so that no echo of a recipient can end in it (see echoed).
-func (p *Parser) replyReason(c check, enhanced, text string) (r Reason, own bool) {
-	if r, ok := p.texts[text]; ok {
+func (p *Parser) replyReason(c check, enhanced, text string, client netip.Addr) (r Reason, own bool) {
+	if r, ok := p.texts.reason(text, client); ok {
 		return r, r != UnknownUser && r != RcptAccess
 	}
 	if text == "Access denied" {

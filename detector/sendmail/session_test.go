@@ -48,7 +48,8 @@ func (d *dialogue) events(pid uint32, text string) []Event {
 	d.line++
 	var rec Record
 	d.p.Parse(text, &rec)
-	return d.m.Observe(Input{Line: d.line, Time: d.now, Host: HostKeyOf(d.sender, d.host), PID: pid, Record: &rec}, nil)
+	events := d.m.Observe(Input{Line: d.line, Time: d.now, Host: HostKeyOf(d.sender, d.host), PID: pid, Record: &rec}, nil)
+	return d.m.Settle(d.line, events)
 }
 
 // expect hears a line and compares.

@@ -35,7 +35,7 @@ func (p *Parser) userError(s string, rec *Record) bool {
 	text, ok := behindEcho(s)
 	if !ok {
 		// A text of two words stands alone with 551 and 554 only: no address is so.
-		if r, known := p.texts[s]; known && strings.Contains(s, " ") {
+		if r, known := p.texts.reason(s, noAddr); known && strings.Contains(s, " ") {
 			return offence(rec, LineReject, r)
 		}
 		return false
@@ -81,7 +81,7 @@ func behindEcho(s string) (text string, ok bool) {
 }
 
 func (p *Parser) userErrorReason(text string) Reason {
-	if r, ok := p.texts[text]; ok {
+	if r, ok := p.texts.reason(text, noAddr); ok {
 		return r
 	}
 	if text == "Too many recipients" {
