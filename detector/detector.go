@@ -507,6 +507,9 @@ func (d *Detector) mark(e *sendmail.Event, h *host, weight points, second uint32
 	}
 	if e.Reason == sendmail.AuthFail {
 		m.extra = userTag(e.User)
+		if m.extra == unnamedUser {
+			m.session = uint16(min(max(1, e.Count), mostUnnamed))
+		}
 	}
 	return m
 }

@@ -3,6 +3,7 @@ package detector
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -21,6 +22,7 @@ type model struct {
 	sent     []int64
 	until    int64
 	blocks   int
+	unnamed  float64 // AUTH failures without a user name in the bucket
 }
 
 type modelOffence struct {
@@ -31,6 +33,7 @@ type modelOffence struct {
 	user    uint64
 	points  float64
 	count   int
+	excess  bool // AUTH failures without a user name beyond the bucket
 }
 
 type modelVerdict struct {
@@ -61,7 +64,7 @@ func (m *model) feed(e *event) *modelVerdict {
 // remember returns whether the offence adds to the score.
 func (m *model) remember(e *event, second int64) bool {
 	reason := e.Reason.String()
-	o := modelOffence{second, reason, e.host, e.Session, e.User, m.c.Weights[reason] * float64(e.Count), int(e.Count)}
+	o := modelOffence{second, reason, e.host, e.Session, e.User, m.c.Weights[reason] * float64(e.Count), int(e.Count), false}
 	tempFailure := e.Temporary && !slices.Contains([]string{"rate_limit", "conn_limit", "bad_command", "bare_newline"}, reason)
 	bounce := e.NullSender && reason == "unknown_user"
 	if tempFailure || bounce || o.points == 0 {
@@ -70,6 +73,9 @@ func (m *model) remember(e *event, second int64) bool {
 	defer m.forget()
 	if reason == "auth_fail" {
 		o.points = m.c.Weights[reason]
+		if o.user == 0 {
+			return m.rememberUnnamed(o)
+		}
 		for i, known := range m.offences {
 			if known.reason == reason && known.user == o.user {
 				if second <= known.second {
@@ -88,6 +94,29 @@ func (m *model) remember(e *event, second int64) bool {
 	}
 	m.offences = append(m.offences, o)
 	return true
+}
+
+// rememberUnnamed: one a minute leaves the bucket, ten find room in it, and each
+// further one counts for a third of a user name.
+func (m *model) rememberUnnamed(o modelOffence) bool {
+	scored, second := true, o.second
+	i := slices.IndexFunc(m.offences, func(k modelOffence) bool { return k.reason == "auth_fail" && k.user == 0 && !k.excess })
+	if i < 0 {
+		m.unnamed = 0
+		m.offences = append(m.offences, o)
+	} else if known := &m.offences[i]; second > known.second {
+		m.unnamed = max(0, m.unnamed-float64(second-known.second)/60)
+		known.second, known.host = second, o.host
+	} else {
+		scored = false
+	}
+	m.unnamed += float64(o.count)
+	if excess := math.Floor(m.unnamed - 10 + 1e-9); excess >= 1 {
+		m.unnamed -= excess
+		o.points, o.excess, scored = excess*o.points/3, true, true
+		m.offences = append(m.offences, o)
+	}
+	return scored
 }
 
 var attackerReasons = []string{"pregreet", "open_proxy", "bogus_cmd", "smtp_attack", "auth_fail", "auth_decode", "long_input"}

@@ -63,6 +63,11 @@ var (
 	ours = reasons(sendmail.DNSBLTempfail, sendmail.RDNSTemp, sendmail.SenderDomainTemp, sendmail.AuthUnavailable)
 )
 
+// EndsSession tells whether an offence for r may say no more than that a session
+// has ended: as when a block has cut it off, and sendmail's Timeout.command, an
+// hour by default, has run out. Such a line is no sign of a packet.
+func EndsSession(r sendmail.Reason) bool { return contextOnly.has(r) }
+
 // builtinWeights is the table of the classes; what is not listed weighs
 // nothing.
 var builtinWeights = map[sendmail.Reason]float64{

@@ -348,9 +348,22 @@ func (m *mark) merge(o *mark) bool {
 
 // The users of AUTH failures are kept as tags of their keyed hashes.
 const (
-	mergedUsers = 0 // several users, after merging
-	unnamedUser = 1 // sendmail 8.15 and older name none: they are all one
-	firstUser   = 2
+	mergedUsers   = 0 // several users, after merging
+	unnamedUser   = 1 // sendmail 8.15 and older name none: they are all one
+	unnamedExcess = 2 // those beyond what one user may get wrong
+	firstUser     = 3
+)
+
+// Failures without a user name fill a bucket that leaks: one a minute goes, ten
+// find room. Those that do not are more than a device with an old password writes
+// or somebody who mistypes, and each counts for a third of a user name. The mark
+// of unnamedUser holds in session how full the bucket is, in seconds of leaking.
+const (
+	unnamedLeak   = 60
+	unnamedRoom   = 10 * unnamedLeak
+	unnamedShare  = 3
+	mostUnnamed   = 1000 // failures in one line, "message repeated N times"
+	fullestBucket = unnamedRoom + unnamedLeak - 1
 )
 
 func userTag(hash uint64) uint16 {
@@ -365,14 +378,44 @@ func userTag(hash uint64) uint16 {
 // window; if that was no earlier, nothing is added.
 func addUser(list []mark, m mark) (_ []mark, scored bool) {
 	i := slices.IndexFunc(list, func(o mark) bool { return o.reason() == sendmail.AuthFail && o.extra == m.extra })
-	if i < 0 {
+	switch {
+	case m.extra == unnamedUser:
+		return addUnnamed(list, i, m)
+	case i < 0:
 		return insertApart(list, m), true
-	}
-	if list[i].second >= m.second {
+	case list[i].second >= m.second:
 		return list, false
 	}
 	m.weight = list[i].weight
 	return insertApart(slices.Delete(list, i, i+1), m), true
+}
+
+// addUnnamed adds AUTH failures without a user name, whose number is in session,
+// to a list in which the mark at i, if not negative, stands for those before.
+func addUnnamed(list []mark, i int, m mark) (_ []mark, scored bool) {
+	bucket := mark{second: m.second, weight: m.weight, extra: unnamedUser, origin: m.origin}
+	if scored = i < 0; !scored {
+		bucket = list[i]
+		list = slices.Delete(list, i, i+1)
+	}
+	if bucket.session > fullestBucket {
+		bucket.session = 0 // from a snapshot of before there were buckets
+	}
+	level := uint32(bucket.session)
+	if m.second > bucket.second {
+		level -= min(level, m.second-bucket.second)
+		bucket.second, bucket.origin, scored = m.second, m.origin, true
+	}
+	level += unnamedLeak * uint32(m.session)
+	excess := (level - min(level, unnamedRoom)) / unnamedLeak
+	bucket.session = uint16(level - excess*unnamedLeak)
+	list = insertApart(list, bucket)
+	if excess == 0 {
+		return list, scored
+	}
+	m.weight = uint16(min(excess*uint32(m.weight)/unnamedShare, maxWeight))
+	m.extra, m.session = unnamedExcess, severalSessions
+	return insertApart(list, m), true
 }
 
 // insertApart adds a mark in the order of time and merges it with none.

@@ -198,7 +198,7 @@ func TestAuthUsers(t *testing.T) {
 	}
 	b := newBench(t, oneRule(time.Minute, time.Hour, 1000))
 	fail := func(at time.Time, user uint64) {
-		b.feed(event{at: at, addr: someone, Event: sendmail.Event{Reason: sendmail.AuthFail, User: user, Count: 9}})
+		b.feed(event{at: at, addr: someone, Event: sendmail.Event{Reason: sendmail.AuthFail, User: user, Count: 4}})
 	}
 	for i := range 100 {
 		fail(noon.Add(time.Duration(i)*time.Second), 1)
@@ -219,6 +219,49 @@ func TestAuthUsers(t *testing.T) {
 	}
 	if got := score(b, at); got != 15 {
 		t.Errorf("four names and none: %v points", got)
+	}
+}
+
+// TestAuthUnnamed: sendmail 8.15 and older names no user. A device with an old
+// password, or somebody who mistypes, is not blocked however long it takes; who
+// guesses is.
+func TestAuthUnnamed(t *testing.T) {
+	for name, c := range map[string]struct {
+		every time.Duration
+		lines int
+		count uint32
+		block bool
+	}{
+		"a phone every 15 minutes for two days": {15 * time.Minute, 192, 1, false},
+		"every two minutes for a day":           {2 * time.Minute, 720, 1, false},
+		"every minute for a day":                {time.Minute, 1440, 1, false},
+		"six mistypes":                          {5 * time.Second, 6, 1, false},
+		"ten at once":                           {0, 10, 1, false},
+		"ten in one repeated line":              {0, 1, 10, false},
+		"60 in eight minutes":                   {8 * time.Second, 60, 1, true},
+		"60 at once":                            {0, 60, 1, true},
+		"60 in one repeated line":               {0, 1, 60, true},
+		"3,000 a day":                           {29 * time.Second, 200, 1, true},
+		"2,000 a day":                           {43 * time.Second, 2000, 1, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, nil)
+			for i := range c.lines {
+				b.feed(event{at: noon.Add(time.Duration(i) * c.every), addr: someone, Event: sendmail.Event{Reason: sendmail.AuthFail, Count: c.count}})
+			}
+			if got := len(b.verdicts) > 0; got != c.block {
+				t.Errorf("blocked %v", got)
+			}
+		})
+	}
+}
+
+// A source of an older snapshot has a tag of its session where the bucket is now.
+func TestAuthUnnamedOfOldSnapshots(t *testing.T) {
+	m := mark{second: 1000, weight: 60, extra: unnamedUser, session: 40_000, origin: origin(0, sendmail.AuthFail)}
+	next := mark{second: 1000, weight: 60, extra: unnamedUser, session: 1, origin: m.origin}
+	if list, scored := addUser([]mark{m}, next); scored || len(list) != 1 || list[0].session != unnamedLeak {
+		t.Errorf("%+v", list)
 	}
 }
 

@@ -143,9 +143,24 @@ func (a *appliance) onTheList(source netip.Prefix) bool {
 }
 
 // blockedSeen tells the enforcer that a source which should be blocked has
-// reached a mail host all the same.
+// reached a mail host all the same. What only says that a session has ended does
+// not show that, and what was written before says nothing of today.
 func (a *appliance) blockedSeen(l *detector.Line, e *sendmail.Event, _ netip.Prefix, _ time.Time) {
-	a.enforcer.SeenAfterBlock(e.Addr, l.Received)
+	if at, ok := sighting(l, e); ok {
+		a.enforcer.SeenAfterBlock(e.Addr, at)
+	}
+}
+
+// sighting says when a source must have been there for an event, false if it need
+// not have been.
+func sighting(l *detector.Line, e *sendmail.Event) (at time.Time, ok bool) {
+	if e.Kind == sendmail.Offence && detector.EndsSession(e.Reason) {
+		return time.Time{}, false
+	}
+	if e.Time.Before(l.Received) {
+		return e.Time, true
+	}
+	return l.Received, true
 }
 
 // meet keeps a mail host from being blocked for as long as it is connected.
