@@ -59,6 +59,9 @@ type lineTable struct {
 	byKey   map[sendmail.HostKey]*hostLines // what of byName was asked for
 	last    *hostLines                      // of the last line: lines come in batches
 	lastKey sendmail.HostKey
+	// restored is what the log daemons of hosts that were not heard yet had
+	// counted in the last run.
+	restored map[hostLinesKey]map[string]uint64
 }
 
 type hostLinesKey struct{ sender, label string }
@@ -111,6 +114,8 @@ func (r *lineTable) named(l *Line) *hostLines {
 	added := &hostLines{
 		HostLines: HostLines{Sender: key.sender, Host: key.label}, counters: r.metrics.forHostLines(key.label),
 	}
+	added.drops = r.restored[key]
+	delete(r.restored, key)
 	r.byName[key] = added
 	return added
 }

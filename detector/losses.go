@@ -113,11 +113,14 @@ func rsyslogLoss(text string) (loss, bool) {
 	return loss{}, false
 }
 
+// maxQueueName bounds the name of a queue that is followed, in bytes.
+const maxQueueName = 100
+
 // queueLoss reads what impstats counts of a queue through which our lines may
 // go: the main queue, and those of actions that forward.
 func queueLoss(text string) (loss, bool) {
 	name, counts, ok := strings.Cut(text, ": origin=core.queue ")
-	if !ok || !strings.HasPrefix(name, "main Q") && !strings.Contains(name, "uppercut") &&
+	if !ok || len(name) > maxQueueName || !strings.HasPrefix(name, "main Q") && !strings.Contains(name, "uppercut") &&
 		!strings.Contains(name, "omfwd") && !strings.Contains(name, "omrelp") {
 		return loss{}, false
 	}

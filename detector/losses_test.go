@@ -1,7 +1,11 @@
 package detector
 
 import (
+	"bytes"
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,6 +56,7 @@ func TestLossOf(t *testing.T) {
 		{"rsyslogd-pstats", "uppercut queue[DA]: origin=core.queue size=4996 enqueued=155776 full=150780 discarded.full=150780 discarded.nf=0 maxqsize=4996", queue("uppercut queue[DA]", 150780)},
 		{"rsyslogd-pstats", "main Q: origin=core.queue size=8 enqueued=5042 full=0 discarded.full=0 discarded.nf=0 maxqsize=382", queue("main Q", 0)},
 		{"rsyslogd-pstats", "action-0-builtin:omfwd queue: origin=core.queue size=1 enqueued=1 full=0 discarded.full=3 discarded.nf=0 maxqsize=1", queue("action-0-builtin:omfwd queue", 3)},
+		{"rsyslogd-pstats", "uppercut" + strings.Repeat("x", 100) + ": origin=core.queue discarded.full=3", none},
 		{"rsyslogd-pstats", "elastic queue: origin=core.queue size=1 enqueued=1 full=0 discarded.full=3 discarded.nf=0 maxqsize=1", none},
 		{"rsyslogd-pstats", "imuxsock: origin=imuxsock submitted=6000 ratelimit.discarded=5 ratelimit.numratelimiters=1", none}, // told in a line of its own
 		{"syslog-ng", "Destination queue full, dropping messages; queue_len='10000', log_fifo_size='10000', count='12', persist_name='x'", lines(12)},
@@ -224,5 +229,60 @@ func TestHostLinesAreBounded(t *testing.T) {
 	}
 	if n := len(b.d.HostLines()); n != maxHostLines {
 		t.Errorf("%d hosts", n)
+	}
+}
+
+// TestCountersOutliveARestart: what a log daemon has counted before a restart is
+// not counted again, what it counts on is.
+func TestCountersOutliveARestart(t *testing.T) {
+	pstats := func(n int) string {
+		return fmt.Sprintf("uppercut queue: origin=core.queue size=1 enqueued=5 full=4 discarded.full=%d discarded.nf=0 maxqsize=9", n)
+	}
+	first := newBench(t, labelled)
+	first.d.Observe(first.foreignLine("rsyslogd-pstats", pstats(100), noon))
+	second := newBench(t, labelled)
+	if err := second.d.Restore(bytes.NewReader(snapshot(t, first.d)), noon); err != nil {
+		t.Fatal(err)
+	}
+	third := newBench(t, labelled) // after a run in which the host said nothing
+	if err := third.d.Restore(bytes.NewReader(snapshot(t, second.d)), noon); err != nil {
+		t.Fatal(err)
+	}
+	third.d.Observe(third.foreignLine("rsyslogd-pstats", pstats(100), noon.Add(time.Minute)))
+	if l := third.hostLines(); l.Lost != 0 || !l.LastLoss.IsZero() {
+		t.Errorf("counted again: %+v", l)
+	}
+	third.d.Observe(third.foreignLine("rsyslogd-pstats", pstats(107), noon.Add(2*time.Minute)))
+	if l := third.hostLines(); l.Lost != 7 {
+		t.Errorf("%d lost, want 7", l.Lost)
+	}
+}
+
+// TestCountersOfManyRunsAreBounded: hosts come and go, and the snapshot can still
+// be read.
+func TestCountersOfManyRunsAreBounded(t *testing.T) {
+	b := newBench(t, nil)
+	for run := range 3 {
+		for i := range maxHostLines - 100 {
+			l := b.foreignLine("rsyslogd-pstats", "main Q: origin=core.queue discarded.full=3", noon)
+			l.Sender = fmt.Sprint(run, " ", i)
+			b.d.Observe(l)
+		}
+		next := newBench(t, nil)
+		if err := next.d.Restore(bytes.NewReader(snapshot(t, b.d)), noon); err != nil {
+			t.Fatal(err)
+		}
+		b = next
+	}
+}
+
+// TestOldSnapshotIsRead: one without counters of log daemons.
+func TestOldSnapshotIsRead(t *testing.T) {
+	data := snapshot(t, newBench(t, nil).d)
+	data = data[:len(data)-8] // no drops, and the checksum
+	binary.LittleEndian.PutUint32(data[len(snapshotMagic):], snapshotNoDrops)
+	data = binary.LittleEndian.AppendUint32(data, crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli)))
+	if err := newBench(t, nil).d.Restore(bytes.NewReader(data), noon); err != nil {
+		t.Error(err)
 	}
 }

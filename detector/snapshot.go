@@ -16,7 +16,9 @@ import (
 // Snapshot, and a CRC-32C of all that. Evidence is not in it.
 const (
 	snapshotMagic   = "uppercut scores\n"
-	snapshotVersion = 1
+	snapshotVersion = 2
+	// snapshotNoDrops is the version that had no counters of log daemons.
+	snapshotNoDrops = 1
 	// maxSnapshotSources is more than detector.max_sources can be.
 	maxSnapshotSources = 1 << 24
 )
@@ -26,7 +28,8 @@ const (
 var ErrSnapshot = errors.New("damaged snapshot")
 
 // Snapshot writes scores, histories of blocks, learned zones, breakers,
-// waiting verdicts and the memory of duplicates to w. It takes about a second
+// waiting verdicts, the memory of duplicates and what log daemons have counted
+// to w. It takes about a second
 // for five million sources, as long as w takes the bytes.
 func (d *Detector) Snapshot(w io.Writer) error {
 	s := newSnapshotWriter(w)
@@ -46,6 +49,7 @@ func (d *Detector) Snapshot(w io.Writer) error {
 	for around, n := range d.networks {
 		n.save(s, around)
 	}
+	d.lines.save(s)
 	return s.finish()
 }
 
@@ -66,15 +70,59 @@ func (d *Detector) Restore(r io.Reader, now time.Time) error {
 	fresh.restoreWaiting(s)
 	fresh.restorePardons(s)
 	fresh.restoreNetworks(s)
+	drops := restoreDrops(s)
 	if err := s.finish(); err != nil {
 		return err
 	}
 	*d = fresh
+	d.lines.restored = drops
 	d.memory = d.newMemory()
 	d.metrics.stats = d.memory.Stats()
 	d.hosts.export()
 	d.metrics.track(d.sources)
 	return nil
+}
+
+// save writes what log daemons have counted, so that it is not counted again
+// after a restart.
+func (r *lineTable) save(s *snapshotWriter) {
+	all := make(map[hostLinesKey]map[string]uint64)
+	for key, lines := range r.byName {
+		if len(lines.drops) > 0 {
+			all[key] = lines.drops
+		}
+	}
+	for key, drops := range r.restored {
+		if len(all) < maxHostLines {
+			all[key] = drops
+		}
+	}
+	s.u32(uint32(len(all)))
+	for key, drops := range all {
+		s.string(key.sender)
+		s.string(key.label)
+		s.u32(uint32(len(drops)))
+		for counter, lines := range drops {
+			s.string(counter)
+			s.u64(lines)
+		}
+	}
+}
+
+func restoreDrops(s *snapshotReader) map[hostLinesKey]map[string]uint64 {
+	all := make(map[hostLinesKey]map[string]uint64)
+	if s.version == snapshotNoDrops {
+		return all
+	}
+	for range s.count(maxHostLines) {
+		key := hostLinesKey{s.string(), s.string()}
+		all[key] = make(map[string]uint64)
+		for range s.count(maxCounters) {
+			counter := s.string()
+			all[key][counter] = s.u64()
+		}
+	}
+	return all
 }
 
 // save writes senders and hosts. Hosts are written with their numbers, which

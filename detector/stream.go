@@ -74,6 +74,7 @@ type snapshotReader struct {
 	err     error
 	number  [8]byte
 	scratch [maxMarks * markSize]byte
+	version uint32
 }
 
 func newSnapshotReader(r io.Reader) *snapshotReader {
@@ -84,14 +85,14 @@ func newSnapshotReader(r io.Reader) *snapshotReader {
 func (s *snapshotReader) begin() error {
 	var magic [len(snapshotMagic)]byte
 	s.bytes(magic[:])
-	version := s.u32()
+	s.version = s.u32()
 	switch {
 	case s.err != nil:
 		return s.err
 	case string(magic[:]) != snapshotMagic:
 		return fmt.Errorf("%w: it does not begin like one", ErrSnapshot)
-	case version != snapshotVersion:
-		return fmt.Errorf("%w: version %d, this program reads %d", ErrSnapshot, version, snapshotVersion)
+	case s.version != snapshotVersion && s.version != snapshotNoDrops:
+		return fmt.Errorf("%w: version %d, this program reads %d", ErrSnapshot, s.version, snapshotVersion)
 	}
 	return nil
 }
