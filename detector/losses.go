@@ -105,6 +105,7 @@ func rsyslogLoss(text string) (loss, bool) {
 	}
 	switch {
 	case strings.Contains(text, "begin to drop messages due to rate-limiting"),
+		strings.Contains(text, "begins to drop messages from pid"), // rsyslog 5 to 7
 		strings.Contains(text, "some data may be lost"), strings.Contains(text, "need to do hard cancellation"):
 		return loss{unknown: true}, true
 	case strings.Contains(text, " message lost, could not be processed"):
@@ -135,9 +136,13 @@ func queueLoss(text string) (loss, bool) {
 	return l, true
 }
 
-// syslogNGLoss reads "Destination queue full, dropping message[s]" of memory and
-// disk queues, and "message(s) dropped".
+// syslogNGLoss reads the statistics, which alone tell of a full queue unless
+// syslog-ng runs with --debug, "Destination queue full, dropping message[s]", and
+// "message(s) dropped".
 func syslogNGLoss(text string) (loss, bool) {
+	if counts, ok := strings.CutPrefix(text, "Log statistics; "); ok {
+		return statisticsLoss(counts)
+	}
 	if !strings.Contains(text, " queue full, dropping message") && !strings.Contains(text, "essage(s) dropped") {
 		return loss{}, false
 	}
@@ -152,6 +157,40 @@ func syslogNGLoss(text string) (loss, bool) {
 		return loss{lines: 1}, true
 	}
 	return loss{unknown: true}, true
+}
+
+// statisticsLoss adds up dropped='dst.KIND(NAME#...)=N': of the destinations that
+// are named after us or, if none is, of all that send over the network.
+func statisticsLoss(counts string) (loss, bool) {
+	const key = "dropped='dst."
+	own, others := uint64(0), uint64(0)
+	named, any := false, false
+	for field := range strings.SplitSeq(counts, ", ") {
+		destination, ok := strings.CutPrefix(field, key)
+		if !ok {
+			continue
+		}
+		n := trailingNumber(strings.TrimSuffix(destination, "'"))
+		kind, name, _ := strings.Cut(destination, "(")
+		if strings.Contains(name, "uppercut") {
+			own, named = own+n, true
+		} else if isNetwork(kind) {
+			others, any = others+n, true
+		}
+	}
+	if named {
+		others = own
+	}
+	return loss{lines: others, counter: "syslog-ng"}, named || any
+}
+
+// isNetwork tells the drivers of syslog-ng that send over the network.
+func isNetwork(driver string) bool {
+	switch driver {
+	case "syslog", "network", "tcp", "tcp6", "udp", "udp6":
+		return true
+	}
+	return false
 }
 
 // leadingNumber takes the number at the start of s off; 0 if there is none, or

@@ -64,6 +64,11 @@ func TestLossOf(t *testing.T) {
 		{"syslog-ng", "Destination reliable queue full, dropping message; filename='x.rqf', queue_len='1'", lines(1)},
 		{"syslog-ng", "Multiple failures while sending message(s) to destination, message(s) dropped; driver='d', number_of_dropped_messages='3'", lines(3)},
 		{"syslog-ng", "Message(s) dropped while sending message to destination; driver='d'", unknown},
+		{"syslog-ng", "Log statistics; processed='destination(d_uppercut)=2000', dropped='dst.syslog(d_uppercut#0,tcp,127.0.0.1:1)=1900', dropped='dst.network(d_siem#0,tcp,192.0.2.1:514)=7', queued='dst.syslog(d_uppercut#0,tcp,127.0.0.1:1)=100'", queue("syslog-ng", 1900)},
+		{"syslog-ng", "Log statistics; dropped='dst.syslog(d_uppercut#0,tcp,127.0.0.1:1)=0', dropped='dst.network(d_siem#0,tcp,192.0.2.1:514)=7'", queue("syslog-ng", 0)},
+		{"syslog-ng", "Log statistics; dropped='dst.network(d_fleet#0,tcp,192.0.2.1:514)=7', dropped='dst.udp(d_b#0,udp,192.0.2.1:514)=2', dropped='dst.program(d_p#0,x)=5'", queue("syslog-ng", 9)},
+		{"syslog-ng", "Log statistics; dropped='dst.program(d_p#0,x)=5', processed='source(s_src)=0'", none},
+		{"rsyslogd-2177", "imuxsock begins to drop messages from pid 14367 due to rate-limiting", unknown},
 		{"syslog-ng", "syslog-ng starting up; version='3.38.1'", none},
 		// Others may write what they like.
 		{"CRON", "Suppressed 45100 messages from sendmail.service", none},

@@ -29,7 +29,10 @@ func TestLossesPassTheFilter(t *testing.T) {
 			{"rsyslogd", "imjournal from <mx1:sm-mta>: begin to drop messages due to rate-limiting"},
 			{"rsyslogd-2177", "imjournal: 236 messages lost due to rate-limiting (20000 allowed within 600 seconds)"},
 		},
-		true: {{"syslog-ng[9]", "Destination queue full, dropping messages; count='12'"}},
+		true: {
+			{"syslog-ng[9]", "Destination queue full, dropping messages; count='12'"},
+			{"syslog-ng[9]", "Log statistics; dropped='dst.syslog(d_uppercut#0,tcp,127.0.0.1:1)=1900'"},
+		},
 	}
 	others := [][2]string{
 		{"systemd-journald[3759]", "Journal stopped"},
