@@ -249,7 +249,7 @@ func (r Rule) mistakes() (mistakes []error) {
 	switch {
 	case !ruleName.MatchString(r.Name):
 		add("name", "%q: 1 to 32 of a-z, 0-9 and _ are possible", r.Name)
-	case r.Name == neighbourhoodRule || r.Name == "manual":
+	case r.Name == neighbourhoodRule || r.Name == "manual" || r.Name == "blocklist":
 		add("name", "%q is reserved", r.Name)
 	}
 	switch {

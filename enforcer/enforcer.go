@@ -95,6 +95,9 @@ type Options struct {
 	// Rules are the names of the rules that give blocks: their counters start
 	// at 0, so that a rule's first block is seen as an increase.
 	Rules []string
+	// Listed is the block list at the start, see SetListed: its blocks are in the
+	// kernel when New returns.
+	Listed []netip.Prefix
 	// Observe: decide and record, but touch no firewall.
 	Observe bool
 	// NetNS is the file descriptor of the network namespace to enforce in; 0
@@ -184,6 +187,7 @@ func New(ctx context.Context, c Config, o Options) (*Enforcer, error) {
 	if err := e.restore(ctx); err != nil {
 		return nil, errors.Join(err, e.journal.close())
 	}
+	e.enlist(canonicals(o.Listed))
 	if err := e.start(); err != nil {
 		return nil, errors.Join(err, e.journal.close())
 	}

@@ -66,6 +66,9 @@ func blockOf(e ledger.Block) Block {
 }
 
 func (j *journal) put(b Block) {
+	if b.Rule == Listed {
+		return // its list is kept elsewhere
+	}
 	e := entryOf(b)
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -97,6 +100,9 @@ func (j *journal) replaced(u Unblock) {
 // noteEnd is for the holder of the lock. A block that has not been written yet
 // goes into the history with its end.
 func (j *journal) noteEnd(u Unblock) {
+	if u.Rule == Listed {
+		return // the ledger does not know it
+	}
 	end := ledger.End{ID: u.ID, Ended: u.Ended, Cause: u.Cause, By: u.By, Why: u.Why}
 	if waiting := j.blocks[u.Prefix]; waiting != nil && waiting.ID == u.ID {
 		past := *waiting

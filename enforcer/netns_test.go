@@ -29,7 +29,8 @@ func (k *kernel) nft(t testing.TB, args ...string) string {
 	return out
 }
 
-// elements is what Debian's nft says is in a set: prefix and seconds left.
+// elements is what Debian's nft says is in a set: prefix and seconds left, 0 without a
+// timeout.
 func (k *kernel) elements(t testing.TB, set string) map[netip.Prefix]int {
 	t.Helper()
 	out := k.nft(t, "-j", "list", "set", "inet", "uppercut", set)
@@ -44,12 +45,7 @@ func parseSet(out []byte) (map[netip.Prefix]int, error) {
 	var doc struct {
 		Nftables []struct {
 			Set *struct {
-				Elem []struct {
-					Elem struct {
-						Val     json.RawMessage
-						Expires int
-					}
-				}
+				Elem []json.RawMessage
 			}
 		}
 	}
@@ -61,7 +57,16 @@ func parseSet(out []byte) (map[netip.Prefix]int, error) {
 		if o.Set == nil {
 			continue
 		}
-		for _, e := range o.Set.Elem {
+		for _, raw := range o.Set.Elem {
+			var e struct {
+				Elem struct {
+					Val     json.RawMessage
+					Expires int
+				}
+			}
+			if json.Unmarshal(raw, &e) != nil || e.Elem.Val == nil {
+				e.Elem.Val = raw // it has no timeout
+			}
 			p, err := parseValue(e.Elem.Val)
 			if err != nil {
 				return nil, err

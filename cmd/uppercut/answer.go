@@ -141,9 +141,17 @@ func (a *appliance) FindBlocks(_ context.Context, q console.Query) (found []cons
 		Within: q.Within, Rule: q.Rule, Reason: q.Reason, Host: q.Host, After: enforcer.Place(q.After), Limit: q.Limit,
 	})
 	for _, b := range blocks {
-		found = append(found, blockForPeople(b))
+		found = append(found, a.noted(blockForPeople(b)))
 	}
 	return found, matching, nil
+}
+
+// noted says which file a block stands in, if it is by a list.
+func (a *appliance) noted(b console.Block) console.Block {
+	if b.Rule == enforcer.Listed {
+		b.Note = a.lists.FileOf(b.Prefix)
+	}
+	return b
 }
 
 func blockForPeople(b enforcer.Block) console.Block {
@@ -247,7 +255,7 @@ func (a *appliance) describeBlock(w *console.Why, addr netip.Addr) error {
 		if err != nil {
 			return err
 		}
-		block := blockForPeople(b)
+		block := a.noted(blockForPeople(b))
 		w.Block = &block
 		w.Source = b.Prefix
 		if len(b.Evidence) > 0 {

@@ -26,6 +26,7 @@ import (
 	"uppercut/detector"
 	"uppercut/detector/sendmail"
 	"uppercut/enforcer"
+	"uppercut/enforcer/blocklist"
 	"uppercut/enforcer/guard"
 	"uppercut/metrics"
 	"uppercut/receiver"
@@ -51,6 +52,7 @@ type appliance struct {
 	recheckAll atomic.Bool         // more has changed than these two could hold
 
 	guard    *guard.Guard
+	lists    *blocklist.Lists
 	enforcer *enforcer.Enforcer
 	pipeline *pipeline
 	receiver *receiver.Receiver
@@ -167,6 +169,16 @@ func sighting(l *detector.Line, e *sendmail.Event) (at time.Time, ok bool) {
 func (a *appliance) meet(addr netip.Addr) (parted func()) {
 	a.guard.AddSender(addr)
 	return func() { a.guard.RemoveSender(addr) }
+}
+
+// applyLists puts the block lists in force, and tells the judge who has left them.
+func (a *appliance) applyLists(ctx context.Context, ps []netip.Prefix) error {
+	l, err := a.enforcer.SetListed(ctx, ps)
+	if err != nil {
+		return err
+	}
+	a.logger.Debug("block lists in force", "blocked", l.Blocked, "exempt", l.Exempt, "no_room", l.NoRoom, "removed", len(l.Removed))
+	return a.lifted(ctx, l.Removed)
 }
 
 // exempted hears from the guard who must no longer be blocked. It is called by

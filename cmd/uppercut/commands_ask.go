@@ -190,11 +190,11 @@ func registerFilter(env *environment, command *cobra.Command, search *console.Se
 	f := command.Flags()
 	f.StringVar(&search.Reason, "reason", "", "only blocks for this `class` of offence")
 	f.StringVar(&search.Host, "host", "", "only blocks that this mail `host` reported")
-	f.StringVar(&search.Rule, "rule", "", "only blocks by this `rule`, or manual")
+	f.StringVar(&search.Rule, "rule", "", "only blocks by this `rule`, manual or blocklist")
 	completes(command, "reason", reasonNames)
 	completes(command, "rule", func() []string {
 		r := env.read()
-		return append(r.config.ruleNames(), enforcer.Manual)
+		return append(r.config.ruleNames(), enforcer.Manual, enforcer.Listed)
 	})
 	command.PreRunE = func(*cobra.Command, []string) error {
 		if _, known := sendmail.ParseReason(search.Reason); known || search.Reason == "" {
@@ -207,7 +207,7 @@ func registerFilter(env *environment, command *cobra.Command, search *console.Se
 // knownNames makes a usage error of a rule or host that nothing is known of: a
 // search for it finds nothing for a mistake in typing.
 func knownNames(ctx context.Context, c *console.Client, s console.Search) error {
-	if s.Rule != "" && s.Rule != enforcer.Manual {
+	if s.Rule != "" && !slices.Contains([]string{enforcer.Manual, enforcer.Listed, "neighbourhood"}, s.Rule) {
 		status, err := c.Status(ctx)
 		if err != nil {
 			return err

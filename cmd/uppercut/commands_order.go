@@ -167,6 +167,9 @@ func printUnblocked(p *printer, result console.UnblockResult) error {
 	for _, prefix := range result.NotBlocked {
 		p.row("not blocked", prefix)
 	}
+	for _, l := range result.Listed {
+		p.styled(warning, "listed", l.Prefix, fmt.Sprintf("%s blocks it again within a minute: remove it there, or uppercut allow it", l.File))
+	}
 	if !result.LeftAloneUntil.IsZero() {
 		p.row("score reset", "not counted for the next "+p.left(result.LeftAloneUntil))
 	} else {

@@ -299,3 +299,33 @@ func TestPause(t *testing.T) {
 	g.says(t, exitUsage, []string{"flush", "--for", "31d"}, "a pause lasts up to 30d")
 	g.says(t, exitUsage, []string{"flush", "--for", "forever"}, "a pause lasts up to 30d")
 }
+
+// A block list is a file: what it has is blocked, what leaves it is not, and the
+// allow list wins.
+func TestBlockList(t *testing.T) {
+	g := newGateway(t)
+	list := filepath.Join(g.dir, "drop.txt")
+	writeFile(t, list, "# published by somebody\n203.0.113.9 ; SBL1\n198.51.100.0/24\n2001:db8:7::/48\n192.0.2.10-192.0.2.11\n")
+	g.serve(t, "state_dir: "+g.dir+"/state\nreceiver: {udp: [], tcp: [\"10.25.0.1:5514\"]}\nenforcer: {allow: [198.51.100.7], block: [{file: "+list+"}]}\n")
+	g.says(t, exitOK, []string{"why", "203.0.113.9"}, "forever, by blocklist", "no timeout", list)
+	g.says(t, exitOK, []string{"blocks", "--rule", "blocklist"}, "198.51.100.0/24", "192.0.2.10/31", "2001:db8:7::/48", "4 in all")
+	g.says(t, exitNo, []string{"why", "198.51.100.7"}, "not blocked: it is on the allow list", "with a hole for it")
+	g.says(t, exitOK, []string{"firewall", "verify"}, "agrees with the list")
+
+	// Lifted by hand it comes back, and says so.
+	g.says(t, exitOK, []string{"unblock", "203.0.113.9"}, "unblocked", "listed", list+" blocks it again within a minute")
+	g.says(t, exitOK, []string{"allow", "2001:db8:7::/48"}, "unblocked  2001:db8:7::/48")
+
+	// A mistake keeps what was; a change is taken over without a reload.
+	writeFile(t, list, "203.0.113.9\nmx1.example.org\n")
+	g.says(t, exitError, []string{"check"}, list+":2: \"mx1.example.org\" is not an address, a network or a range")
+	g.says(t, exitOK, []string{"why", "198.51.100.9"}, "by blocklist")
+	writeFile(t, list, "203.0.113.77\n2001:db8:7::/48\n")
+	waitFor(t, 20*time.Second, "the list is read again", func() bool {
+		_, code := g.outcome(t, "why", "203.0.113.77")
+		return code == exitOK
+	})
+	g.says(t, exitNo, []string{"why", "198.51.100.9"}, "not blocked")
+	g.says(t, exitNo, []string{"why", "2001:db8:7::1"}, "not blocked")
+	g.says(t, exitOK, []string{"blocks"}, "203.0.113.77/32", "1 in all")
+}

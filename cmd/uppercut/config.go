@@ -19,6 +19,7 @@ import (
 	"uppercut/cmd/uppercut/outbox"
 	"uppercut/detector"
 	"uppercut/enforcer"
+	"uppercut/enforcer/blocklist"
 	"uppercut/enforcer/guard"
 	"uppercut/receiver"
 )
@@ -59,6 +60,11 @@ type EnforcerConfig struct {
 	// "192.0.2.10-192.0.2.19", files "file:/path" with one entry a line, and
 	// DNS names, all of whose addresses count. Default: nobody.
 	Allow []string `mapstructure:"allow"`
+	// Block lists files of who is always blocked, such as {file:
+	// /etc/uppercut/drop.txt}, at most a million entries together. The allow
+	// list and the guard win. Such blocks have the rule blocklist and no end,
+	// and go when the file no longer has them. Default: none.
+	Block []blocklist.Config `mapstructure:"block"`
 	// Guard says who else is never blocked.
 	Guard guard.Config `mapstructure:"guard"`
 }
@@ -78,6 +84,7 @@ func (c *Config) sections() []section {
 		{"detector", c.Detector.Validate, nil},
 		{"enforcer", c.Enforcer.Validate, nil},
 		{"enforcer", guarded.Validate, guarded.CheckFiles},
+		{"enforcer.block", c.validateBlock, c.checkBlock},
 		{"events", c.Events.Validate, c.Events.CheckFiles},
 		{"web", c.Web.Validate, c.Web.CheckFiles},
 	}
@@ -111,9 +118,16 @@ func (c *Config) validate() []error {
 	return mistakes
 }
 
+func (c *Config) validateBlock() error { return blocklist.Validate(c.Enforcer.Block) }
+func (c *Config) checkBlock() error    { return blocklist.CheckFiles(c.Enforcer.Block) }
+
 // keyed takes the errors in err apart and puts the section's key before each.
 func (s section) keyed(err error) (mistakes []error) {
 	for _, mistake := range unjoin(err) {
+		if strings.HasPrefix(mistake.Error(), "[") { // an entry of a list
+			mistakes = append(mistakes, fmt.Errorf("%s%w", s.key, mistake))
+			continue
+		}
 		mistakes = append(mistakes, fmt.Errorf("%s.%w", s.key, mistake))
 	}
 	return mistakes

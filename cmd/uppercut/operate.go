@@ -79,6 +79,11 @@ func (a *appliance) Unblock(ctx context.Context, o console.Order) (console.Unblo
 	if err != nil {
 		return result, err
 	}
+	for _, p := range result.Unblocked {
+		if file := a.lists.FileOf(p); file != "" {
+			result.Listed = append(result.Listed, console.ListedPrefix{Prefix: p, File: file})
+		}
+	}
 	result.NotBlocked = enforcer.Apart(o.Prefixes, result.Unblocked)
 	return result, a.lifted(ctx, result.Unblocked)
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // reload reads the configuration again and puts in force what can change while
-// running: rules, weights, texts, allow list, guard, senders, certificates
+// running: rules, weights, texts, allow and block lists, guard, senders, certificates
 // and receivers of events.
 // A bad file changes nothing. No message and no score is lost. Either way it
 // stands in the audit log.
@@ -62,21 +62,30 @@ func (a *appliance) tryReload(ctx context.Context) error {
 	if err := a.guard.Reload(c.guardConfig()); err != nil {
 		return fmt.Errorf("enforcer.%w", err)
 	}
+	// The files have just been read: this fails only if one has changed since.
+	if err := a.lists.Reload(c.Enforcer.Block); err != nil {
+		return errors.Join(fmt.Errorf("enforcer.block%w", err), a.guard.Reload(old.guardConfig()))
+	}
 	if err := a.receiver.Reconfigure(c.receiverConfig()); err != nil {
-		return errors.Join(fmt.Errorf("receiver.%w", err), a.guard.Reload(old.guardConfig()))
+		return errors.Join(fmt.Errorf("receiver.%w", err), a.backTo(old))
 	}
 	var refused error
 	if err := a.pipeline.ask(ctx, func(d *detector.Detector) { refused = d.Reconfigure(c.Detector) }); err != nil {
 		return err
 	}
 	if refused != nil {
-		return errors.Join(fmt.Errorf("detector.%w", refused), a.guard.Reload(old.guardConfig()), a.receiver.Reconfigure(old.receiverConfig()))
+		return errors.Join(fmt.Errorf("detector.%w", refused), a.backTo(old), a.receiver.Reconfigure(old.receiverConfig()))
 	}
 	useEvents()
 	a.pipeline.parser.Store(parser)
 	a.config.Store(&c)
 	a.limitMemory(&c)
 	return nil
+}
+
+// backTo puts back in force who may be blocked by the old configuration.
+func (a *appliance) backTo(old *Config) error {
+	return errors.Join(a.guard.Reload(old.guardConfig()), a.lists.Reload(old.Enforcer.Block))
 }
 
 // needsRestart refuses changes that cannot be put in force while running. The

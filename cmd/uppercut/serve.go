@@ -19,6 +19,7 @@ import (
 	"uppercut/detector"
 	"uppercut/detector/sendmail"
 	"uppercut/enforcer"
+	"uppercut/enforcer/blocklist"
 	"uppercut/enforcer/guard"
 	"uppercut/metrics"
 	"uppercut/receiver"
@@ -195,8 +196,14 @@ func (a *appliance) buildJudge(ctx context.Context, c *Config) error {
 // buildEnforcer makes the enforcer. When it returns, every block that is still
 // due is in the kernel.
 func (a *appliance) buildEnforcer(ctx context.Context, c *Config) (err error) {
+	a.lists, err = blocklist.New(c.Enforcer.Block, blocklist.Options{
+		Logger: a.logger, Registerer: a.registry, Poll: c.Enforcer.Guard.Poll, Apply: a.applyLists,
+	})
+	if err != nil {
+		return fmt.Errorf("enforcer.block%w", err)
+	}
 	a.enforcer, err = enforcer.New(ctx, c.enforcerConfig(), enforcer.Options{
-		Logger: a.logger, Registerer: a.registry, StateDir: c.StateDir, Rules: c.ruleNames(),
+		Logger: a.logger, Registerer: a.registry, StateDir: c.StateDir, Rules: c.ruleNames(), Listed: a.lists.Prefixes(),
 		Observe: c.Mode == modeObserve, Exempt: a.guard.Exempt, Holes: a.guard.Holes,
 		OnBlock: a.blocked, OnUnblock: a.unblocked,
 	})
@@ -253,6 +260,7 @@ func (a *appliance) run(ctx context.Context) error {
 	out := start(a.events.Run)
 	kernel := start(a.enforcer.Run)
 	guards := start(a.guard.Run)
+	lists := start(a.lists.Run)
 	watch := start(a.watch)
 	judge := start(func(context.Context) error { a.pipeline.run(); return nil })
 	receive := start(a.receiver.Run)
@@ -269,6 +277,7 @@ func (a *appliance) run(ctx context.Context) error {
 	judge.end()
 	a.scoresSaved(a.saveScores(a.pipeline.own))
 	guards.end()
+	lists.end()
 	kernel.end()
 	out.end()
 	page.end()

@@ -134,4 +134,12 @@ type UnblockResult struct {
 	NotBlocked []netip.Prefix `json:"not_blocked,omitempty"`
 	// LeftAloneUntil is when they count again.
 	LeftAloneUntil time.Time `json:"left_alone_until,omitzero"`
+	// Listed stand in a block list, which blocks them again.
+	Listed []ListedPrefix `json:"listed,omitempty"`
+}
+
+// ListedPrefix is a prefix that stands in a block list.
+type ListedPrefix struct {
+	Prefix netip.Prefix `json:"prefix"`
+	File   string       `json:"file"`
 }

@@ -101,6 +101,7 @@ func (c *Client) Unblock(ctx context.Context, exact bool, note string, ps ...net
 		all.Unblocked = append(all.Unblocked, part.Unblocked...)
 		all.NotBlocked = append(all.NotBlocked, part.NotBlocked...)
 		all.LeftAloneUntil = part.LeftAloneUntil
+		all.Listed = append(all.Listed, part.Listed...)
 	})
 	return all, err
 }
