@@ -22,7 +22,7 @@ seq -f '<22>Nov 30 12:00:00 sm-mta[123]: line %.0f' "$lines" >"$work/lines"
 # local_lines SETTING prints how many lines a local file behind the remote
 # action has 6 s after 5,000 were logged, with a queue of 1,000.
 local_lines() {
-  rm -f "$work/root/mail.log" "$work/root/run/log" "$work/root/tmp"/*
+  rm -f "$work/root/mail.log" "$work/root/run/log" "$work/root/run/pid" "$work/root/tmp"/*
   cat >"$work/root/rsyslog.conf" <<CONF
 global(workDirectory="/tmp")
 module(load="imuxsock" SysSock.Use="off")
