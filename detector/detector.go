@@ -148,6 +148,9 @@ type Options struct {
 	// HostLabel returns the metric label of a mail host. It must have few
 	// values; nil gives "other" to all.
 	HostLabel func(sender, host string) string
+	// HostRow returns under which name HostLines lists a mail host; nil takes
+	// HostLabel.
+	HostRow func(sender, host string) string
 	// Witness says who a sender is. It is asked about each once, and again by
 	// Reconfigure. nil is for files: each host that a line names is a witness.
 	Witness func(sender string) Witness

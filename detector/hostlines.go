@@ -25,7 +25,7 @@ const (
 // HostLines is what was made of the lines of one host at one sender. A relay
 // sends for many.
 type HostLines struct {
-	// Sender is Line.Sender, Host the metric label of the host.
+	// Sender is Line.Sender, Host what Options.HostRow says of the host.
 	Sender, Host string
 	// Understood lines are sendmail's and of a known form, Unknown ones
 	// sendmail's and of none. Foreign lines have a tag that is none of
@@ -54,6 +54,7 @@ func (r *HostLines) NothingUnderstood(now time.Time) bool {
 // lineTable knows what was made of whose lines.
 type lineTable struct {
 	label   func(sender, host string) string
+	row     func(sender, host string) string
 	metrics *metrics
 	byName  map[hostLinesKey]*hostLines
 	byKey   map[sendmail.HostKey]*hostLines // what of byName was asked for
@@ -64,7 +65,7 @@ type lineTable struct {
 	restored map[hostLinesKey]map[string]uint64
 }
 
-type hostLinesKey struct{ sender, label string }
+type hostLinesKey struct{ sender, row string }
 
 // hostLines is a HostLines with what goes with it.
 type hostLines struct {
@@ -81,6 +82,9 @@ func newLineTable(o Options, m *metrics) *lineTable {
 	}
 	if r.label == nil {
 		r.label = func(string, string) string { return "other" }
+	}
+	if r.row = o.HostRow; r.row == nil {
+		r.row = r.label
 	}
 	return r
 }
@@ -103,16 +107,17 @@ func (r *lineTable) of(l *Line) *hostLines {
 }
 
 func (r *lineTable) named(l *Line) *hostLines {
-	key := hostLinesKey{l.Sender, r.label(l.Sender, l.Host)}
+	key := hostLinesKey{l.Sender, r.row(l.Sender, l.Host)}
 	if known, ok := r.byName[key]; ok {
 		return known
 	}
 	if len(r.byName) >= maxHostLines {
 		r.forgetOne()
 	}
-	key = hostLinesKey{clone(key.sender), clone(key.label)}
+	key = hostLinesKey{clone(key.sender), clone(key.row)}
 	added := &hostLines{
-		HostLines: HostLines{Sender: key.sender, Host: key.label}, counters: r.metrics.forHostLines(key.label),
+		HostLines: HostLines{Sender: key.sender, Host: key.row},
+		counters:  r.metrics.forHostLines(clone(r.label(l.Sender, l.Host))),
 	}
 	added.drops = r.restored[key]
 	delete(r.restored, key)

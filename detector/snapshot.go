@@ -100,7 +100,7 @@ func (r *lineTable) save(s *snapshotWriter) {
 	s.u32(uint32(len(all)))
 	for key, drops := range all {
 		s.string(key.sender)
-		s.string(key.label)
+		s.string(key.row)
 		s.u32(uint32(len(drops)))
 		for counter, lines := range drops {
 			s.string(counter)

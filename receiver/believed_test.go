@@ -1,7 +1,10 @@
 package receiver
 
 import (
+	"bytes"
 	"cmp"
+	"compress/zlib"
+	"crypto/sha256"
 	"fmt"
 	"net/netip"
 	"os"
@@ -123,6 +126,11 @@ func TestHostsThatAreAddresses(t *testing.T) {
 			t.Errorf("label of %s: %s, want %s", host, got, want)
 		}
 	}
+	for host, want := range map[string]string{"10.25.0.11": "mx1", "10.25.0.12": "10.25.0.12", "mx 9": otherHost} {
+		if got := labels.Row("192.0.2.9", host); got != want {
+			t.Errorf("row of %s: %s, want %s", host, got, want)
+		}
+	}
 }
 
 // TestCorpusOverTheWire sends what the syslog daemons of the world write as
@@ -174,5 +182,35 @@ func TestCorpusOverTheWire(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestCompressedIsNamed: rsyslog's compression is said to be what it is, also of
+// the pieces into which a stream falls.
+func TestCompressedIsNamed(t *testing.T) {
+	c := testConfig()
+	c.TCP, c.UDP = []string{"127.0.0.1:0"}, []string{"127.0.0.1:0"}
+	h := open(t, c)
+	var stream bytes.Buffer
+	z := zlib.NewWriter(&stream)
+	for i := range 3000 {
+		fmt.Fprintf(z, "<22>Jul  4 10:00:01 mx1 sendmail[%d]: %x\n", i, sha256.Sum256([]byte{byte(i), byte(i >> 8)}))
+		_ = z.Flush()
+	}
+	tcp := dial(t, "tcp", h.address(TCP))
+	write(t, tcp, stream.String())
+	tcp.Close()
+	write(t, dial(t, "udp", h.address(UDP)), "z"+stream.String()[:200])
+	eventually(t, "the stream and the datagram are refused", func() bool {
+		return h.metric(t, "uppercut_messages_dropped_total", "listener", "tcp", "reason", "compressed") > 10 &&
+			h.metric(t, "uppercut_messages_dropped_total", "listener", "udp", "reason", "compressed") == 1
+	})
+	for _, other := range []string{"timestamp", "priority", "header"} {
+		if n := h.metric(t, "uppercut_messages_dropped_total", "listener", "tcp", "reason", other); n != 0 {
+			t.Errorf("%v pieces are called %s", n, other)
+		}
+	}
+	if s := h.Senders(); len(s) != 1 || s[0].Refusal != "compressed" {
+		t.Errorf("%+v", s)
 	}
 }

@@ -99,8 +99,10 @@ type SenderStatus struct {
 	// minute or two.
 	Messages uint64
 	Rate     float64
-	// Refused is how many frames of the sender could not be read.
+	// Refused is how many frames of the sender could not be read, Refusal what
+	// was wrong with the last of them: a header.Error, or "framing".
 	Refused uint64
+	Refusal string
 	// WithheldHeaders and WithheldTags are how many messages of the sender hold a
 	// second header or a tag of sendmail's that does not count: the sender is
 	// not listed in Config.Relays, the outer tag not in Config.WrappingTags.
@@ -195,11 +197,13 @@ func (f *fleet) part(from *origin) {
 	f.sender(from).sequence[from.transport] = from.sequence
 }
 
-// refused counts a frame that could not be read.
-func (f *fleet) refused(from *origin) {
+// refused counts a frame that could not be read, for a reason.
+func (f *fleet) refused(from *origin, reason string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.sender(from).status.Refused++
+	s := f.sender(from)
+	s.status.Refused++
+	s.status.Refusal = reason
 	f.unread++
 }
 

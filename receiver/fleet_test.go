@@ -63,7 +63,7 @@ func TestFleetStatus(t *testing.T) {
 			f.observe(from, []Message{{Received: now, Header: header.Header{Stamp: header.StampFull, Time: now.Add(-3 * time.Second)}}})
 			<-time.After(time.Second)
 		}
-		f.refused(from)
+		f.refused(from, "header")
 		status := f.status(time.Now())
 		mx1, mx2 := status[0], status[1]
 		if mx1.Sender != "192.0.2.1" || mx1.Host != "mx1" || !mx1.Expected || mx1.Silent || mx1.Messages != 120 || mx1.Refused != 1 {

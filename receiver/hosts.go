@@ -64,6 +64,10 @@ func (h *Hosts) Label(sender, host string) string {
 	return h.label(own, host)
 }
 
+// Row returns under which name SenderStatus lists a host: its label, and for a
+// host of which nothing but an address is known that address.
+func (h *Hosts) Row(sender, host string) string { return rowOf(h.Label(sender, host), host) }
+
 // Witness returns who a sender is, which it cannot choose: the name in its
 // certificate or of its address in receiver.hosts, else Message.Sender. known
 // says that a certificate or the configuration gives it that name; with relay it

@@ -1,6 +1,7 @@
 package receiver
 
 import (
+	"cmp"
 	"errors"
 	"net/netip"
 	"sync"
@@ -53,6 +54,8 @@ type intake struct {
 	parser header.Parser
 	batch  *batch
 	places chan struct{} // see MaxBatches; nil for readers that are few
+	// compressed says that a frame of the stream was.
+	compressed bool
 }
 
 // batch is the memory that one read needs and that idle readers do not hold.
@@ -140,6 +143,9 @@ func (in *intake) add(frame string, cut bool, from *origin, received time.Time) 
 	in.counts.syslogFailures.Inc()
 	reason := ""
 	if kind, ok := errors.AsType[header.Error](err); ok {
+		if in.compressed = in.compressed || kind == header.ErrCompressed && from.transport != UDP; in.compressed {
+			kind = header.ErrCompressed // and so are the pieces of a stream that look otherwise
+		}
 		reason = string(kind)
 		in.counts.drop(reason)
 	}
@@ -159,7 +165,7 @@ const maxUnreadText = 1024
 
 // tell counts and tells of what cannot be read.
 func (in *intake) tell(u Unread, from *origin) {
-	in.fleet.refused(from)
+	in.fleet.refused(from, cmp.Or(u.Reason, u.Stage))
 	if in.unread != nil && u.Text != "" {
 		u.Sender, u.Host = from.sender, from.host
 		in.unread(u)

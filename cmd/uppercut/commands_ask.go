@@ -522,6 +522,9 @@ func senderState(s console.Sender) string {
 	if s.NothingUnderstood {
 		words = append(words, "NOTHING UNDERSTOOD"+lastTagWords(s))
 	}
+	if s.Advice != "" {
+		words = append(words, s.Advice)
+	}
 	if s.SourceLost+s.SourceLosses > 0 {
 		words = append(words, "dropped lines: "+s.LossText)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"uppercut/detector"
 	"uppercut/metrics"
 	"uppercut/receiver"
+	"uppercut/receiver/header"
 )
 
 // What is known of those who send: who they are, what is made of their lines, and
@@ -97,7 +99,23 @@ func senderRow(s receiver.SenderStatus, l detector.HostLines, now time.Time) con
 		Understood: l.Understood, NotUnderstood: l.Unknown, Foreign: l.Foreign, ForeignTag: l.LastTag, Unread: s.Refused,
 		NothingUnderstood: l.NothingUnderstood(now) || s.Messages == 0 && s.Refused >= fewFrames,
 		SourceLost:        l.Lost, SourceLosses: l.LostUntold, LastLoss: l.LastLoss, LossText: l.LossText,
+		Advice: adviceOn(s),
 	}
+}
+
+// adviceOn says what keeps the lines of a sender from being read.
+func adviceOn(s receiver.SenderStatus) string {
+	var advice []string
+	if s.Refusal == string(header.ErrCompressed) {
+		advice = append(advice, "it compresses, which is not read: take compression.mode and ZipLevel out of rsyslog's action")
+	}
+	if s.WithheldHeaders > 0 {
+		advice = append(advice, fmt.Sprintf("%s behind another header: if it is a relay, list it in receiver.relays", plural(s.WithheldHeaders, "line")))
+	}
+	if s.WithheldTags > 0 {
+		advice = append(advice, fmt.Sprintf("%s of sendmail's behind another tag: if that wraps them, list it in receiver.wrapping_tags", plural(s.WithheldTags, "line")))
+	}
+	return strings.Join(advice, "; ")
 }
 
 // countHosts fills in what is known of the mail hosts.

@@ -178,7 +178,7 @@ func (a *appliance) buildJudge(ctx context.Context, c *Config) error {
 		return fmt.Errorf("enforcer.%w", err)
 	}
 	d, err := detector.New(c.Detector, detector.Options{
-		Registerer: a.registry, HostLabel: a.hosts.Label, Witness: a.witness,
+		Registerer: a.registry, HostLabel: a.hosts.Label, HostRow: a.hosts.Row, Witness: a.witness,
 		Exempt: a.guard.Exempt, Holes: a.guard.Holes,
 		OnUnknown: a.samples.line, OnNotice: a.notice, Blocked: a.onTheList, OnBlockedSeen: a.blockedSeen,
 	})

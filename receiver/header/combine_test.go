@@ -49,6 +49,7 @@ var times = []struct {
 	{text: "Sun 2026-07-05 12:00:01 +0200", full: true},
 	{text: "Sun 2026-07-05 10:00:01 WET"},
 	{text: "1783245601.123456", nanos: 123456e3, full: true},
+	{text: "1783245601", full: true},
 }
 
 // hosts are the ways in which a host stands behind the time, and its name.
@@ -119,7 +120,7 @@ func TestCombinations(t *testing.T) {
 		for _, host := range hosts {
 			for _, facility := range facilities {
 				for _, tag := range tags {
-					if !unambiguous(host.text, facility, tag.text) {
+					if !unambiguous(host.text, tag.text) {
 						continue
 					}
 					want := Header{Priority: noPriority, Host: host.name, Tag: tag.tag, PID: tag.pid, Text: text, Relayed: host.relayed}
@@ -147,12 +148,8 @@ func instant(nanos int, full bool) (time.Time, Stamp) {
 	return time.Date(0, 7, 5, 10, 0, 1, nanos, time.UTC), StampLocal
 }
 
-// unambiguous reports whether the words can be told apart. "mail.info" in front
-// of a tag is a host if nothing else names one.
-func unambiguous(host, facility, tag string) bool {
-	if host == "" && strings.Contains(facility, ".") && facility[0] != '<' {
-		return false
-	}
+// unambiguous reports whether the words can be told apart.
+func unambiguous(host, tag string) bool {
 	if strings.HasPrefix(host, "from: ") || strings.HasPrefix(host, "192.0.2.9 from") {
 		return strings.HasPrefix(tag, "sendmail[2001]: ")
 	}

@@ -142,6 +142,9 @@ func (p *Parser) adopt(s, wrapper string, h *Header) bool {
 		return false
 	}
 	inner.Host = cmp.Or(inner.Host, h.Host)
+	if inner.Stamp == StampNone {
+		inner.Stamp, inner.Time = h.Stamp, h.Time
+	}
 	inner.Wrapper = cmp.Or(inner.Wrapper, wrapper)
 	inner.SequenceID, inner.Relayed, inner.Cut = h.SequenceID, true, inner.Cut || h.Cut
 	if s[0] != '<' {
@@ -151,7 +154,8 @@ func (p *Parser) adopt(s, wrapper string, h *Header) bool {
 	return true
 }
 
-// parseNested reads a header within a message; one without a time is none.
+// parseNested reads a header within a message. One without a time is none, unless
+// it has PRI, tag and PID, as sysklogd sends it.
 func (p *Parser) parseNested(s string, inner *Header) bool {
 	s = strings.TrimLeft(s, " ")
 	if s == "" || p.depth+1 >= maxDepth {
@@ -162,5 +166,5 @@ func (p *Parser) parseNested(s string, inner *Header) bool {
 	err := p.parse(s, inner)
 	p.depth--
 	p.weekday = weekday
-	return err == nil && inner.Stamp != StampNone
+	return err == nil && (inner.Stamp != StampNone || s[0] == '<' && inner.PID != 0)
 }

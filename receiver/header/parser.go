@@ -120,6 +120,10 @@ func (p *Parser) parseBare(s string, h *Header) error {
 		return ErrCompressed
 	case s[0] == '{':
 		return p.parseJSON(s, h)
+	case strings.HasPrefix(s, "\x1e{"): // journalctl -o json-seq
+		return p.parseJSON(s[1:], h)
+	case strings.HasPrefix(s, "data: {"): // journalctl -o json-sse
+		return p.parseJSON(s[len("data: "):], h)
 	case strings.HasPrefix(s, "1 ") && p.parse5424(s[2:], h):
 		return p.settle5424(h)
 	}
@@ -215,6 +219,9 @@ func (p *Parser) parsePlain(s string, h *Header) bool {
 	if !ok {
 		return false
 	}
+	if len(host) > len("local0.") && (host[len("mail")] == '.' || host[len("local0")] == '.') && isFacility(host) {
+		host = ""
+	}
 	h.Host, h.Tag, h.PID, h.Text = host, tag, pid, text
 	p.settle(h)
 	return true
@@ -227,7 +234,7 @@ func cutTag(s string) (tag string, pid uint32, text string, ok bool) {
 	for end < len(s) && s[end] != ' ' && s[end] != ':' && s[end] != '[' {
 		end++
 	}
-	if end == 0 || end == len(s) || s[end] != '[' {
+	if end == 0 || end == len(s) || s[end] != '[' || s[0] == '<' {
 		return "", 0, "", false
 	}
 	i := end + 1

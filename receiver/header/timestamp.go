@@ -277,17 +277,15 @@ func (p *Parser) zoneWord(s string) (seconds int64, width int) {
 	return unknownZone, len(word)
 }
 
-// readUnix reads "1796040000.123456", as journalctl -o short-unix writes it.
+// readUnix reads "1796040000.123456", as journalctl -o short-unix writes it, or
+// without a fraction, as templates of syslog-ng do.
 func readUnix(s string, h *Header) int {
 	const digits = len("1796040000")
 	seconds := int64(number(s[:digits]))
-	if seconds == 0 || s[0] == '0' || len(s) == digits || s[digits] != '.' {
+	if seconds == 0 || s[0] == '0' || len(s) == digits || s[digits] != '.' && s[digits] != ' ' {
 		return 0
 	}
 	nanos, width := fraction(s[digits:])
-	if width == 0 {
-		return 0
-	}
 	h.Stamp, h.Time = StampFull, time.Unix(seconds, nanos).UTC()
 	return digits + width
 }

@@ -25,7 +25,7 @@ func (p *Parser) parseWords(s string, h *Header) error {
 		switch host, behind, ok := cutForwarder(s); {
 		case ok:
 			h.Host, h.Relayed, s = host, true, behind
-		case p.isFacilityHere(word, rest, h):
+		case isFacility(word):
 			if word[len(word)-1] == ':' && p.adopt(rest, "", h) { // socklog behind svlogd's time
 				return nil
 			}
@@ -39,7 +39,7 @@ func (p *Parser) parseWords(s string, h *Header) error {
 			s = rest
 		case p.relay && hasPlainTag(rest):
 			h.setHost(word)
-			h.Relayed, s = true, rest
+			h.Relayed, h.Second, s = true, true, rest
 		default:
 			return p.setTag(s, h)
 		}
@@ -139,18 +139,9 @@ func (h *Header) setPID(s string) string {
 	return rest
 }
 
-// isFacilityHere reports whether word is facility and severity where a host or
-// a tag may stand. "mail.info" may be a host, too, if nothing else names one.
-func (p *Parser) isFacilityHere(word, rest string, h *Header) bool {
-	if !isFacility(word) {
-		return false
-	}
-	return h.Host != "" || p.weekday || strings.IndexByte(word, '.') < 0 || word[0] == '<' || !hasTag(rest)
-}
-
 // isFacility reports whether word is facility and severity as syslog daemons
 // write them into files: "mail:info" (AIX), "mail.info" (busybox), "mail.info:"
-// (socklog), "<mail.info>" and "<2.6>" (FreeBSD).
+// (socklog), "<mail.info>" and "<2.6>" (FreeBSD). No host is called so.
 func isFacility(word string) bool {
 	if inner, ok := strings.CutPrefix(word, "<"); ok {
 		if word, ok = strings.CutSuffix(inner, ">"); !ok {

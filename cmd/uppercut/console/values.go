@@ -352,6 +352,9 @@ type Sender struct {
 	SourceLosses uint64    `json:"source_losses_unknown"`
 	LastLoss     time.Time `json:"last_loss,omitzero"`
 	LossText     string    `json:"loss_text,omitempty"`
+	// Advice says what in the configuration, here or at the sender, keeps its
+	// lines from being read; "" for nothing that is known.
+	Advice string `json:"advice,omitempty"`
 	// Refused says why an address is not heard, nil if it is. Host is "" then,
 	// and Last its last attempt.
 	Refused *Refused `json:"refused,omitempty"`
