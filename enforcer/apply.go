@@ -19,13 +19,41 @@ import (
 // time.
 func (e *Enforcer) enforceAll(blocks map[netip.Prefix]Block) (refused []Refusal) {
 	batch := make([]Block, 0, min(len(blocks), nft.MaxBatch))
-	for _, b := range blocks {
+	for _, b := range inTurn(blocks) {
 		if batch = append(batch, b); len(batch) == nft.MaxBatch {
 			refused = append(refused, e.enforce(batch)...)
 			batch = batch[:0]
 		}
 	}
 	return append(refused, e.enforce(batch)...)
+}
+
+// inTurn returns blocks in the order in which they go: those by hand and on more
+// than one witness first, then one of each witness after the other, so that none
+// waits for all that another says.
+func inTurn(blocks map[netip.Prefix]Block) []Block {
+	type place struct {
+		turn  int
+		block Block
+	}
+	places := make([]place, 0, len(blocks))
+	said := map[string]int{}
+	for _, b := range blocks {
+		turn := 0
+		if b.Witness != "" {
+			said[b.Witness]++
+			turn = said[b.Witness]
+		}
+		places = append(places, place{turn, b})
+	}
+	if len(blocks) > nft.MaxBatch { // else they go together anyway
+		slices.SortStableFunc(places, func(a, b place) int { return a.turn - b.turn })
+	}
+	ordered := make([]Block, len(places))
+	for i := range places {
+		ordered[i] = places[i].block
+	}
+	return ordered
 }
 
 // Refusal is a block that was not carried out, and why.
@@ -37,6 +65,7 @@ type Refusal struct {
 // enforce puts a batch into list and kernel and hands it to the ledger. It is
 // logged when it is saved: what the log says survives.
 func (e *Enforcer) enforce(batch []Block) []Refusal {
+	e.journal.await()
 	batch, refused := e.permitted(batch)
 	a := e.admit(batch)
 	refused = append(append(refused, a.refused...), e.write(a.touched)...)
@@ -143,8 +172,8 @@ func (e *Enforcer) admit(batch []Block) (a admission) {
 	for _, b := range a.evicted {
 		delete(replaced, b.Prefix)
 		e.metrics.ended(causeCapacity, 1)
-		e.logger.Warn("set is full: a block makes room", "prefix", b.Prefix, "rule", b.Rule, "score", b.Score)
 	}
+	e.crowding.add(e.logger, len(a.evicted), time.Now())
 	a.replaced = replaced
 	e.metrics.ended(causeReplaced, len(replaced))
 	return a
@@ -289,6 +318,9 @@ func (e *Enforcer) inForce(ps []netip.Prefix) []netip.Prefix {
 func (e *Enforcer) tellEnds(blocks []Block, as Unblock) {
 	for _, as.Block = range blocks {
 		e.options.OnUnblock(as)
+		if as.Cause == causeCapacity && !e.crowding.line(time.Now()) {
+			continue // it is told how many
+		}
 		e.logger.Info("unblock", "prefix", as.Prefix, "cause", as.Cause, "id", as.ID,
 			slog.Group("by", "author", as.By, "note", as.Why))
 	}

@@ -42,6 +42,12 @@ type Config struct {
 	// Foreign is what becomes of elements that others put into our sets:
 	// "remove", or "adopt" into the ledger as blocks by hand. Default: remove.
 	Foreign string `mapstructure:"foreign"`
+	// Unsaved says what becomes of messages over RELP while the ledger cannot be
+	// written: "hold" does not acknowledge them, so that the mail hosts keep them
+	// in their queues and, when those are full, are heard no more; "acknowledge"
+	// goes on, and what was blocked meanwhile is lost by a crash. Blocks are in
+	// the kernel either way. Default: hold.
+	Unsaved string `mapstructure:"unsaved"`
 	// CheckInterval is the pause between two checks that the kernel still has
 	// our table, chain, rules and sets. Changes are also announced by the
 	// kernel, and checked at once. 50ms to 1m. Default: 500ms.
@@ -62,12 +68,15 @@ type Config struct {
 	Audit int `mapstructure:"audit"`
 }
 
-// The values of Config.Scope and Config.Foreign.
+// The values of Config.Scope, Config.Foreign and Config.Unsaved.
 const (
 	ScopeAll      = "all"
 	ScopeMail     = "mail"
 	ForeignRemove = "remove"
 	ForeignAdopt  = "adopt"
+
+	UnsavedHold        = "hold"
+	UnsavedAcknowledge = "acknowledge"
 )
 
 // DefaultConfig returns what runs without a file.
@@ -80,6 +89,7 @@ func DefaultConfig() Config {
 		MailPorts:        []uint16{25, 465, 587},
 		ExtendLimit:      7 * 24 * time.Hour,
 		Foreign:          ForeignRemove,
+		Unsaved:          UnsavedHold,
 		CheckInterval:    500 * time.Millisecond,
 		VerifyRate:       1000,
 		SeenGrace:        5 * time.Minute,
@@ -100,6 +110,7 @@ func (c Config) Validate() error {
 		within("extend", c.Extend, 0, 24*time.Hour),
 		within("extend_limit", c.ExtendLimit, time.Minute, 365*24*time.Hour),
 		oneOf("foreign", c.Foreign, ForeignRemove, ForeignAdopt),
+		oneOf("unsaved", c.Unsaved, UnsavedHold, UnsavedAcknowledge),
 		within("check_interval", c.CheckInterval, 50*time.Millisecond, time.Minute),
 		within("verify_rate", c.VerifyRate, 0, 100_000),
 		within("seen_grace", c.SeenGrace, time.Second, 24*time.Hour),

@@ -7,7 +7,8 @@
 //
 // One goroutine, that of Run, changes the list and writes the kernel. Block and
 // the orders of operators reach it through a queue that merges blocks by
-// prefix, so nobody waits to ask for a block and none is lost. Readers (Lookup,
+// prefix. When some thousands wait, whoever asks for one more waits, too; orders
+// never do, and none of either is lost. Readers (Lookup,
 // Blocks, metrics) take a read lock for moments; nothing holds it while it
 // talks to the kernel or the disk. A second goroutine writes the ledger, a
 // third hears what others do to the ruleset.

@@ -146,6 +146,7 @@ type Enforcer struct {
 	firewall *nft.Firewall // nil in observe mode
 	kernel   kernelState   // of the goroutine in Run
 	room     room          // likewise
+	crowding crowding      // likewise
 
 	// mu guards what follows. Only New and the goroutine in Run write it.
 	mu        sync.RWMutex
@@ -184,6 +185,7 @@ func New(ctx context.Context, c Config, o Options) (*Enforcer, error) {
 		allowed: map[netip.Prefix]ledger.Allow{},
 	}
 	e.journal = newJournal(e.openLedger(), o.Logger, m)
+	e.journal.keep, e.journal.current = uint64(c.History), e.listed
 	if err := e.restore(ctx); err != nil {
 		return nil, errors.Join(err, e.journal.close())
 	}
@@ -438,13 +440,24 @@ func (e *Enforcer) drain() {
 			it.command()
 		}
 		e.enforceAll(it.blocks)
-		e.journal.settle(func(error) { e.queue.settle(it) })
+		e.settle(it)
 	}
 }
 
-// Block asks for a block. It never waits and never loses: what arrives faster
-// than the kernel takes it is merged by prefix. A verdict never shortens a
-// block; by hand (rule Manual) it becomes what was said.
+// settle says that an item is done when it is saved, or cannot be and that is what
+// is wanted.
+func (e *Enforcer) settle(it *item) {
+	if e.config.Unsaved == UnsavedHold {
+		e.journal.settleSaved(func() { e.queue.settle(it) })
+		return
+	}
+	e.journal.settle(func(error) { e.queue.settle(it) })
+}
+
+// Block asks for a block. It loses none: what arrives while the kernel is busy is
+// merged by prefix, and when some thousands wait, so does Block, until there is
+// room or Run has ended. A verdict never shortens a block; by hand (rule Manual)
+// it becomes what was said.
 func (e *Enforcer) Block(b Block) {
 	p, ok := canonical(b.Prefix)
 	if !ok || !e.queue.block(withPrefix(b, p)) {
@@ -458,8 +471,9 @@ func withPrefix(b Block, p netip.Prefix) Block {
 }
 
 // Flushed calls done, from any goroutine, once everything asked for before is
-// in the kernel and in the ledger (or is known not to be writable): at once,
-// if nothing is on its way.
+// in the kernel and in the ledger: at once, if nothing is on its way. If the ledger
+// cannot be written, Config.Unsaved says whether it waits until that is mended; if
+// it could not even be opened, it does not.
 func (e *Enforcer) Flushed(done func()) { e.queue.flushed(done) }
 
 // Lookup returns the narrowest block that covers a, without evidence.
@@ -482,6 +496,17 @@ func (e *Enforcer) Current(p netip.Prefix) (Block, bool) {
 	defer e.mu.RUnlock()
 	entry, ok := e.list.find(p)
 	if !ok || entry.until <= time.Now().UnixNano() {
+		return Block{}, false
+	}
+	return e.list.block(e.list.index[entry.key]), true
+}
+
+// listed returns the block of exactly p, in force or about to be swept.
+func (e *Enforcer) listed(p netip.Prefix) (Block, bool) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	entry, ok := e.list.find(p)
+	if !ok {
 		return Block{}, false
 	}
 	return e.list.block(e.list.index[entry.key]), true

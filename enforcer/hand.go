@@ -24,6 +24,10 @@ import (
 // ErrStopped says that Run has ended.
 var ErrStopped = errors.New("enforcer has stopped")
 
+// ErrUnsaved says that an order is carried out and not in the ledger: a restart
+// would not know of it. It wraps why.
+var ErrUnsaved = errors.New("in force, not saved")
+
 // The actions in the audit log.
 const (
 	ActionBlock    = "block"
@@ -45,8 +49,9 @@ type Audit = ledger.Audit
 type AllowEntry = ledger.Allow
 
 // order runs f on Run's goroutine, after all that was asked for before, and
-// waits until what it wrote is in the ledger. What f returns comes back unless
-// ctx ends first: then f may still run, and what it returns is lost.
+// waits until what it wrote is in the ledger, or cannot be (ErrUnsaved). What f
+// returns comes back unless ctx ends first: then f may still run, and what it
+// returns is lost.
 func order[T any](ctx context.Context, e *Enforcer, f func() (T, error)) (result T, err error) {
 	type answer struct {
 		result T
@@ -55,7 +60,12 @@ func order[T any](ctx context.Context, e *Enforcer, f func() (T, error)) (result
 	done := make(chan answer, 1)
 	taken := e.queue.command(func() {
 		result, err := f()
-		e.journal.settle(func(saved error) { done <- answer{result, errors.Join(err, saved)} })
+		e.journal.settle(func(saved error) {
+			if saved != nil {
+				saved = fmt.Errorf("%w: %w", ErrUnsaved, saved)
+			}
+			done <- answer{result, errors.Join(err, saved)}
+		})
 	})
 	if !taken {
 		return result, ErrStopped
@@ -505,7 +515,7 @@ func (e *Enforcer) SeenAfterBlock(a netip.Addr, t time.Time) {
 		t.Sub(time.Unix(int64(e.list.at(slot).since), 0)) > e.config.SeenGrace
 	e.mu.RUnlock()
 	if late {
-		e.queue.command(func() { e.markSeen(a, t) })
+		e.queue.mark(func() { e.markSeen(a, t) }) // it will turn up again
 	}
 }
 

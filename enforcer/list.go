@@ -30,6 +30,7 @@ type list struct {
 	remarks  map[uint32]remark
 	active   [2][2]int // by family and kind
 	hashed   [2]int    // blocks that are elements of a hash set, by family
+	shares   shares
 }
 
 const chunkSize = 4096
@@ -76,6 +77,7 @@ func newList(ipv6Bits int, now time.Time) *list {
 		names:    []string{"", otherWitness},
 		numberOf: map[string]uint16{"": 0, otherWitness: 1},
 		remarks:  map[uint32]remark{},
+		shares:   newShares(),
 	}
 }
 
@@ -151,10 +153,14 @@ func (l *list) put(b *Block) *entry {
 		l.hashed[family]++
 	}
 	e := l.at(slot)
+	if ok {
+		l.shares.count(l.groupOf(e), -1)
+	}
 	e.flags &^= flagSeen | flagObserved | flagKnocks
 	e.id, e.score = b.ID, float32(b.Score)
 	e.rule, e.reason, e.host = l.number(b.Rule), l.number(b.Reason), l.number(b.Host)
 	e.witness = l.witness(b.Witness)
+	l.shares.count(l.groupOf(e), 1)
 	e.at, e.until = b.At.UnixNano(), b.Until.UnixNano()
 	if b.Observed {
 		e.flags |= flagObserved
@@ -172,7 +178,10 @@ func (l *list) put(b *Block) *entry {
 }
 
 func (l *list) makeNet(p netip.Prefix, slot uint32) {
-	l.at(slot).flags |= flagNet
+	e := l.at(slot)
+	l.shares.count(l.groupOf(e), -1)
+	e.flags |= flagNet
+	l.shares.count(l.groupOf(e), 1)
 	family, _ := l.class(p)
 	l.hashed[family]--
 	l.nets.Insert(p, slot)
@@ -187,6 +196,7 @@ func (l *list) remove(p netip.Prefix) (Block, bool) {
 	}
 	b := l.block(slot)
 	e := l.at(slot)
+	l.shares.count(l.groupOf(e), -1)
 	family, kind := l.class(p)
 	if e.flags&flagNet != 0 {
 		l.nets.Delete(p)

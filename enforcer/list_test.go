@@ -299,7 +299,7 @@ func TestLeastGuiltyFirst(t *testing.T) {
 		l.put(&b)
 	}
 	var got []string
-	for _, c := range slices.Backward(l.leastGuilty(class{family4, false})) {
+	for _, c := range slices.Backward(l.leastGuilty(group{class: class{family4, false}})) {
 		got = append(got, l.at(c.slot).key.prefix().String())
 	}
 	if diff := cmp.Diff([]string{"192.0.2.2/32", "192.0.2.1/32", "192.0.2.3/32", "192.0.2.4/32"}, got); diff != "" {

@@ -202,7 +202,7 @@ func histogramOpts(name, help string) prometheus.HistogramOpts {
 type collector struct {
 	e *Enforcer
 
-	active, firing, packets, bytes, elements, capacity, waiting *prometheus.Desc
+	active, firing, packets, bytes, elements, capacity, waiting, room, waited, unsaved *prometheus.Desc
 }
 
 func newCollector(e *Enforcer) *collector {
@@ -218,11 +218,14 @@ func newCollector(e *Enforcer) *collector {
 		elements: desc("firewall_set_elements", "Elements in the nftables set, as the kernel reports it.", "set"),
 		capacity: desc("firewall_set_capacity", "Size limit of the nftables set.", "set"),
 		waiting:  desc("firewall_queue_length", "Blocks and commands waiting to be written to the firewall."),
+		unsaved:  desc("ledger_queue_length", "Blocks whose latest change is not on the disk."),
+		room:     desc("firewall_queue_capacity", "Blocks that may wait to be written to the firewall; then the judge waits."),
+		waited:   desc("firewall_queue_wait_seconds_total", "Time that the judge has waited for room in the firewall's queue."),
 	}
 }
 
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.active, c.firing, c.packets, c.bytes, c.elements, c.capacity, c.waiting} {
+	for _, d := range []*prometheus.Desc{c.active, c.firing, c.packets, c.bytes, c.elements, c.capacity, c.waiting, c.room, c.waited, c.unsaved} {
 		ch <- d
 	}
 }
@@ -243,6 +246,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		gauge(c.firing, enforcing, family)
 	}
 	gauge(c.waiting, float64(c.e.queue.len()))
+	gauge(c.room, queueBlocks)
+	gauge(c.unsaved, float64(c.e.journal.waiting()))
+	ch <- prometheus.MustNewConstMetric(c.waited, prometheus.CounterValue, c.e.queue.waiting().Seconds())
 	if c.e.firewall == nil {
 		return
 	}

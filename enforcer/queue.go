@@ -3,18 +3,34 @@ package enforcer
 import (
 	"net/netip"
 	"sync"
+	"time"
+
+	"uppercut/enforcer/nft"
 )
 
+// queueBlocks and queueBytes bound the blocks that wait: what the kernel takes in
+// a second or so. Whoever asks for more waits; orders never do.
+const (
+	queueBlocks = 8 * nft.MaxBatch
+	queueBytes  = 32 << 20
+)
+
+// queueMarks bounds the commands that may be left out, see mark.
+const queueMarks = 1000
+
 // queue holds what was asked for and not yet done, in order. Blocks that
-// follow one another are merged by prefix, so it grows with the number of
-// prefixes and not with the number of requests.
+// follow one another are merged by prefix.
 type queue struct {
 	mu    sync.Mutex
+	room  sync.Cond // blocks were taken, or the queue was closed
 	items []*item
+	// blocks and bytes are of the blocks that wait, commands of the commands.
+	blocks, bytes, commands int
 	// taken counts items that are done with when settle is called.
 	taken  int
 	closed bool
 	wake   chan struct{}
+	waited time.Duration // by who asked for blocks, in all
 }
 
 // item is a batch of blocks, or a command of an operator.
@@ -25,12 +41,24 @@ type item struct {
 	settled []func()
 }
 
-func newQueue() *queue { return &queue{wake: make(chan struct{}, 1)} }
+func newQueue() *queue {
+	q := &queue{wake: make(chan struct{}, 1)}
+	q.room.L = &q.mu
+	return q
+}
 
-// block adds b; it returns false when nobody will take it any more.
+// block adds b, and waits until there is room for it; it returns false when
+// nobody will take it any more.
 func (q *queue) block(b Block) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.full() {
+		start := time.Now()
+		for q.full() {
+			q.room.Wait()
+		}
+		q.waited += time.Since(start)
+	}
 	if q.closed {
 		return false
 	}
@@ -39,11 +67,26 @@ func (q *queue) block(b Block) bool {
 		it.blocks = map[netip.Prefix]Block{}
 	}
 	if old, ok := it.blocks[b.Prefix]; ok {
+		q.blocks, q.bytes = q.blocks-1, q.bytes-old.size()
 		b = merge(old, b)
 	}
 	it.blocks[b.Prefix] = b
+	q.blocks, q.bytes = q.blocks+1, q.bytes+b.size()
 	q.signal()
 	return true
+}
+
+func (q *queue) full() bool {
+	return !q.closed && (q.blocks >= queueBlocks || q.bytes >= queueBytes)
+}
+
+// size is about what b takes in memory, in bytes.
+func (b *Block) size() int {
+	n := 256 + len(b.Note) + len(b.Author)
+	for i := range b.Evidence {
+		n += 128 + len(b.Evidence[i].Text)
+	}
+	return n
 }
 
 // merge joins two blocks of one prefix: what is said by hand counts, and of
@@ -66,8 +109,19 @@ func (q *queue) command(f func()) bool {
 		return false
 	}
 	q.items = append(q.items, &item{command: f})
+	q.commands++
 	q.signal()
 	return true
+}
+
+// mark adds f unless so many commands wait that it is better left out.
+func (q *queue) mark(f func()) {
+	q.mu.Lock()
+	many := q.commands >= queueMarks
+	q.mu.Unlock()
+	if !many {
+		q.command(f)
+	}
 }
 
 // flushed calls f when all that was asked for before is settled: at once if it
@@ -112,6 +166,13 @@ func (q *queue) take() *item {
 	it := q.items[0]
 	q.items = q.items[1:]
 	q.taken++
+	if it.command != nil {
+		q.commands--
+	}
+	for _, b := range it.blocks {
+		q.blocks, q.bytes = q.blocks-1, q.bytes-b.size()
+	}
+	q.room.Broadcast()
 	return it
 }
 
@@ -127,16 +188,17 @@ func (q *queue) settle(it *item) {
 }
 
 // len is the number of blocks and commands that wait.
-func (q *queue) len() (n int) {
+func (q *queue) len() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, it := range q.items {
-		n += len(it.blocks)
-		if it.command != nil {
-			n++
-		}
-	}
-	return n
+	return q.blocks + q.commands
+}
+
+// waiting is how long those who asked for blocks have waited, in all.
+func (q *queue) waiting() time.Duration {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.waited
 }
 
 // close ends the queue: what comes now is turned away.
@@ -144,4 +206,5 @@ func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
+	q.room.Broadcast()
 }

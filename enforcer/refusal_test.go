@@ -239,24 +239,42 @@ func TestLedgerTrouble(t *testing.T) {
 }
 
 // TestFullDisk puts the ledger on a small file system.
-func TestFullDisk(t *testing.T) {
-	ns := newKernel(t)
-	o := options(t, ns)
+// fullDisk returns options with a state directory on a disk of its own, and what
+// fills it, and makes room again.
+func fullDisk(t *testing.T, ns *kernel) (o Options, fill, empty func()) {
+	t.Helper()
+	o = options(t, ns)
+	o.Logger = nil
 	if err := syscall.Mount("tmpfs", o.StateDir, "tmpfs", 0, "size=16m"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(o.StateDir, syscall.MNT_DETACH) })
-	o.Logger = nil
-	a := start(t, DefaultConfig(), o)
 	ballast := filepath.Join(o.StateDir, "ballast")
-	b, err := os.Create(ballast)
-	if err != nil {
-		t.Fatal(err)
+	fill = func() {
+		b, err := os.Create(ballast)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for chunk := make([]byte, 4096); err == nil; {
+			_, err = b.Write(chunk)
+		}
+		b.Close()
 	}
-	for chunk := make([]byte, 4096); err == nil; {
-		_, err = b.Write(chunk)
+	empty = func() {
+		if err := os.Remove(ballast); err != nil {
+			t.Fatal(err)
+		}
 	}
-	b.Close()
+	return o, fill, empty
+}
+
+func TestFullDisk(t *testing.T) {
+	ns := newKernel(t)
+	o, fill, empty := fullDisk(t, ns)
+	c := DefaultConfig()
+	c.Unsaved = UnsavedAcknowledge
+	a := start(t, c, o)
+	fill()
 	a.fill(5000)
 	if !a.whole(5000) {
 		t.Error("blocks are not enforced when they cannot be saved")
@@ -264,17 +282,54 @@ func TestFullDisk(t *testing.T) {
 	if testutil.ToFloat64(a.metrics.ledgerOK) != 0 || testutil.ToFloat64(a.metrics.saveFailures) == 0 || a.Show().Saving {
 		t.Error("it says that blocks are saved")
 	}
-	if _, err := a.Unblock(t.Context(), "op", "", prefix("100.0.0.1/32")); err == nil {
-		t.Error("an unblock that is not saved succeeds")
+	lifted, err := a.Unblock(t.Context(), "op", "", prefix("100.0.0.1/32"))
+	if !errors.Is(err, ErrUnsaved) || len(lifted) != 1 {
+		t.Errorf("an unblock that is in force and not saved: %v, %v", lifted, err)
 	}
-	if err := os.Remove(ballast); err != nil {
-		t.Fatal(err)
-	}
+	empty()
 	eventually(t, slack*5*time.Second, "what could not be saved is saved", func() bool {
 		return testutil.ToFloat64(a.metrics.ledgerOK) == 1
 	})
 	a.stop()
-	if c := start(t, DefaultConfig(), o); c.Count() != 4999 {
+	if c := start(t, c, o); c.Count() != 4999 {
+		t.Errorf("%d blocks after a restart", c.Count())
+	}
+}
+
+// TestNothingIsAcknowledgedThatIsNotSaved: with a full disk blocks are in the kernel,
+// and who waits for the ledger waits until there is room again.
+func TestNothingIsAcknowledgedThatIsNotSaved(t *testing.T) {
+	ns := newKernel(t)
+	o, fill, empty := fullDisk(t, ns)
+	a := start(t, DefaultConfig(), o)
+	a.Block(verdict("100.0.0.1/32", time.Hour))
+	a.flush()
+	fill()
+	for i := range 3000 { // more than the free pages of the ledger hold
+		a.Block(verdict(fmt.Sprintf("100.1.%d.%d/32", i>>8, i&255), time.Hour))
+	}
+	saved := make(chan struct{})
+	a.Flushed(func() { close(saved) })
+	eventually(t, slack*5*time.Second, "all is in the kernel", func() bool { return a.whole(3001) })
+	if _, err := a.BlockNow(t.Context(), "op", "", time.Now().Add(time.Hour), prefix("100.0.0.2/32")); !errors.Is(err, ErrUnsaved) {
+		t.Errorf("an order: %v", err)
+	}
+	select {
+	case <-saved:
+		t.Error("acknowledged, and not on the disk")
+	default:
+	}
+	empty()
+	eventually(t, slack*40*time.Second, "acknowledged when there is room", func() bool {
+		select {
+		case <-saved:
+			return true
+		default:
+			return false
+		}
+	})
+	a.stop()
+	if c := start(t, DefaultConfig(), o); c.Count() != 3002 {
 		t.Errorf("%d blocks after a restart", c.Count())
 	}
 }

@@ -2,11 +2,16 @@ package enforcer
 
 import (
 	"container/heap"
+	"log/slog"
 	"net/netip"
+	"time"
 )
 
-// A full set makes room by letting go of the least guilty: by score, then by
-// the end of the block. What an operator blocked goes last.
+// A full set makes room by letting go of what stands on the word of one witness
+// alone, first of the one who has the most of it: so each witness has a share, and
+// whoever lies evicts his own lies. Then goes what two or more said, and last what
+// an operator blocked. Among these the least guilty go first: by score, then by
+// the end of the block.
 
 // spare is how many of the least guilty one walk over the list finds.
 const spare = 512
@@ -52,13 +57,13 @@ type innocents struct{ mostGuilty }
 
 func (h innocents) Less(i, j int) bool { return h.mostGuilty[i].guilt.less(h.mostGuilty[j].guilt) }
 
-// leastGuilty returns up to spare of the least guilty of a class of blocks, the
+// leastGuilty returns up to spare of the least guilty of a group of blocks, the
 // least guilty last.
-func (l *list) leastGuilty(c class) []culprit {
+func (l *list) leastGuilty(g group) []culprit {
 	var h mostGuilty
 	for slot := range l.slots(0) {
 		e := l.at(slot)
-		if l.classOf(e) != c {
+		if e.witness != g.witness || l.classOf(e) != g.class {
 			continue
 		}
 		x := culprit{slot, e.id, l.guilt(e)}
@@ -78,7 +83,8 @@ func (l *list) leastGuilty(c class) []culprit {
 }
 
 func (l *list) guilt(e *entry) guilt {
-	return guilt{l.names[e.rule] == Manual, e.score, e.until}
+	rule := l.names[e.rule]
+	return guilt{rule == Manual || rule == Listed, e.score, e.until}
 }
 
 // class is what shares a set: a family's addresses or its networks.
@@ -88,14 +94,73 @@ type class struct {
 }
 
 func (l *list) classOf(e *entry) class {
-	family, _ := l.class(e.key.prefix())
+	family := family6
+	if isIPv4(&e.key) {
+		family = family4
+	}
 	return class{family, e.flags&flagNet != 0}
 }
 
-// room remembers for each class all blocks that are less guilty than its
+// group is what shares a set and stands on one witness alone (0: on more than
+// one, or on an operator's word).
+type group struct {
+	class
+	witness uint16
+}
+
+func (l *list) groupOf(e *entry) group { return group{l.classOf(e), e.witness} }
+
+// shares count what stands on one witness alone.
+type shares struct {
+	alone map[group]int
+	// greediest is the group of each class with the most; runnerUp is what the
+	// others had at most when that was found out.
+	greediest map[class]group
+	runnerUp  map[class]int
+}
+
+func newShares() shares {
+	return shares{map[group]int{}, map[class]group{}, map[class]int{}}
+}
+
+// count notes that a group has n more blocks.
+func (s *shares) count(g group, n int) {
+	if g.witness == 0 {
+		return
+	}
+	if s.alone[g] += n; s.alone[g] == 0 {
+		delete(s.alone, g)
+	}
+	if top := s.greediest[g.class]; top != g && s.alone[g] > s.alone[top] {
+		s.greediest[g.class], s.runnerUp[g.class] = g, s.alone[top]
+	}
+}
+
+// most returns the group of a class with the most blocks on one witness alone;
+// false if there is none.
+func (s *shares) most(c class) (group, bool) {
+	top := s.greediest[c]
+	if n := s.alone[top]; n > 0 && n >= s.runnerUp[c] {
+		return top, true
+	}
+	top, second := group{}, 0
+	for g, n := range s.alone {
+		switch {
+		case g.class != c:
+		case n > s.alone[top] || n == s.alone[top] && g.witness < top.witness:
+			top, second = g, s.alone[top]
+		default:
+			second = max(second, n)
+		}
+	}
+	s.greediest[c], s.runnerUp[c] = top, second
+	return top, s.alone[top] > 0
+}
+
+// room remembers for each group all blocks that are less guilty than its
 // horizon, so that a full set does not cost a walk over the list for each new
 // block.
-type room map[class]*candidates
+type room map[group]*candidates
 
 type candidates struct {
 	innocents
@@ -105,22 +170,22 @@ type candidates struct {
 // add takes note of a new or changed block.
 func (r room) add(l *list, slot uint32) {
 	e := l.at(slot)
-	c, ok := r[l.classOf(e)]
+	c, ok := r[l.groupOf(e)]
 	if !ok || !l.guilt(e).less(c.horizon) {
 		return
 	}
 	heap.Push(c, culprit{slot, e.id, l.guilt(e)})
 	if c.Len() > 8*spare { // nothing has had to go for a long time
-		delete(r, l.classOf(e))
+		delete(r, l.groupOf(e))
 	}
 }
 
-// next takes the least guilty block of a class.
-func (r room) next(l *list, of class) (netip.Prefix, bool) {
+// next takes the least guilty block of a group.
+func (r room) next(l *list, of group) (netip.Prefix, bool) {
 	for again := true; ; again = false {
 		for c := r[of]; c != nil && c.Len() > 0; {
 			x := heap.Pop(c).(culprit)
-			if e := l.at(x.slot); e.flags&flagUsed != 0 && e.id == x.id {
+			if e := l.at(x.slot); e.flags&flagUsed != 0 && e.id == x.id && l.groupOf(e) == of {
 				return e.key.prefix(), true
 			}
 		}
@@ -142,7 +207,7 @@ func (e *Enforcer) makeRoom(newcomer netip.Prefix) (touched []netip.Prefix, evic
 	entry, _ := e.list.find(newcomer)
 	full := e.list.classOf(entry)
 	for e.load(full) > e.limit(full) {
-		p, ok := e.room.next(e.list, full)
+		p, ok := e.next(full)
 		if !ok {
 			break
 		}
@@ -154,6 +219,17 @@ func (e *Enforcer) makeRoom(newcomer netip.Prefix) (touched []netip.Prefix, evic
 		}
 	}
 	return touched, evicted
+}
+
+// next is who goes first of a class.
+func (e *Enforcer) next(c class) (netip.Prefix, bool) {
+	alone, some := e.list.shares.most(c)
+	if some {
+		if p, ok := e.room.next(e.list, alone); ok {
+			return p, true
+		}
+	}
+	return e.room.next(e.list, group{class: c})
 }
 
 // load is how many elements a class's set should hold.
@@ -172,4 +248,39 @@ func (e *Enforcer) limit(c class) int {
 		return e.config.MaxNetworks
 	}
 	return e.config.MaxAddresses
+}
+
+// crowding gathers what a full set lets go, so that it costs a line now and then
+// and not one a block.
+type crowding struct {
+	gone int
+	told time.Time
+	// lines are those of single blocks since began; of the goroutine that tells
+	// ends.
+	lines int
+	began time.Time
+}
+
+// crowdingLines is how many single blocks have a line of their own in a pause.
+const crowdingLines = 10
+
+// line reports whether one more block that made room has a line of its own.
+func (c *crowding) line(now time.Time) bool {
+	if now.Sub(c.began) >= crowdingPause {
+		c.lines, c.began = 0, now
+	}
+	c.lines++
+	return c.lines <= crowdingLines
+}
+
+// crowdingPause is how often a full set is told of at most.
+const crowdingPause = 10 * time.Second
+
+// add notes that n blocks had to make room.
+func (c *crowding) add(logger *slog.Logger, n int, now time.Time) {
+	if c.gone += n; c.gone == 0 || now.Sub(c.told) < crowdingPause {
+		return
+	}
+	logger.Warn("set is full: the least guilty make room", "blocks", c.gone)
+	c.gone, c.told = 0, now
 }

@@ -317,6 +317,15 @@ func (l *Ledger) all(name []byte, each func(key, payload []byte) error) error {
 	})
 }
 
+// Has reports whether there is a block of exactly p.
+func (l *Ledger) Has(p netip.Prefix) (found bool) {
+	_ = l.view(func(tx *bbolt.Tx) error {
+		found = tx.Bucket(bucketBlocks).Get(keyOf(p)) != nil
+		return nil
+	})
+	return found
+}
+
 // LastID is the highest block ID ever committed.
 func (l *Ledger) LastID() (id uint64, err error) {
 	err = l.view(func(tx *bbolt.Tx) error {

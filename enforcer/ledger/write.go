@@ -148,10 +148,13 @@ func (w writer) trim(last, keep uint64) error {
 	if last <= keep {
 		return nil
 	}
+	var old [][]byte // deleting under a cursor would make it look at each page that is empty by then
 	c := w.bucket.Cursor()
-	for k, v := c.First(); len(k) == 8 && binary.BigEndian.Uint64(k) <= last-keep; k, v = c.First() {
-		w.tally.remove(v)
-		if err := c.Delete(); err != nil {
+	for k, _ := c.First(); len(k) == 8 && binary.BigEndian.Uint64(k) <= last-keep; k, _ = c.Next() {
+		old = append(old, k)
+	}
+	for _, k := range old {
+		if err := w.delete(k); err != nil {
 			return fmt.Errorf("trim: %w", err)
 		}
 	}
