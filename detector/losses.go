@@ -164,7 +164,7 @@ func syslogNGLoss(text string) (loss, bool) {
 func statisticsLoss(counts string) (loss, bool) {
 	const key = "dropped='dst."
 	own, others := uint64(0), uint64(0)
-	named, any := false, false
+	named, sends := false, false
 	for field := range strings.SplitSeq(counts, ", ") {
 		destination, ok := strings.CutPrefix(field, key)
 		if !ok {
@@ -175,13 +175,13 @@ func statisticsLoss(counts string) (loss, bool) {
 		if strings.Contains(name, "uppercut") {
 			own, named = own+n, true
 		} else if isNetwork(kind) {
-			others, any = others+n, true
+			others, sends = others+n, true
 		}
 	}
 	if named {
 		others = own
 	}
-	return loss{lines: others, counter: "syslog-ng"}, named || any
+	return loss{lines: others, counter: "syslog-ng"}, named || sends
 }
 
 // isNetwork tells the drivers of syslog-ng that send over the network.
