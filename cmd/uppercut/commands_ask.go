@@ -461,7 +461,7 @@ func newSendersCommand(env *environment) *cobra.Command {
 		Short:   "List the mail hosts that log, those that should, and who is refused",
 		Long: `senders lists each mail host at each sender, and what is made of its lines: READ
 are sendmail's and understood, UNKNOWN sendmail's and not, FOREIGN those of other
-programs, UNREAD frames of the sender without a header that is known. Below stand
+programs with the tag of the last, UNREAD frames of the sender without a header that is known. Below stand
 the addresses that try to send and are not heard.`,
 		Args: noArgs,
 	}, func(ctx context.Context, c *console.Client, _ []string) ([]console.Sender, error) {
@@ -476,7 +476,7 @@ func printSenders(p *printer, list []console.Sender) error {
 			p.styled(bad, "-", s.Sender, s.Transport, p.ago(s.Last), "", "", "", "", "", "", "", "", refusedWords(p, *s.Refused))
 			continue
 		}
-		p.styled(senderStyle(s), s.Host, s.Sender, s.Transport, p.ago(s.Last), s.Messages, s.Understood, s.NotUnderstood, s.Foreign, s.Unread,
+		p.styled(senderStyle(s), s.Host, s.Sender, s.Transport, p.ago(s.Last), s.Messages, s.Understood, s.NotUnderstood, foreignWords(s), s.Unread,
 			s.Rejections, s.Accepted, skewWords(time.Duration(s.Skew)), senderState(s))
 	}
 	return nil
@@ -520,7 +520,7 @@ func senderState(s console.Sender) string {
 		words = append(words, "not heard yet")
 	}
 	if s.NothingUnderstood {
-		words = append(words, "NOTHING UNDERSTOOD"+lastTagWords(s))
+		words = append(words, "NOTHING UNDERSTOOD")
 	}
 	if s.Advice != "" {
 		words = append(words, s.Advice)
@@ -534,13 +534,13 @@ func senderState(s console.Sender) string {
 	return strings.Join(words, "; ")
 }
 
-// lastTagWords say under which tag the last line came that is none of
-// sendmail's.
-func lastTagWords(s console.Sender) string {
+// foreignWords are how many lines are those of other programs, and the tag of the
+// last of them.
+func foreignWords(s console.Sender) string {
 	if s.ForeignTag == "" {
-		return ""
+		return fmt.Sprint(s.Foreign)
 	}
-	return fmt.Sprintf(", last tag %q", s.ForeignTag)
+	return fmt.Sprintf("%d (%s)", s.Foreign, s.ForeignTag)
 }
 
 func newTopCommand(env *environment) *cobra.Command {

@@ -93,7 +93,7 @@ func senderRow(s receiver.SenderStatus, l detector.HostLines, now time.Time) con
 	if s.Sender != "" {
 		transport = s.Transport.String()
 	}
-	return console.Sender{
+	row := console.Sender{
 		Host: s.Host, Sender: s.Sender, Transport: transport, Last: s.LastMessage,
 		Expected: s.Expected, Silent: s.Silent, Messages: s.Messages, Skew: console.Duration(s.ClockSkew),
 		Understood: l.Understood, NotUnderstood: l.Unknown, Foreign: l.Foreign, ForeignTag: l.LastTag, Unread: s.Refused,
@@ -101,6 +101,22 @@ func senderRow(s receiver.SenderStatus, l detector.HostLines, now time.Time) con
 		SourceLost:        l.Lost, SourceLosses: l.LostUntold, LastLoss: l.LastLoss, LossText: l.LossText,
 		Advice: adviceOn(s),
 	}
+	if row.NothingUnderstood && row.Advice == "" {
+		row.Advice = generalAdvice(row)
+	}
+	return row
+}
+
+// generalAdvice is for a sender of whose lines nothing is understood, and of which
+// no more is known.
+func generalAdvice(row console.Sender) string {
+	switch {
+	case row.Unread > row.Foreign+row.NotUnderstood:
+		return "headers cannot be read: use the file of uppercut sender-config"
+	case row.Foreign > row.NotUnderstood:
+		return "no line is under a tag of detector.tags: forward sendmail's lines, or add its tag"
+	}
+	return "see the page Not understood"
 }
 
 // adviceOn says what keeps the lines of a sender from being read.

@@ -48,7 +48,7 @@ func TestWhatIsNotHeardIsTold(t *testing.T) {
 	})
 	g.says(t, exitNo, []string{"health"}, "NOT OK: nothing is understood of what comes from 1 sender")
 	g.says(t, exitOK, []string{"status"}, "nothing is understood of what 1 sender sends", "0 not understood, 17 of other programs")
-	g.says(t, exitOK, []string{"senders"}, `NOTHING UNDERSTOOD, last tag "3f2a1b4c5d6e"`)
+	g.says(t, exitOK, []string{"senders"}, "17 (3f2a1b4c5d6e)", "NOTHING UNDERSTOOD; no line is under a tag of detector.tags")
 
 	send("<22>1 "+now+" mx1 sendmail 7 - - NOQUEUE: connect from x [192.0.2.1]", "<22>1 "+now+" mx1 sendmail 7 - - 6ANJY8aV000007: something that sendmail never said")
 	heard(19)
@@ -59,8 +59,13 @@ func TestWhatIsNotHeardIsTold(t *testing.T) {
 	})
 	g.says(t, exitOK, []string{"health"}, "ok, but nothing is understood of what comes from 1 of 2 senders")
 
+	// A container's lines, each with sendmail's own tag inside.
+	send(repeated(3, "<22>1 "+now+" box 3f2a1b4c5d6e 4917 - - sendmail[123]: NOQUEUE: connect from x [192.0.2.1]")...)
+	heard(22)
+	g.says(t, exitOK, []string{"senders"}, "list it in receiver.wrapping_tags")
+
 	send(losses(t)...)
-	heard(23)
+	heard(26)
 	g.says(t, exitOK, []string{"status"}, "1 mail host has dropped lines within the last hour, 95187 lines since the start")
 	g.says(t, exitOK, []string{"senders"}, "dropped lines: Forwarding to syslog missed 50087 messages.")
 	_, metrics := g.get(t, "/metrics")
@@ -117,7 +122,7 @@ func TestSendersArePrinted(t *testing.T) {
 	err := printSenders(p, []console.Sender{
 		{Host: "mx1", Sender: "10.0.0.1", Transport: "tcp", Last: now, Messages: 9, Understood: 7, NotUnderstood: 1, Foreign: 1, ForeignTag: "cron"},
 		{Host: "mx2", Sender: "10.0.0.2", Transport: "udp", Last: now, Unread: 12, NothingUnderstood: true},
-		{Host: "mx3", Sender: "10.0.0.3", Transport: "udp", Last: now, NothingUnderstood: true, ForeignTag: "a\x1b[31mb", SourceLosses: 1, LossText: "begin to drop"},
+		{Host: "mx3", Sender: "10.0.0.3", Transport: "udp", Last: now, NothingUnderstood: true, Advice: "forward it", ForeignTag: "a\x1b[31mb", SourceLosses: 1, LossText: "begin to drop"},
 		{Sender: "192.0.2.12", Transport: "tls", Last: now, Refused: &console.Refused{Why: "certificate has expired", Certificate: "mx4.example.org", First: now, Attempts: 3}},
 	})
 	if err != nil {
@@ -132,9 +137,9 @@ func TestSendersArePrinted(t *testing.T) {
 	}
 	for i, want := range []string{
 		"HOST SENDER BY LAST MESSAGES READ UNKNOWN FOREIGN UNREAD REJECTIONS ACCEPTED SKEW",
-		"mx1 10.0.0.1 tcp * 9 7 1 1 0 0 0 0s",
+		"mx1 10.0.0.1 tcp * 9 7 1 1 (cron) 0 0 0 0s",
 		"mx2 10.0.0.2 udp * 0 0 0 0 12 0 0 0s NOTHING UNDERSTOOD",
-		`mx3 10.0.0.3 udp * 0 0 0 0 0 0 0 0s NOTHING UNDERSTOOD, last tag "a\x1b[31mb"; dropped lines: begin to drop`,
+		`mx3 10.0.0.3 udp * 0 0 0 0 (a\x1b[31mb) 0 0 0 0s NOTHING UNDERSTOOD; forward it; dropped lines: begin to drop`,
 		"- 192.0.2.12 tls * REFUSED: certificate has expired (mx4.example.org), 3 attempts, first *",
 	} {
 		if !matches(want, got[i]) {
