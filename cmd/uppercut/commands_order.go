@@ -402,3 +402,24 @@ func newBreakersCommand(env *environment) *cobra.Command {
 	}))
 	return command
 }
+
+func newReloadCommand(env *environment) *cobra.Command {
+	var flags orderFlags
+	command := &cobra.Command{
+		Use:     "reload [--note TEXT]",
+		Example: "  uppercut reload",
+		Short:   "Put a changed configuration in force, without a restart",
+		Long: `reload has the running appliance read its configuration and the files that it
+names again. What cannot change while it runs is refused with its key, as is
+every mistake, and the old configuration stays in force. SIGHUP and
+"systemctl reload uppercut" do the same.`,
+		Args: noArgs,
+	}
+	flags.registerNote(command)
+	return asking(env, command, func(ctx context.Context, c *console.Client, _ []string) (struct{}, error) {
+		return struct{}{}, c.Reload(ctx, flags.note)
+	}, func(p *printer, _ struct{}) error {
+		p.row("configuration reloaded")
+		return nil
+	})
+}

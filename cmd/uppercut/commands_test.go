@@ -329,3 +329,19 @@ func TestBlockList(t *testing.T) {
 	g.says(t, exitNo, []string{"why", "2001:db8:7::1"}, "not blocked")
 	g.says(t, exitOK, []string{"blocks"}, "203.0.113.77/32", "1 in all")
 }
+
+// Reload puts a changed file in force, and says what is wrong with one that
+// cannot be.
+func TestReloadCommand(t *testing.T) {
+	g := serveWith(t, "")
+	g.says(t, exitOK, []string{"reload", "--note", "ticket 4711"}, "configuration reloaded")
+	g.says(t, exitOK, []string{"audit", "--action", "reload"}, "ticket 4711")
+	text := readFile(t, g.config)
+	writeFile(t, g.config, text+"enforcer: {allow: [nonsense/99]}\n")
+	g.says(t, exitError, []string{"reload"}, "enforcer.allow")
+	writeFile(t, g.config, text+"mode: observe\n")
+	g.says(t, exitError, []string{"reload"}, "mode", "restart")
+	writeFile(t, g.config, text+"enforcer: {allow: [198.51.100.0/24]}\n")
+	g.says(t, exitOK, []string{"reload", "--json"})
+	g.says(t, exitNo, []string{"block", "198.51.100.9"}, "198.51.100.9")
+}

@@ -125,8 +125,8 @@ They are the same with --json.`,
 		newServeCommand(env), newReplayCommand(env), newCheckCommand(env),
 		newStatusCommand(env), newBlocksCommand(env), newWhyCommand(env), newTopCommand(env), newSendersCommand(env), newAuditCommand(env),
 		newBlockCommand(env), newUnblockCommand(env), newAllowCommand(env), newBreakersCommand(env),
-		newFlushCommand(env), newResumeCommand(env), newFirewallCommand(env),
-		newHealthCommand(env), newSenderConfigCommand(env), newVersionCommand(env), newManualCommand(),
+		newFlushCommand(env), newResumeCommand(env), newReloadCommand(env), newFirewallCommand(env),
+		newHealthCommand(env), newSenderConfigCommand(env), newWebUserCommand(env), newVersionCommand(env), newManualCommand(),
 	)
 	root.Version = metrics.ReadBuild(version).Version
 	root.SetVersionTemplate("uppercut {{.Version}}\n")

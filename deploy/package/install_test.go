@@ -75,3 +75,53 @@ drwxr-x--- root uppercut /etc/uppercut
 		}
 	}
 }
+
+// TestInstallSaysWhatIsNext: once, and not at an upgrade.
+func TestInstallSaysWhatIsNext(t *testing.T) {
+	deb, _ := packages(t)
+	m := newMachine(t)
+	m.Copy(t, deb, "/uppercut.deb")
+	const next = "systemctl enable --now uppercut"
+	if said := m.Do(t, "dpkg", "--force-confold", "--install", "/uppercut.deb"); !strings.Contains(said, next) || !strings.Contains(said, "uppercut sender-config") {
+		t.Errorf("the installation says\n%s", said)
+	}
+	m.Do(t, "test", "-e", "/usr/share/doc/uppercut/README.md")
+	m.Copy(t, filepath.Join(second(t), debName("0.2.0")), "/uppercut.deb")
+	if said := m.Do(t, "dpkg", "--force-confold", "--install", "/uppercut.deb"); strings.Contains(said, next) {
+		t.Errorf("the upgrade says\n%s", said)
+	}
+}
+
+// TestTriedAsRootFirst: who tries uppercut as root, before the installation or
+// while the service is stopped, leaves a ledger that the service can write.
+func TestTriedAsRootFirst(t *testing.T) {
+	deb, _ := packages(t)
+	m := newMachine(t)
+	m.Do(t, "mkdir", "-m", "700", "/var/lib/uppercut")
+	m.Do(t, "sh", "-c", "umask 077; touch /var/lib/uppercut/ledger.db /var/lib/uppercut/scores")
+	install(t, m, deb)
+	ours := func(when string) {
+		t.Helper()
+		if got := m.Do(t, "find", "/var/lib/uppercut", "!", "-user", "uppercut"); got != "" {
+			t.Errorf("%s root has\n%s", when, got)
+		}
+	}
+	ours("after the installation")
+	m.Do(t, "touch", "/var/lib/uppercut/later")
+	m.Do(t, "sh", "-ec", strings.Join(startPre(t), "\n"))
+	ours("after the start of the service")
+}
+
+// startPre returns what the unit runs as root before it serves.
+func startPre(t *testing.T) (commands []string) {
+	t.Helper()
+	for line := range strings.Lines(output(t, "cat", "../systemd/uppercut.service")) {
+		if command, ok := strings.CutPrefix(line, "ExecStartPre=+"); ok {
+			commands = append(commands, strings.TrimSpace(command))
+		}
+	}
+	if len(commands) == 0 {
+		t.Fatal("the unit runs nothing before it serves")
+	}
+	return commands
+}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -15,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// files are what both packages hold outside man1; the deb has its own places
+// files are what both packages hold beside documents; the deb has its own places
 // for some.
 var files = []string{
 	"-rw-r--r-- /etc/uppercut/uppercut.yaml",
@@ -24,8 +25,12 @@ var files = []string{
 	"-rw-r--r-- /usr/lib/systemd/system/uppercut.socket",
 	"-rw-r--r-- /usr/lib/tmpfiles.d/uppercut.conf",
 	"-rw-r--r-- /usr/share/bash-completion/completions/uppercut",
+	"-rw-r--r-- /usr/share/doc/uppercut/README.md",
+	"-rw-r--r-- /usr/share/doc/uppercut/SECURITY.md",
+	"-rw-r--r-- /usr/share/doc/uppercut/changelog.gz",
 	"-rw-r--r-- /usr/share/doc/uppercut/copyright",
 	"-rw-r--r-- /usr/share/fish/vendor_completions.d/uppercut.fish",
+	"-rw-r--r-- /usr/share/man/man5/uppercut.yaml.5.gz",
 	"-rw-r--r-- /usr/share/zsh/site-functions/_uppercut",
 	"-rwxr-xr-x /usr/bin/uppercut",
 }
@@ -119,9 +124,12 @@ func listed(listing string) (files []string, manuals int) {
 			continue
 		}
 		path := "/" + strings.TrimLeft(fields[len(fields)-1], "./")
-		if strings.HasPrefix(path, "/usr/share/man/man1/uppercut") && strings.HasSuffix(path, ".1.gz") {
+		switch {
+		case strings.HasPrefix(path, "/usr/share/man/man8/uppercut") && strings.HasSuffix(path, ".8.gz"):
 			manuals++
 			continue
+		case strings.HasPrefix(path, "/usr/share/uppercut/"), strings.HasPrefix(path, "/usr/share/doc/uppercut/docs/"):
+			continue // TestPackagesHoldTheDocuments
 		}
 		files = append(files, fields[0]+" "+path)
 	}
@@ -162,6 +170,75 @@ func TestRPMHolds(t *testing.T) {
 	}
 	if manuals < 4 {
 		t.Errorf("%d manual pages", manuals)
+	}
+}
+
+// TestPackagesHoldTheDocuments: every page, the alert rules, the dashboards and
+// the files for mail hosts.
+func TestPackagesHoldTheDocuments(t *testing.T) {
+	deb, rpm := packages(t)
+	listings := map[string]string{
+		"deb": output(t, "dpkg-deb", "--contents", deb),
+		"rpm": output(t, "sh", "-c", `rpm2cpio "$1" | cpio -tv --quiet`, "sh", rpm),
+	}
+	for from, to := range map[string]string{
+		"../../docs/*.md":              "/usr/share/doc/uppercut/docs/",
+		"../../docs/*.png":             "/usr/share/doc/uppercut/docs/",
+		"../prometheus/rules.yml":      "/usr/share/uppercut/prometheus/",
+		"../grafana/dashboards/*.json": "/usr/share/uppercut/grafana/",
+		"../senders/*.conf":            "/usr/share/uppercut/senders/",
+	} {
+		found, err := filepath.Glob(from)
+		if err != nil || len(found) == 0 {
+			t.Fatalf("%s: %v, %v", from, found, err)
+		}
+		for _, path := range found {
+			for kind, listing := range listings {
+				if !strings.Contains(listing, to+filepath.Base(path)+"\n") {
+					t.Errorf("the %s has no %s%s", kind, to, filepath.Base(path))
+				}
+			}
+		}
+	}
+}
+
+// TestManualPages: each has a title and section of its own, and shows no
+// leftovers of the program that makes them.
+func TestManualPages(t *testing.T) {
+	deb, _ := packages(t)
+	dir := t.TempDir()
+	output(t, "dpkg-deb", "--extract", deb, dir)
+	pages, err := filepath.Glob(filepath.Join(dir, "usr/share/man/man*/*.gz"))
+	if err != nil || len(pages) < 20 {
+		t.Fatalf("%d pages, %v", len(pages), err)
+	}
+	for _, page := range pages {
+		text := output(t, "zcat", page)
+		name := strings.TrimSuffix(filepath.Base(page), ".gz")
+		dot := strings.LastIndex(name, ".")
+		title := regexp.MustCompile(`(?m)^\.TH "?([^ "]+)"? "?([0-9])"? `).FindStringSubmatch(text)
+		if title == nil || !strings.EqualFold(title[1], name[:dot]) || title[2] != name[dot+1:] {
+			t.Errorf("%s has title %q", name, title)
+		}
+		if found := regexp.MustCompile(`\[=false\]|\[flags\]|\\fP=($|""|0s)`).FindString(text); found != "" {
+			t.Errorf("%s shows %q", name, found)
+		}
+		for _, also := range regexp.MustCompile(`\\fB(uppercut[a-z-]*)\(8\)\\fP`).FindAllStringSubmatch(text, -1) {
+			if _, err := os.Stat(filepath.Join(dir, "usr/share/man/man8", also[1]+".8.gz")); err != nil {
+				t.Errorf("%s: see also %s: there is none", name, also[1])
+			}
+		}
+	}
+}
+
+// TestChangelog: Debian's names the version that it is in.
+func TestChangelog(t *testing.T) {
+	deb, _ := packages(t)
+	dir := t.TempDir()
+	output(t, "dpkg-deb", "--extract", deb, dir)
+	text := output(t, "zcat", filepath.Join(dir, "usr/share/doc/uppercut/changelog.Debian.gz"))
+	if !strings.HasPrefix(text, "uppercut (0.1.0-1) stable; urgency=medium\n") {
+		t.Errorf("changelog.Debian begins\n%.100s", text)
 	}
 }
 

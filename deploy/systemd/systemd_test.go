@@ -72,7 +72,7 @@ func TestServicePromises(t *testing.T) {
 		"AmbientCapabilities":   "CAP_NET_ADMIN",
 		"CapabilityBoundingSet": "CAP_NET_ADMIN",
 		"StateDirectory":        "uppercut",
-		"ExecReload":            "/bin/kill -HUP $MAINPID",
+		"ExecReload":            "/usr/bin/uppercut reload",
 	} {
 		if got := settings(t, "uppercut.service", key); len(got) != 1 || got[0] != want {
 			t.Errorf("%s=%q, want %s once", key, got, want)

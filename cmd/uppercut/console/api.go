@@ -33,7 +33,7 @@ func serveOpenAPI(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (c *Console) serveOperation(w http.ResponseWriter, r *http.Request, op operation) {
-	if op.needs > counts && !callerOf(r).trusted {
+	if !callerOf(r).may(op.needs) {
 		writeJSON(w, http.StatusForbidden, errorAnswer{untrustedReason(r)})
 		return
 	}

@@ -15,10 +15,24 @@ import (
 type caller struct {
 	// name is the author in the audit log, "" for nobody in particular.
 	name string
-	// trusted callers see evidence and may act.
+	// trusted callers see evidence and, unless they are readers, may act.
 	trusted bool
+	// reader is a user whom web.readers lists: one who sees and does not act.
+	reader bool
 	// local callers came over the control socket, not from a browser.
 	local bool
+}
+
+// may reports whether the caller has the access that something needs.
+func (c caller) may(needs access) bool {
+	switch needs {
+	case counts:
+		return true
+	case evidence:
+		return c.trusted
+	default:
+		return c.trusted && !c.reader
+	}
 }
 
 type callerKey struct{}

@@ -21,6 +21,10 @@ type Config struct {
 	// exporter-toolkit, with TLS and users; "" has neither, and then the page
 	// shows counts only. Default: none.
 	ConfigFile string `mapstructure:"config_file"`
+	// Readers lists users of the web configuration file who see everything on
+	// the page and may change nothing, on the page or by the control API. All
+	// others of the file may act. Default: none.
+	Readers []string `mapstructure:"readers"`
 	// Hosts lists the names under which browsers, Prometheus and probes reach
 	// the listener, besides addresses, localhost and the machine's own name: a
 	// request with another name in its Host header is refused. Default: none.

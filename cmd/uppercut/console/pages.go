@@ -65,7 +65,7 @@ func filesOnly(next http.Handler) http.Handler {
 }
 
 func (c *Console) servePage(w http.ResponseWriter, r *http.Request, p page) {
-	if p.needs > counts && !callerOf(r).trusted {
+	if !callerOf(r).may(p.needs) {
 		c.metrics.denied.WithLabelValues(deniedAuth).Inc()
 		c.show(w, r, http.StatusForbidden, "message", "Not shown", "This is shown "+untrustedReason(r)+".")
 		return

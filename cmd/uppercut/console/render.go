@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/netip"
+	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -61,7 +62,19 @@ func (c *Console) show(w http.ResponseWriter, r *http.Request, status int, name,
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_, _ = w.Write(neutral(page.Bytes()))
+	_, _ = w.Write(neutral(shownTo(who, page.Bytes())))
+}
+
+// orders are the links and forms of a page that lead to an action.
+var orders = regexp.MustCompile(`(?s)<a [^>]*href="/confirm\?[^>]*>.*?</a>|<form [^>]*action="/(?:confirm|act)".*?</form>`)
+
+// shownTo leaves out of a page what its reader may not do. It is asked again
+// when the action is.
+func shownTo(who caller, page []byte) []byte {
+	if who.may(action) {
+		return page
+	}
+	return orders.ReplaceAll(page, nil)
 }
 
 // neutral makes visible in a whole page what Visible makes visible in a text.

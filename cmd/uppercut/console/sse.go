@@ -87,7 +87,7 @@ func (s *liveStream) sendNews() error {
 		if err := templates["overview"].ExecuteTemplate(&html, part, v); err != nil {
 			return err
 		}
-		text := neutral(html.Bytes())
+		text := neutral(shownTo(callerOf(s.r), html.Bytes()))
 		sum := sha256.Sum256(text)
 		if s.sent[part] == sum {
 			continue

@@ -107,7 +107,7 @@ func (c *Console) webCaller(r *http.Request) caller {
 	if !ok {
 		return caller{}
 	}
-	return caller{name: name, trusted: r.TLS != nil || onThisMachine(r)}
+	return caller{name: name, trusted: r.TLS != nil || onThisMachine(r), reader: slices.Contains(c.config.Readers, name)}
 }
 
 // onThisMachine says whether both ends of the connection are loopback
@@ -127,7 +127,10 @@ func isLoopback(hostport string) bool {
 
 // untrustedReason says to a caller why it may not.
 func untrustedReason(r *http.Request) string {
-	if callerOf(r).name != "" {
+	switch who := callerOf(r); {
+	case who.trusted && who.reader:
+		return "not for users who only read (web.readers)"
+	case who.name != "":
 		return "not over plain HTTP from another machine: give the web configuration file a certificate"
 	}
 	return "only for users of the web configuration file (--web.config.file), or on the control socket"
@@ -135,7 +138,7 @@ func untrustedReason(r *http.Request) string {
 
 // serveReload loads the configuration again, as SIGHUP does.
 func (c *Console) serveReload(w http.ResponseWriter, r *http.Request) {
-	if !callerOf(r).trusted {
+	if !callerOf(r).may(action) {
 		c.deny(w, r, deniedAuth, "Reload is "+untrustedReason(r)+".")
 		return
 	}
