@@ -21,7 +21,7 @@ func newCheckCommand(env *environment) *cobra.Command {
 	)
 	command := &cobra.Command{
 		Use:     "check",
-		Example: "  uppercut check --config new.yaml\n  uppercut check --quiet && systemctl reload uppercut",
+		Example: "  uppercut check --config new.yaml\n  uppercut check --quiet",
 		Short:   "Validate the configuration and print what is in force",
 		Long: `check reads the configuration file, applies the environment, validates the
 whole, reads the files that it names (allow lists, certificates, secrets, the
