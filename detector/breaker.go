@@ -44,7 +44,12 @@ func (c breakerCause) String() string { return [...]string{"partners", "surge"}[
 // first since it was accepted last.
 type contact struct{ accepted, refused, first uint32 }
 
-func (c *contact) accept(second uint32) { c.accepted = max(c.accepted, second) }
+func (c *contact) accept(second uint32) {
+	c.accepted = max(c.accepted, second)
+	if c.refused == c.accepted {
+		c.refused-- // of two in a second the later one counts
+	}
+}
 
 func (c *contact) refuse(second uint32) {
 	if c.refusals() == 0 {
@@ -172,7 +177,7 @@ func (b *breaker) contact(key uint64, second uint32, change func(*contact, uint3
 
 // refusals is 1 if the last word was a refusal, else 0.
 func (c contact) refusals() int {
-	if c.refused > c.accepted {
+	if c.refused > 0 && c.refused >= c.accepted {
 		return 1
 	}
 	return 0
