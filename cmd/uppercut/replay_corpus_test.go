@@ -69,3 +69,18 @@ func corpusLog(t *testing.T, path string) (log string, hosts []string, wraps str
 	}
 	return log, hosts, wraps
 }
+
+// TestSplitContainerLines: what a container runtime has split stays split at the
+// edges of the chunks, too: a client cannot write a line of its own there.
+func TestSplitContainerLines(t *testing.T) {
+	const at = "2026-11-30T12:00:00.123456789Z "
+	var log strings.Builder
+	for i := range 12_000 { // 3 MB, a dozen chunks
+		fmt.Fprintf(&log, "%sstdout P sendmail[%d]: 6AN8J3p6%06d: x%s\n", at, i+1, i, strings.Repeat("y", 60))
+		fmt.Fprintf(&log, "%sstdout F sendmail[9]: ruleset=check_relay, arg1=[192.0.2.66], arg2=192.0.2.66, relay=[192.0.2.66], reject=550 5.7.1 no\n", at)
+	}
+	stdout, _, code := uppercut(t, log.String(), "replay", "--events", "-")
+	if code != 0 || strings.Contains(stdout, "192.0.2.66") {
+		t.Errorf("exit code %d, %.300s", code, stdout)
+	}
+}
