@@ -147,9 +147,11 @@ func isCompressed(s string) bool {
 }
 
 // cutSource takes off what socklog and svlogd write in front of a message: a
-// time of TAI64N, the address of the sender, and facility and severity.
+// time ("@" and TAI64N, or date and time with "_" between them), the address of
+// the sender, and facility and severity. svlogd splits long lines: what it writes
+// without facility and severity may be the rest of one.
 func cutSource(s string) (from, rest string, ok bool) {
-	if stamp, behind, found := strings.Cut(s, " "); found && len(stamp) == len("@4000000067438d5d2a0b7c1c") && s[0] == '@' {
+	if stamp, behind, found := strings.Cut(s, " "); found && len(stamp) >= len(fullLayout) && (stamp[0] == '@' || stamp[10] == '_') {
 		s = behind
 	}
 	word, rest, found := strings.Cut(s, ": ")

@@ -103,13 +103,13 @@ func (c *fullClock) readClock(s string) (n int, nanos int64) {
 	return len(fullLayout) + width, nanos
 }
 
-// parseFull reads date and time: with "T" as in RFC 3339, with a space as people
-// write it, with "_" as svlogd -tt does.
+// parseFull reads date and time: with "T" as in RFC 3339, or with a space as
+// people write it.
 func parseFull(s string) (time.Time, bool) {
 	century, year, month, day := digits2(s), digits2(s[2:]), digits2(s[5:]), digits2(s[8:])
 	hour, minute, second, ok := timeOfDay(s[11:])
 	if century < 0 || year < 0 || month < 1 || month > 12 || day < 1 || s[7] != '-' || !ok ||
-		s[10] != 'T' && s[10] != 't' && s[10] != ' ' && s[10] != '_' {
+		s[10] != 'T' && s[10] != 't' && s[10] != ' ' {
 		return time.Time{}, false
 	}
 	t := time.Date(century*100+year, time.Month(month), day, hour, minute, 0, 0, time.UTC)
