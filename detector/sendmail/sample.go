@@ -38,19 +38,31 @@ func MaskUnknown(text string) string {
 // maskAuth masks all that stands behind "AUTH MECHANISM ".
 func maskAuth(text string) string {
 	const word = "auth "
-	lower := strings.ToLower(text)
+	lower := asciiLower(text)
 	for at := 0; ; {
 		i := strings.Index(lower[at:], word)
-		if i < 0 || len(lower) != len(text) {
+		if i < 0 {
 			return text
 		}
 		at += i + len(word)
 		mechanism, rest, ok := strings.Cut(text[at:], " ")
-		if !ok || rest == "" || !isMechanism(mechanism) || i > 0 && isLetterOrDigit(text[at-len(word)-1]) {
+		if !ok || rest == "" || !isMechanism(mechanism) || at > len(word) && isLetterOrDigit(text[at-len(word)-1]) {
 			continue
 		}
 		return replaceSecret(text, at+len(mechanism)+1, len(text))
 	}
+}
+
+// asciiLower returns s with the letters A to Z as small ones, byte by byte: text
+// may be of any encoding.
+func asciiLower(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if c >= 'A' && c <= 'Z' {
+			b[i] = c | 0x20
+		}
+	}
+	return string(b)
 }
 
 // isMechanism tells the name of a SASL mechanism (RFC 4422, section 3.1), in
@@ -71,8 +83,9 @@ func isLetterOrDigit(c byte) bool {
 // maskValue masks the value in "key=value", "key: value" and, in JSON, of
 // "key".
 func maskValue(text, key string) string {
+	lower := asciiLower(text)
 	for at := 0; ; {
-		i := strings.Index(strings.ToLower(text[at:]), key)
+		i := strings.Index(lower[at:], key)
 		if i < 0 {
 			return text
 		}
@@ -91,7 +104,7 @@ func maskValue(text, key string) string {
 		if j := strings.IndexAny(text[from:], ` ,;"')]`); j >= 0 {
 			to = from + j
 		}
-		text = replaceSecret(text, from, to)
+		text, lower = replaceSecret(text, from, to), replaceSecret(lower, from, to)
 	}
 }
 

@@ -18,6 +18,9 @@ func TestMaskUnknown(t *testing.T) {
 		{"queue id 6ANJY8aV000052 is none", "queue id 6ANJY8aV000052 is none"},
 		{"/usr/lib/sm.bin/sendmail", "/usr/lib/sm.bin/sendmail"},
 		{"\xff\xfe no text \x00", "\xff\xfe no text \x00"},
+		{"\xff\xff\xff PASS=hunter2", "\xff\xff\xff PASS=***"},
+		{"\xff\xffİ AUTH PLAIN AGpvZQ", "\xff\xffİ AUTH PLAIN ***"},
+		{"\xff\xff\xff\xffpass", "\xff\xff\xff\xffpass"},
 		{"", ""},
 	} {
 		got := MaskUnknown(tt.text)
@@ -43,4 +46,18 @@ func TestShape(t *testing.T) {
 	if a, b := Shape("one thing", 24), Shape("another thing", 24); a == b {
 		t.Errorf("both %q", a)
 	}
+}
+
+// Whatever bytes come, masking ends, masks nothing twice and cuts nothing off.
+func FuzzMaskUnknown(f *testing.F) {
+	for _, seed := range []string{"\xffpass=\xff", "auth auth auth x", "password:passwd=token", "AAAA====", `secret":"`, "\u0130AUTH PLAIN x"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		once := MaskUnknown(text)
+		if twice := MaskUnknown(once); twice != once {
+			t.Errorf("%q, then %q", once, twice)
+		}
+		Shape(text, 24)
+	})
 }
