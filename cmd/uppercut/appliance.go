@@ -42,6 +42,7 @@ type appliance struct {
 	metrics       *applianceMetrics
 	reloads       *metrics.Reload
 	samples       samples
+	rejections    rejections
 	understanding understanding
 	reloading     sync.Mutex                   // one reload after the other
 	verified      atomic.Pointer[verification] // nil until somebody asks

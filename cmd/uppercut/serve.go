@@ -180,7 +180,7 @@ func (a *appliance) buildJudge(ctx context.Context, c *Config) error {
 	d, err := detector.New(c.Detector, detector.Options{
 		Registerer: a.registry, HostLabel: a.hosts.Label, HostRow: a.hosts.Row, Witness: a.witness,
 		Exempt: a.guard.Exempt, Holes: a.guard.Holes,
-		OnUnknown: a.samples.line, OnNotice: a.notice, Blocked: a.onTheList, OnBlockedSeen: a.blockedSeen,
+		OnEvent: a.rejections.event, OnUnknown: a.samples.line, OnNotice: a.notice, Blocked: a.onTheList, OnBlockedSeen: a.blockedSeen,
 	})
 	if err != nil {
 		return fmt.Errorf("detector.%w", err)

@@ -42,6 +42,9 @@ type Reader interface {
 	Senders(context.Context) ([]Sender, error)
 	// TopSources lists up to limit sources, the nearest to a block first.
 	TopSources(ctx context.Context, limit int) ([]TopItem, error)
+	// Rejections lists up to limit of the last rejections, newest first. Of very
+	// many it has some.
+	Rejections(ctx context.Context, limit int) ([]Rejection, error)
 	// Samples lists the last lines that were not understood.
 	Samples(context.Context) ([]Sample, error)
 	// Audit yields what was ordered, newest first.

@@ -26,10 +26,13 @@ type chart struct {
 	Top   string
 	Hours []string
 	Total uint64
+	// In is the time that it covers, in words.
+	In string
 }
 
+// choice is a link to the same page with another picture.
 type choice struct {
-	By      string
+	By, URL string
 	Current bool
 }
 
@@ -47,31 +50,36 @@ type slotNote struct {
 	Text string
 }
 
-// newChart stacks trends. Slots are columns of width 1.
+// newChart stacks trends of the usual span.
 func newChart(title string, trends []trend, now time.Time) chart {
+	return newChartOver(usualSpan, title, trends, now)
+}
+
+// newChartOver stacks trends of a span. Slots are columns of width 1.
+func newChartOver(over span, title string, trends []trend, now time.Time) chart {
 	bands := foldTrends(trends)
 	peak := uint64(1)
-	sums := make([]uint64, slots)
+	sums := make([]uint64, over.slots)
 	for _, t := range bands {
 		for i, n := range t.counts {
 			sums[i] += n
 			peak = max(peak, sums[i])
 		}
 	}
-	top := niceTop(peak)
+	top, label := niceTop(peak, over.width)
 	c := chart{
-		Title: title, Width: slots, Height: chartHeight,
-		Top:   perMinute(top),
-		Hours: hourLabels(now),
+		Title: title, Width: over.slots, Height: chartHeight, In: over.words(),
+		Top:   label,
+		Hours: axisLabels(over, now),
 	}
-	floor := make([]uint64, slots)
+	floor := make([]uint64, over.slots)
 	for i, t := range bands {
 		c.Bands = append(c.Bands, band{t.Name, fmt.Sprintf("band%d", i), stackPath(floor, t.counts, top), t.Total})
 		c.Total += t.Total
 	}
 	for i, n := range sums {
 		if n > 0 {
-			c.Slots = append(c.Slots, slotNote{i, fmt.Sprintf("%s: %s", slotTime(now, i).Format("15:04"), count(n))})
+			c.Slots = append(c.Slots, slotNote{i, fmt.Sprintf("%s: %s", over.start(now, i).Local().Format(over.layout()), count(n))})
 		}
 	}
 	return c
@@ -82,7 +90,7 @@ func foldTrends(ts []trend) []trend {
 	if len(ts) <= maxBands+1 {
 		return ts
 	}
-	rest := trend{Name: fmt.Sprintf("%d others", len(ts)-maxBands), counts: make([]uint64, slots)}
+	rest := trend{Name: fmt.Sprintf("%d others", len(ts)-maxBands), counts: make([]uint64, len(ts[0].counts))}
 	for _, t := range ts[maxBands:] {
 		rest.Total += t.Total
 		for i, n := range t.counts {
@@ -105,30 +113,40 @@ func stackPath(floor, counts []uint64, top uint64) string {
 	return p.String()
 }
 
-// niceTop returns the least of 1, 2 or 5 times a power of ten that is not below
-// n, times the minutes of a slot, so that the axis says a round number a minute.
-func niceTop(n uint64) uint64 {
-	perSlot := uint64(slotWidth / time.Minute)
-	for unit := uint64(1); ; unit *= 10 {
+// niceTop returns the least of 1, 2 or 5 times a power of ten, times the minutes
+// of a slot of that width, or its hours, that is not below n, so that the axis
+// says a round number; and what it says.
+func niceTop(n uint64, width time.Duration) (top uint64, label string) {
+	per, unit := uint64(width/time.Minute), "/min"
+	if hours := uint64(width / time.Hour); hours > 0 {
+		per, unit = hours, "/h"
+	}
+	for power := uint64(1); ; power *= 10 {
 		for _, step := range []uint64{1, 2, 5} {
-			if step*unit*perSlot >= n {
-				return step * unit * perSlot
+			if step*power*per >= n {
+				return step * power * per, count(step*power) + unit
 			}
 		}
 	}
 }
 
-func perMinute(n uint64) string { return count(n/uint64(slotWidth/time.Minute)) + "/min" }
-
-func slotTime(now time.Time, i int) time.Time {
-	return now.Truncate(slotWidth).Add(-time.Duration(slots-1-i) * slotWidth).Local()
+// layout is how the times of a span are written.
+func (s span) layout() string {
+	if s.length() > 24*time.Hour {
+		return "Jan 2 15:04"
+	}
+	return "15:04"
 }
 
-// hourLabels are seven times evenly along the axis.
-func hourLabels(now time.Time) []string {
+// axisLabels are seven times evenly along the axis.
+func axisLabels(over span, now time.Time) []string {
+	layout := "15:04"
+	if over.length() > 24*time.Hour {
+		layout = "Jan 2"
+	}
 	labels := make([]string, 0, 7)
 	for i := range 6 {
-		labels = append(labels, slotTime(now, i*slots/6).Format("15:04"))
+		labels = append(labels, over.start(now, i*over.slots/6).Local().Format(layout))
 	}
 	return append(labels, "now")
 }

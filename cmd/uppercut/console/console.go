@@ -44,7 +44,7 @@ type Options struct {
 	Appliance Appliance
 	// Health holds the checks of /-/ready; nil has none.
 	Health *metrics.Health
-	// StateDir is where the control socket is made.
+	// StateDir is where the control socket and the file of the history are made.
 	StateDir string
 }
 
@@ -64,6 +64,7 @@ type Console struct {
 	feed      *feed
 	metrics   *consoleMetrics
 	recent    recentStatus
+	stateDir  string
 
 	liveCount atomic.Int64 // pages that follow what happens
 
@@ -101,8 +102,8 @@ func newConsole(c Config, o Options) *Console {
 	if c.ConfigFile != "" && o.Registerer != nil {
 		o.Registerer.MustRegister(webCertificate{c.ConfigFile})
 	}
-	return &Console{
-		config: c, logger: o.Logger, audits: o.Audit,
+	con := &Console{
+		config: c, logger: o.Logger, audits: o.Audit, stateDir: o.StateDir,
 		appliance: o.Appliance, gatherer: o.Gatherer, ready: o.Health,
 		scrapes: metrics.Handler(o.Gatherer, o.Registerer),
 		users:   newUsers(c.ConfigFile), tokens: newTokens(), attempts: newAttempts(),
@@ -110,6 +111,8 @@ func newConsole(c Config, o Options) *Console {
 		metrics: newConsoleMetrics(o.Registerer),
 		closing: make(chan struct{}),
 	}
+	con.loadHistory()
+	return con
 }
 
 // listenWeb binds the web listener; nil if there is to be none.

@@ -14,20 +14,21 @@ import (
 
 // fake is an appliance in memory, with a kernel that always agrees.
 type fake struct {
-	mu      sync.Mutex
-	now     time.Time
-	blocks  map[netip.Prefix]Block
-	allowed map[netip.Prefix]Allowance
-	why     map[netip.Addr]Why
-	senders []Sender
-	samples []Sample
-	open    []Breaker
-	config  string
-	did     []string // orders carried out, in words
-	audit   []AuditEntry
-	fail    error // what every method but Status answers, if not nil
-	status  Status
-	nextID  uint64
+	mu       sync.Mutex
+	now      time.Time
+	blocks   map[netip.Prefix]Block
+	allowed  map[netip.Prefix]Allowance
+	why      map[netip.Addr]Why
+	senders  []Sender
+	rejected []Rejection
+	samples  []Sample
+	open     []Breaker
+	config   string
+	did      []string // orders carried out, in words
+	audit    []AuditEntry
+	fail     error // what every method but Status answers, if not nil
+	status   Status
+	nextID   uint64
 
 	notEnforced string
 }
@@ -267,6 +268,10 @@ func (f *fake) Flush(_ context.Context, by By, pause time.Duration, forget bool)
 		return f.command("flush and forget", by)
 	}
 	return f.command("flush", by)
+}
+
+func (f *fake) Rejections(_ context.Context, limit int) ([]Rejection, error) {
+	return f.rejected[:min(limit, len(f.rejected))], f.fail
 }
 
 func (f *fake) NotEnforced() string { return f.notEnforced }

@@ -61,6 +61,13 @@ func fleet() *fake {
 		{f.now.Add(-26 * time.Hour), "unblock", "root", "customer called", []netip.Prefix{netip.PrefixFrom(attacked, 32), netip.MustParsePrefix("198.51.100.0/24")}, 31, 2, "", time.Time{}},
 		{f.now.Add(-27 * time.Hour), "reload", "root", "", nil, 0, 1, "", time.Time{}},
 	}
+	for i := range 8 {
+		f.rejected = append(f.rejected, Rejection{
+			Time: f.now.Add(-time.Duration(i*7) * time.Second), Addr: netip.MustParseAddr(fmt.Sprintf("203.0.113.%d", 9+i)), Host: fmt.Sprintf("mx%d", 1+i%4), Sender: "10.25.0.11",
+			Reason: []string{"dnsbl", "auth_fail", "relay_denied", "unknown_user"}[i%4],
+			Text:   fmt.Sprintf("ruleset=check_rcpt, arg1=<someone-with-a-long-name%d@example.org>, relay=host-%d.example.net [203.0.113.%d], reject=550 5.7.1 <someone-with-a-long-name%d@example.org>... Relaying denied", i, i, 9+i, i),
+		})
+	}
 	f.open = []Breaker{
 		{Host: "mx1"},
 		{Host: "mx6", Open: true, Since: f.now.Add(-12 * time.Minute), SetAside: 1893, Reason: "7 of 11 sources with accepted mail are refused by this host alone"},
@@ -111,6 +118,14 @@ func (f *fake) addAttacked() {
 	f.why[attacked] = w
 }
 
+// counted is a time of the history.
+type counted struct {
+	h  *history
+	at time.Time
+}
+
+func (c counted) add(m measure, name string, n uint64) { c.h.count(c.at, m, name, n) }
+
 // fill gives a console a history and events like those of a busy day.
 func fill(c *Console, now time.Time) {
 	random := rand.New(rand.NewPCG(3, 4))
@@ -124,7 +139,7 @@ func fill(c *Console, now time.Time) {
 		if i > 40 && i < 60 {
 			wave *= 2.4
 		}
-		s := c.history.at(at)
+		s := counted{c.history, at}
 		for name, w := range weights {
 			n := uint64(w * wave * (0.7 + 0.6*random.Float64()))
 			s.add(rejectionsByReason, name, n)

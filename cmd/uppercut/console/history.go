@@ -30,14 +30,72 @@ const (
 	numMeasures
 )
 
-// history counts rejections and blocks of the last hours, so that the page has
-// pictures without a Prometheus. Rejections come from the counters, which costs
-// the way of a log line nothing; blocks come as events.
+// span is a time that the pictures can cover: so many slots of a width.
+type span struct {
+	Name  string
+	width time.Duration
+	slots int
+}
+
+// spans are those that the page offers. What they count is kept once for each
+// width: some 670 slots, each with a number for every name that had one.
+var spans = []span{
+	{"1h", slotWidth, 30},
+	{"6h", slotWidth, slots},
+	{"24h", 10 * time.Minute, 144},
+	{"7d", time.Hour, 168},
+	{"30d", 4 * time.Hour, 180},
+}
+
+// usualSpan is the one that the page shows if nobody says.
+var usualSpan = spans[1]
+
+// spanOf is the span of that name, the usual one if there is none.
+func spanOf(name string) span {
+	if i := slices.IndexFunc(spans, func(s span) bool { return s.Name == name }); i >= 0 {
+		return spans[i]
+	}
+	return usualSpan
+}
+
+// words says how long it is.
+func (s span) words() string {
+	switch s.Name {
+	case "1h":
+		return "an hour"
+	case "6h":
+		return "6 hours"
+	case "24h":
+		return "24 hours"
+	case "7d":
+		return "7 days"
+	}
+	return "30 days"
+}
+
+// length is how far it reaches back.
+func (s span) length() time.Duration { return s.width * time.Duration(s.slots) }
+
+// start is when its slot i begins, for the picture that ends now.
+func (s span) start(now time.Time, i int) time.Time {
+	return now.Truncate(s.width).Add(-time.Duration(s.slots-1-i) * s.width)
+}
+
+// history counts rejections and blocks of the last hours and, in wider slots, of
+// the last 30 days, so that the page has pictures without a Prometheus.
+// Rejections come from the counters, which costs the way of a log line nothing;
+// blocks come as events.
 type history struct {
-	mu   sync.Mutex
-	ring [slots]slot
-	last map[series]float64 // the counters at the last look
-	from time.Time          // the first look
+	mu    sync.Mutex
+	rings []ring             // the first has slots of slotWidth
+	last  map[series]float64 // the counters at the last look
+	from  time.Time          // the first look, of the run that the history began in
+}
+
+// ring holds the counts of the last slots of one width.
+type ring struct {
+	width time.Duration
+	slots []slot
 }
 
 type slot struct {
@@ -50,7 +108,13 @@ type series struct {
 	name    string
 }
 
-func newHistory() *history { return &history{} }
+func newHistory() *history {
+	h := &history{}
+	for _, s := range spans[1:] {
+		h.rings = append(h.rings, ring{s.width, make([]slot, s.slots)})
+	}
+	return h
+}
 
 // sample adds what the counters of g have grown by since the last look. The
 // first look only remembers: what was counted before is of no known time.
@@ -69,10 +133,10 @@ func (h *history) sample(now time.Time, g prometheus.Gatherer) error {
 	defer h.mu.Unlock()
 	for s, v := range seen {
 		if grown := v - h.last[s]; h.last != nil && grown > 0 {
-			h.at(now).add(s.measure, s.name, uint64(grown))
+			h.count(now, s.measure, s.name, uint64(grown))
 		}
 	}
-	if h.last == nil {
+	if h.from.IsZero() {
 		h.from = now
 	}
 	h.last = seen
@@ -96,17 +160,38 @@ func addLabels(seen map[series]float64, f *dto.MetricFamily) {
 func (h *history) blocked(e Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s := h.at(e.Time)
-	s.add(blocksByRule, e.Rule, 1)
-	s.add(blocksByReason, cmp.Or(e.Reason, "manual"), 1)
-	s.add(blocksByHost, cmp.Or(e.Host, "manual"), 1)
+	h.count(e.Time, blocksByRule, e.Rule, 1)
+	h.count(e.Time, blocksByReason, cmp.Or(e.Reason, "manual"), 1)
+	h.count(e.Time, blocksByHost, cmp.Or(e.Host, "manual"), 1)
 }
 
+// covers says in words what the pictures of a span cover: it may reach back
+// further than anybody has counted.
+func (h *history) covers(over span, now time.Time) string {
+	h.mu.Lock()
+	from := h.from
+	h.mu.Unlock()
+	if from.IsZero() || from.After(over.start(now, 0)) {
+		return "since the start"
+	}
+	return "in " + over.words()
+}
+
+// count adds n to what a name had at time t, in slots of every width.
+func (h *history) count(t time.Time, m measure, name string, n uint64) {
+	for i := range h.rings {
+		h.rings[i].at(t).add(m, name, n)
+	}
+}
+
+// at returns the slot of slotWidth of t.
+func (h *history) at(t time.Time) *slot { return h.rings[0].at(t) }
+
 // at returns the slot of t, emptied if it held an earlier round. What is older
-// than the history goes nowhere.
-func (h *history) at(t time.Time) *slot {
-	start := t.Truncate(slotWidth)
-	s := &h.ring[int(start.Unix()/int64(slotWidth/time.Second))%slots]
+// than the ring goes nowhere.
+func (r *ring) at(t time.Time) *slot {
+	start := t.Truncate(r.width)
+	s := r.slotAt(start)
 	if start.Before(s.start) {
 		return new(slot)
 	}
@@ -114,6 +199,17 @@ func (h *history) at(t time.Time) *slot {
 		*s = slot{start: start}
 	}
 	return s
+}
+
+// slotAt is where the slot that begins at start has its place.
+func (r *ring) slotAt(start time.Time) *slot {
+	return &r.slots[int(start.Unix()/int64(r.width/time.Second))%len(r.slots)]
+}
+
+// ringOf is the ring with slots of that width.
+func (h *history) ringOf(width time.Duration) *ring {
+	i := slices.IndexFunc(h.rings, func(r ring) bool { return r.width == width })
+	return &h.rings[i]
 }
 
 func (s *slot) add(m measure, name string, n uint64) {
@@ -130,23 +226,26 @@ type trend struct {
 	counts []uint64
 }
 
-// trends returns the counts of m by name in the slots up to now, the largest
+// trends returns the counts of m by name in the usual span up to now, the largest
 // total first.
-func (h *history) trends(m measure, now time.Time) []trend {
+func (h *history) trends(m measure, now time.Time) []trend { return h.trendsOver(usualSpan, m, now) }
+
+// trendsOver is trends over another span.
+func (h *history) trendsOver(over span, m measure, now time.Time) []trend {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	byName := make(map[string]*trend)
-	newest := now.Truncate(slotWidth)
-	for i := range slots {
-		start := newest.Add(-time.Duration(slots-1-i) * slotWidth)
-		s := &h.ring[int(start.Unix()/int64(slotWidth/time.Second))%slots]
+	kept := h.ringOf(over.width)
+	for i := range over.slots {
+		start := over.start(now, i)
+		s := kept.slotAt(start)
 		if !s.start.Equal(start) {
 			continue
 		}
 		for name, n := range s.counts[m] {
 			t := byName[name]
 			if t == nil {
-				t = &trend{Name: name, counts: make([]uint64, slots)}
+				t = &trend{Name: name, counts: make([]uint64, over.slots)}
 				byName[name] = t
 			}
 			t.counts[i] += n
@@ -184,8 +283,8 @@ func (h *history) pace(now time.Time) Pace {
 // rate counts m from oldest to recent, and from there on.
 func (h *history) rate(m measure, oldest, recent time.Time, p Pace) Rate {
 	var now, before uint64
-	for i := range h.ring {
-		s := &h.ring[i]
+	for i := range h.rings[0].slots {
+		s := &h.rings[0].slots[i]
 		for _, n := range s.counts[m] {
 			switch {
 			case !s.start.Before(recent):

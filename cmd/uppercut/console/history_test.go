@@ -3,6 +3,8 @@ package console
 import (
 	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -154,9 +156,82 @@ func TestChartStacksAndFolds(t *testing.T) {
 
 func TestNiceTop(t *testing.T) {
 	for n, want := range map[uint64]uint64{1: 2, 2: 2, 3: 4, 5: 10, 11: 20, 864: 1000, 1001: 2000} {
-		if got := niceTop(n); got != want {
+		if got, _ := niceTop(n, slotWidth); got != want {
 			t.Errorf("niceTop(%d) = %d, want %d", n, got, want)
 		}
+	}
+	for width, want := range map[time.Duration]string{slotWidth: "1,000/min", 10 * time.Minute: "200/min", time.Hour: "2,000/h", 4 * time.Hour: "500/h"} {
+		if _, label := niceTop(1500, width); label != want {
+			t.Errorf("of slots of %v the axis says %s, want %s", width, label, want)
+		}
+	}
+}
+
+// The history of 30 days outlives a restart, and each span shows its part.
+func TestHistoryOutlivesARestart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), historyFile)
+	h := newHistory()
+	for _, ago := range []time.Duration{0, 30 * time.Minute, 3 * time.Hour, 20 * time.Hour, 6 * 24 * time.Hour, 29 * 24 * time.Hour} {
+		h.blocked(Event{Time: noon.Add(-ago), Rule: "burst", Reason: "dnsbl", Host: "mx1"})
+	}
+	h.from = noon.Add(-29 * 24 * time.Hour)
+	if err := h.save(path); err != nil {
+		t.Fatal(err)
+	}
+	later := noon.Add(10 * time.Minute)
+	h = newHistory()
+	if err := h.load(path, later); err != nil {
+		t.Fatal(err)
+	}
+	h.blocked(Event{Time: later, Rule: "burst", Reason: "dnsbl", Host: "mx1"})
+	for name, want := range map[string]uint64{"1h": 3, "6h": 4, "24h": 5, "7d": 6, "30d": 7} {
+		for _, m := range []measure{blocksByRule, blocksByReason, blocksByHost} {
+			if got := h.trendsOver(spanOf(name), m, later); len(got) != 1 || got[0].Total != want {
+				t.Errorf("in %s: %+v, want %d", name, got, want)
+			}
+		}
+	}
+	if in := h.covers(spanOf("7d"), later); in != "in 7 days" {
+		t.Errorf("it covers %s", in)
+	}
+	if in := newHistory().covers(spanOf("1h"), later); in != "since the start" {
+		t.Errorf("a new one covers %s", in)
+	}
+	if info, err := os.Stat(path); err != nil || info.Size() > 10_000 {
+		t.Errorf("%v, %v", info, err)
+	}
+}
+
+// A file that is none leaves an empty history, and no panic.
+func TestDamagedHistory(t *testing.T) {
+	path := filepath.Join(t.TempDir(), historyFile)
+	h := newHistory()
+	h.blocked(Event{Time: noon, Rule: "burst"})
+	if err := h.save(path); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for length := range whole {
+		if err := os.WriteFile(path, whole[:length], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		h = newHistory()
+		if err := h.load(path, noon); err == nil {
+			t.Fatalf("%d of %d bytes are taken for a history", length, len(whole))
+		}
+	}
+	h = newHistory()
+	if err := h.load(path+".none", noon); err != nil {
+		t.Error(err)
+	}
+	h.restore(savedHistory{Names: []string{"a"}, Rings: []savedRing{{slotWidth, []savedSlot{
+		{noon.Add(time.Hour).Unix(), []savedCount{{0, 0, 1}}}, {noon.Unix(), []savedCount{{99, 0, 1}, {0, 7, 1}}},
+	}}, {time.Second, nil}}}, noon)
+	if got := h.trends(rejectionsByReason, noon); len(got) != 0 {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"path/filepath"
 	"sync"
 	"time"
 )
@@ -102,14 +103,55 @@ const sampleInterval = 5 * time.Second
 func (c *Console) keepHistory(ctx context.Context) {
 	tick := time.NewTicker(sampleInterval)
 	defer tick.Stop()
+	saved := time.Now()
 	for {
-		if err := c.history.sample(time.Now(), c.gatherer); err != nil {
+		now := time.Now()
+		if err := c.history.sample(now, c.gatherer); err != nil {
 			c.logger.Warn("history has a gap", "error", err)
+		}
+		if now.Sub(saved) >= slotWidth {
+			c.saveHistory()
+			saved = now
 		}
 		select {
 		case <-ctx.Done():
+			c.saveHistory()
 			return
 		case <-tick.C:
 		}
 	}
+}
+
+// saveHistory writes the history to its file, if there is a state directory.
+func (c *Console) saveHistory() {
+	if c.stateDir == "" {
+		return
+	}
+	if err := c.history.save(filepath.Join(c.stateDir, historyFile)); err != nil {
+		c.logger.Warn("history is not saved", "error", err)
+	}
+}
+
+// loadHistory reads what the last run saved.
+func (c *Console) loadHistory() {
+	if c.stateDir == "" {
+		return
+	}
+	if err := c.history.load(filepath.Join(c.stateDir, historyFile), time.Now()); err != nil {
+		c.logger.Warn("history of the last run is lost", "error", err)
+	}
+}
+
+// newestBlocks are the newest blocks in force as events, for a page that has heard
+// of nothing since the start.
+func (c *Console) newestBlocks(ctx context.Context) (events []Event, err error) {
+	found, _, err := c.appliance.FindBlocks(ctx, Query{Limit: shownEvents})
+	for _, b := range found {
+		e := Event{Time: b.At, Kind: EventBlock, Prefix: b.Prefix, Rule: b.Rule, Reason: b.Reason, Text: b.Note}
+		if len(b.Hosts) > 0 {
+			e.Host = b.Hosts[0]
+		}
+		events = append(events, e)
+	}
+	return events, err
 }

@@ -3,6 +3,7 @@ package console
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 )
@@ -18,7 +19,15 @@ type overview struct {
 	Reasons  []trend
 	Hosts    []trend
 	Events   []Event
-	Did      string
+	Before   bool // Events are blocks of before the start
+	// Next are the sources closest to a block, Rejected the last rejections.
+	Next     []nextSource
+	Rejected []Rejection
+	// Spans are the times that pictures and lists can cover, In the one that they
+	// do, in words.
+	Spans []choice
+	In    string
+	Did   string
 	// Query keeps what the reader chose when the live part asks again.
 	Query string
 }
@@ -39,12 +48,20 @@ func (c *Console) drawOverview(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// choices are what the two pictures are broken down by.
-type choices struct{ rejections, blocks string }
+// nextSource is a source that may be blocked next.
+type nextSource struct {
+	Prefix   netip.Prefix
+	Offences uint64
+	Percent  int // of the score that blocks it
+	Last     time.Time
+}
+
+// choices are what the two pictures are broken down by, and what they cover.
+type choices struct{ rejections, blocks, over string }
 
 func choicesOf(r *http.Request) choices {
 	q := r.URL.Query()
-	return choices{q.Get("rejections"), q.Get("blocks")}
+	return choices{q.Get("rejections"), q.Get("blocks"), q.Get("range")}
 }
 
 var rejectionMeasures = map[string]measure{"reason": rejectionsByReason, "host": rejectionsByHost}
@@ -62,29 +79,62 @@ func (c *Console) overview(ctx context.Context, trusted bool, by choices) (overv
 	if _, ok := blockMeasures[by.blocks]; !ok {
 		by.blocks = "rule"
 	}
+	over := spanOf(by.over)
+	by.over = over.Name
 	now := time.Now()
+	in := c.history.covers(over, now)
 	v := overview{
-		Status: status, Trusted: trusted, Now: now, Problems: status.problems(),
-		Reasons: firstTrends(c.history.trends(rejectionsByReason, now)),
-		Hosts:   firstTrends(c.history.trends(rejectionsByHost, now)),
-		Query:   "rejections=" + by.rejections + "&blocks=" + by.blocks,
+		Status: status, Trusted: trusted, Now: now, Problems: status.problems(), In: in,
+		Reasons: firstTrends(c.history.trendsOver(over, rejectionsByReason, now)),
+		Hosts:   firstTrends(c.history.trendsOver(over, rejectionsByHost, now)),
+		Query:   by.query(),
 	}
-	rejections := newChart("Rejections", c.history.trends(rejectionMeasures[by.rejections], now), now)
-	rejections.ID, rejections.Choices = "rejections", choose(by.rejections, "reason", "host")
-	blocks := newChart("Blocks", c.history.trends(blockMeasures[by.blocks], now), now)
-	blocks.ID, blocks.Choices = "blocks", choose(by.blocks, "rule", "reason", "host")
+	for _, s := range spans {
+		v.Spans = append(v.Spans, choice{s.Name, "?" + choices{by.rejections, by.blocks, s.Name}.query(), s == over})
+	}
+	rejections := newChartOver(over, "Rejections", c.history.trendsOver(over, rejectionMeasures[by.rejections], now), now)
+	rejections.ID, rejections.In = "rejections", in
+	for _, name := range []string{"reason", "host"} {
+		rejections.Choices = append(rejections.Choices, choice{name, "?" + choices{name, by.blocks, by.over}.query(), name == by.rejections})
+	}
+	blocks := newChartOver(over, "Blocks", c.history.trendsOver(over, blockMeasures[by.blocks], now), now)
+	blocks.ID, blocks.In = "blocks", in
+	for _, name := range []string{"rule", "reason", "host"} {
+		blocks.Choices = append(blocks.Choices, choice{name, "?" + choices{by.rejections, name, by.over}.query(), name == by.blocks})
+	}
 	v.Charts = []chart{rejections, blocks}
-	if trusted {
-		v.Events = c.feed.latest(shownEvents)
+	if !trusted {
+		return v, nil
 	}
-	return v, nil
+	if v.Events = c.feed.latest(shownEvents); len(v.Events) == 0 {
+		if v.Events, err = c.newestBlocks(ctx); err != nil {
+			return v, err
+		}
+		v.Before = true
+	}
+	return v, c.addSources(ctx, &v)
 }
 
-func choose(current string, all ...string) (cs []choice) {
-	for _, by := range all {
-		cs = append(cs, choice{by, by == current})
+// query asks for the same page again.
+func (by choices) query() string {
+	return "rejections=" + by.rejections + "&blocks=" + by.blocks + "&range=" + by.over
+}
+
+// addSources fills in who is next, and who was refused last.
+func (c *Console) addSources(ctx context.Context, v *overview) error {
+	next, err := c.appliance.TopSources(ctx, shownTop)
+	if err != nil {
+		return err
 	}
-	return cs
+	for _, item := range next {
+		p, err := netip.ParsePrefix(item.Name)
+		if err != nil || item.Score <= 0 {
+			continue
+		}
+		v.Next = append(v.Next, nextSource{p, item.Count, int(min(100, 100*item.Score)), item.Last})
+	}
+	v.Rejected, err = c.appliance.Rejections(ctx, shownEvents)
+	return err
 }
 
 func firstTrends(ts []trend) []trend { return ts[:min(len(ts), shownTop)] }

@@ -19,7 +19,7 @@ const (
 
 // liveParts are the templates that a live overview draws again. Each is the
 // content of the element that has its name as id.
-var liveParts = []string{"state", "tiles", "charts", "most", "events"}
+var liveParts = []string{"state", "tiles", "charts", "most", "next", "events", "rejected"}
 
 // serveLive sends the parts of the overview that have changed, as server-sent
 // events (HTML Living Standard, section 9.2): JSON with an element's id and its

@@ -395,6 +395,17 @@ type Sample struct {
 	Text  string `json:"text"`
 }
 
+// Rejection is a client that a mail host has just refused.
+type Rejection struct {
+	Time   time.Time  `json:"time"`
+	Addr   netip.Addr `json:"addr"`
+	Host   string     `json:"host"`
+	Sender string     `json:"sender"`
+	Reason string     `json:"reason"`
+	// Text is the line, secrets masked.
+	Text string `json:"text"`
+}
+
 // AuditEntry is something that somebody ordered.
 type AuditEntry struct {
 	Time   time.Time `json:"time"`
