@@ -118,17 +118,26 @@ func rsyslogLoss(text string) (loss, bool) {
 const maxQueueName = 100
 
 // queueLoss reads what impstats counts of a queue through which our lines may
-// go: the main queue, and those of actions that forward.
+// go, in each of its formats: the main queue, and those of actions that forward.
+//
+//	uppercut queue: origin=core.queue size=4996 ... discarded.full=150780 discarded.nf=0 ...
+//	@cee: { "name": "uppercut queue", "origin": "core.queue", "size": 4996, ..., "discarded.full": 150780, "discarded.nf": 0, ...}
 func queueLoss(text string) (loss, bool) {
 	name, counts, ok := strings.Cut(text, ": origin=core.queue ")
+	equals := "="
+	if !ok {
+		if _, text, ok = strings.Cut(text, `"name": "`); ok {
+			name, counts, ok = strings.Cut(text, `", "origin": "core.queue"`)
+		}
+		equals = `": `
+	}
 	if !ok || len(name) > maxQueueName || !strings.HasPrefix(name, "main Q") && !strings.Contains(name, "uppercut") &&
 		!strings.Contains(name, "omfwd") && !strings.Contains(name, "omrelp") {
 		return loss{}, false
 	}
 	l := loss{counter: name}
-	for field := range strings.FieldsSeq(counts) {
-		if value, ok := strings.CutPrefix(field, "discarded."); ok {
-			_, number, _ := strings.Cut(value, "=")
+	for _, key := range [...]string{"discarded.full", "discarded.nf"} {
+		if _, number, ok := strings.Cut(counts, key+equals); ok {
 			n, _ := leadingNumber(number)
 			l.lines += n
 		}

@@ -57,6 +57,12 @@ func TestLossOf(t *testing.T) {
 		{"rsyslogd-pstats", "main Q: origin=core.queue size=8 enqueued=5042 full=0 discarded.full=0 discarded.nf=0 maxqsize=382", queue("main Q", 0)},
 		{"rsyslogd-pstats", "action-0-builtin:omfwd queue: origin=core.queue size=1 enqueued=1 full=0 discarded.full=3 discarded.nf=0 maxqsize=1", queue("action-0-builtin:omfwd queue", 3)},
 		{"rsyslogd-pstats", "uppercut" + strings.Repeat("x", 100) + ": origin=core.queue discarded.full=3", none},
+		{"rsyslogd-pstats", `{ "name": "uppercut queue", "origin": "core.queue", "size": 1000, "enqueued": 5000, "full": 4000, "discarded.full": 4000, "discarded.nf": 7, "maxqsize": 1000 }`, queue("uppercut queue", 4007)},
+		{"rsyslogd-pstats", `@cee: { "name": "main Q", "origin": "core.queue", "size": 0, "enqueued": 9, "full": 0, "discarded.full": 0, "discarded.nf": 0, "maxqsize": 7 }`, queue("main Q", 0)},
+		{"rsyslogd-pstats", `{ "name": "elastic queue", "origin": "core.queue", "discarded.full": 3 }`, none},
+		{"rsyslogd-pstats", `{ "name": "uppercut", "origin": "core.action", "processed": 5 }`, none},
+		{"rsyslogd", "problem on disk queue 'uppercut': queue files contain 12 messages fewer than specified in .qi file -- we lost those messages. That's all we know.", lines(12)},
+		{"rsyslogd", "uppercut queue: queue holds 5 messages after shutdown of workers. queue.saveonshutdown is NOT set, so data will be discarded.", lines(5)},
 		{"rsyslogd-pstats", "elastic queue: origin=core.queue size=1 enqueued=1 full=0 discarded.full=3 discarded.nf=0 maxqsize=1", none},
 		{"rsyslogd-pstats", "imuxsock: origin=imuxsock submitted=6000 ratelimit.discarded=5 ratelimit.numratelimiters=1", none}, // told in a line of its own
 		{"syslog-ng", "Destination queue full, dropping messages; queue_len='10000', log_fifo_size='10000', count='12', persist_name='x'", lines(12)},
