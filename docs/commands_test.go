@@ -42,6 +42,7 @@ var checks = map[string]func(t *testing.T, command string){
 	"htpasswd":  func(t *testing.T, command string) { oneOf(t, command, "htpasswd -nBC 10 anna") },
 	"systemctl": unitExists, "journalctl": unitExists,
 	"ansible-playbook": syntax,
+	"fail2ban-client":  fail2banKnows,
 }
 
 var (
@@ -194,6 +195,16 @@ func composeKnows(t *testing.T, command string) {
 func namesAPackage(t *testing.T, command string) {
 	if !regexp.MustCompile(`^(dpkg -i uppercut_\d\.\d\.\d-1_amd64\.deb|rpm -U uppercut-\d\.\d\.\d-1\.x86_64\.rpm|dpkg --(remove|purge) uppercut)$`).MatchString(command) {
 		t.Errorf("%s: no such package is built", command)
+	}
+}
+
+// fail2banKnows looks for the words of a command in what its client can do.
+func fail2banKnows(t *testing.T, command string) {
+	help := output(t, "fail2ban-client", "--help")
+	for word := range strings.FieldsSeq(command) {
+		if word = strings.TrimLeft(word, "-"); word == strings.ToLower(word) && !strings.HasPrefix(word, "sendmail-") && !strings.Contains(help, word) {
+			t.Errorf("%s: fail2ban-client does not know %q", command, word)
+		}
 	}
 }
 
