@@ -2,7 +2,7 @@
 TOOL = go tool -modfile=tools/go.mod
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: build package release run lab screenshot test needs lint fuzz bench bench-smoke soak clean
+.PHONY: attack build package release run lab screenshot test needs lint fuzz bench bench-smoke soak clean
 
 build: ## bin/uppercut, static
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/uppercut ./cmd/uppercut
@@ -47,6 +47,9 @@ bench-smoke: ## every benchmark of every package once, small: none rots
 
 soak: build ## DURATION (default 30m) at RATE (default 100000) messages/s: nothing grows, drifts or is lost (root)
 	go run ./deploy/bench -soak $(or $(DURATION),30m) -rate $(or $(RATE),100000)
+
+attack: build ## hostile senders and visitors against an uppercut of its own: nothing is lost, killed or kept (root)
+	go run ./deploy/attack $(ATTACKFLAGS)
 
 clean:
 	rm -rf bin dist
