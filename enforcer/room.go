@@ -206,8 +206,12 @@ func (r room) next(l *list, of group) (netip.Prefix, bool) {
 func (e *Enforcer) makeRoom(newcomer netip.Prefix) (touched []netip.Prefix, evicted []Block) {
 	entry, _ := e.list.find(newcomer)
 	full := e.list.classOf(entry)
+	listed := e.list.names[entry.rule] == Listed // takes nobody's place
 	for e.load(full) > e.limit(full) {
-		p, ok := e.next(full)
+		p, ok := newcomer, listed
+		if !listed {
+			p, ok = e.next(full)
+		}
 		if !ok {
 			break
 		}
