@@ -66,6 +66,7 @@ type Refusal struct {
 // logged when it is saved: what the log says survives.
 func (e *Enforcer) enforce(batch []Block) []Refusal {
 	e.journal.await()
+	e.comeAround()
 	batch, refused := e.permitted(batch)
 	a := e.admit(batch)
 	refused = append(append(refused, a.refused...), e.write(a.touched)...)

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gaissmai/bart"
@@ -146,6 +147,7 @@ type Enforcer struct {
 	firewall *nft.Firewall // nil in observe mode
 	kernel   kernelState   // of the goroutine in Run
 	room     room          // likewise
+	beat     atomic.Int64  // when that goroutine last came around, in Unix nanoseconds
 	crowding crowding      // likewise
 
 	// mu guards what follows. Only New and the goroutine in Run write it.
@@ -184,6 +186,7 @@ func New(ctx context.Context, c Config, o Options) (*Enforcer, error) {
 		room:    room{},
 		allowed: map[netip.Prefix]ledger.Allow{},
 	}
+	e.comeAround()
 	e.journal = newJournal(e.openLedger(), o.Logger, m)
 	e.journal.keep, e.journal.current = uint64(c.History), e.listed
 	if err := e.restore(ctx); err != nil {
@@ -417,6 +420,7 @@ func (e *Enforcer) loop(ctx context.Context, changes <-chan nft.Change) {
 	check := time.NewTicker(e.config.CheckInterval)
 	defer check.Stop()
 	for {
+		e.comeAround()
 		select {
 		case <-ctx.Done():
 			return
@@ -433,9 +437,30 @@ func (e *Enforcer) loop(ctx context.Context, changes <-chan nft.Change) {
 	}
 }
 
+func (e *Enforcer) comeAround() { e.beat.Store(time.Now().UnixNano()) }
+
+// Heartbeats say how long ago the parts that must not stand still came around.
+type Heartbeats struct {
+	// Writer is the goroutine of Run, which comes around every second and with
+	// each batch; before Run its age is that of the Enforcer.
+	Writer time.Duration
+	// Ledger is how long a write to the ledger has been going on, 0 if none is.
+	Ledger time.Duration
+}
+
+// Heartbeats returns the ages at now.
+func (e *Enforcer) Heartbeats(now time.Time) Heartbeats {
+	h := Heartbeats{Writer: max(0, now.Sub(time.Unix(0, e.beat.Load())))}
+	if since := e.journal.busy.Load(); since != 0 {
+		h.Ledger = max(0, now.Sub(time.Unix(0, since)))
+	}
+	return h
+}
+
 // drain does what is in the queue.
 func (e *Enforcer) drain() {
 	for it := e.queue.take(); it != nil; it = e.queue.take() {
+		e.comeAround()
 		if it.command != nil {
 			it.command()
 		}

@@ -222,7 +222,7 @@ func (a *appliance) watch(ctx context.Context) error {
 		case <-hangup:
 			_ = a.reload(ctx, console.By{Author: "SIGHUP"}) // it has said what was wrong
 		case now := <-watchdog.C:
-			if a.pipeline.alive(now) {
+			if a.pipeline.alive(now) && a.enforcer.Heartbeats(now).Writer < pipelineStall {
 				a.notify("WATCHDOG=1")
 			}
 		}
@@ -285,7 +285,16 @@ func (a *appliance) health() *metrics.Health {
 		}
 		return nil
 	})
+	h.Add("enforcer", func() error {
+		if age := a.enforcer.Heartbeats(time.Now()).Writer; age >= pipelineStall {
+			return fmt.Errorf("the enforcer has not come around for %s: nothing new is blocked", age.Round(time.Second))
+		}
+		return nil
+	})
 	h.Add("ledger", func() error {
+		if age := a.enforcer.Heartbeats(time.Now()).Ledger; age >= pipelineStall {
+			return fmt.Errorf("a write to the ledger has been going on for %s: the disk does not answer", age.Round(time.Second))
+		}
 		if !a.enforcer.Show().Saving {
 			return errors.New("blocks are enforced but not saved; the log says why")
 		}

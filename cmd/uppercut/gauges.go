@@ -1,6 +1,10 @@
 package main
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 // gauges reads at scrape what is known where the packages meet.
 type gauges struct{ a *appliance }
@@ -36,4 +40,25 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 	gauge(queueCapacityDesc, float64(cap(g.a.pipeline.queue)), "ingest")
 	_, nothing := g.a.understood()
 	ch <- prometheus.MustNewConstMetric(notUnderstoodDesc, prometheus.GaugeValue, float64(nothing))
+}
+
+// heartbeats reads at scrape how long ago the parts came around that must not
+// stand still.
+type heartbeats struct{ a *appliance }
+
+var heartbeatDesc = prometheus.NewDesc("uppercut_heartbeat_age_seconds",
+	"Time since a part last came around: judge, enforcer, or ledger (how long a write has been going on).", []string{"part"}, nil)
+
+// Describe implements prometheus.Collector.
+func (h heartbeats) Describe(ch chan<- *prometheus.Desc) { ch <- heartbeatDesc }
+
+// Collect implements prometheus.Collector.
+func (h heartbeats) Collect(ch chan<- prometheus.Metric) {
+	now := time.Now()
+	enforcer := h.a.enforcer.Heartbeats(now)
+	for part, age := range map[string]time.Duration{
+		"judge": h.a.pipeline.age(now), "enforcer": enforcer.Writer, "ledger": enforcer.Ledger,
+	} {
+		ch <- prometheus.MustNewConstMetric(heartbeatDesc, prometheus.GaugeValue, age.Seconds(), part)
+	}
 }

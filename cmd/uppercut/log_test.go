@@ -15,8 +15,7 @@ func TestHostileTextInTheLog(t *testing.T) {
 	hostile := "\x1b[2J\x1b]0;owned\x07\r\n\u202egnp.exe\u2066\u200b\u2028\xff" + strings.Repeat("W", 64<<10)
 	for _, format := range []string{"text", "json"} {
 		var out bytes.Buffer
-		flags := serveFlags{logFormat: format}
-		handler, err := flags.logger(&environment{stderr: &out})
+		handler, err := logHandler(format, &out, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -146,6 +146,15 @@ func (pl *pipeline) alive(now time.Time) bool {
 	return last != 0 && now.Sub(time.Unix(last, 0)) < pipelineStall
 }
 
+// age is how long ago the judge last came around, 0 before its first time.
+func (pl *pipeline) age(now time.Time) time.Duration {
+	last := pl.heartbeat.Load()
+	if last == 0 {
+		return 0
+	}
+	return max(0, now.Sub(time.Unix(last, 0)))
+}
+
 // errStopping says that the judge has ended and can be asked no more.
 var errStopping = errors.New("uppercut is stopping")
 

@@ -43,6 +43,7 @@ type post struct {
 	held      *os.File // a UDP socket that outlives the process, as systemd's does; nil for none
 	cmd       *exec.Cmd
 	log       bytes.Buffer
+	stderr    *os.File // in place of log, if not nil
 }
 
 // postConfig blocks a client without reverse DNS at once, and one that is
@@ -128,6 +129,9 @@ func (p *post) start() {
 		p.cmd.ExtraFiles = []*os.File{p.held}
 	}
 	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
+	if p.stderr != nil {
+		p.cmd.Stderr = p.stderr
+	}
 	netns.Must(p.t, p.cmd.Start())
 	running := p.cmd
 	p.t.Cleanup(func() {

@@ -5,10 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
@@ -49,17 +52,26 @@ func newServeCommand(env *environment) *cobra.Command {
 	return command
 }
 
-// logger writes to standard error.
-func (f *serveFlags) logger(env *environment) (slog.Handler, error) {
-	options := &slog.HandlerOptions{Level: &f.logLevel}
-	switch f.logFormat {
+// logHandler writes to w.
+func logHandler(format string, w io.Writer, level slog.Leveler) (slog.Handler, error) {
+	options := &slog.HandlerOptions{Level: level}
+	switch format {
 	case "text":
-		return slog.NewTextHandler(env.stderr, options), nil
+		return slog.NewTextHandler(w, options), nil
 	case "json":
 		options.ReplaceAttr = visibleAttr // JSON escapes controls, but not marks that turn text around
-		return slog.NewJSONHandler(env.stderr, options), nil
+		return slog.NewJSONHandler(w, options), nil
 	}
-	return nil, exitCode{exitUsage, fmt.Errorf("--log.format: %q is neither text nor json", f.logFormat)}
+	return nil, exitCode{exitUsage, fmt.Errorf("--log.format: %q is neither text nor json", format)}
+}
+
+// tellDropped returns what says, in a format, that lines were dropped.
+func tellDropped(format string) func(out io.Writer, lines uint64) {
+	return func(out io.Writer, lines uint64) {
+		if handler, err := logHandler(format, out, slog.LevelWarn); err == nil {
+			slog.New(handler).Warn("log lines were dropped: nobody read them", "lines", lines)
+		}
+	}
 }
 
 // visibleAttr makes visible what must not reach a screen: hosts and notes are
@@ -77,8 +89,7 @@ func visibleAttr(_ []string, a slog.Attr) slog.Attr {
 // serve builds the appliance and runs it until ctx ends. Nothing is read from a
 // socket before every part is there.
 func (env *environment) serve(ctx context.Context, flags *serveFlags) error {
-	handler, err := flags.logger(env)
-	if err != nil {
+	if _, err := logHandler(flags.logFormat, io.Discard, nil); err != nil {
 		return err
 	}
 	r := env.read()
@@ -87,6 +98,13 @@ func (env *environment) serve(ctx context.Context, flags *serveFlags) error {
 	}
 	c := r.config
 	registry := metrics.NewRegistry(metrics.ReadBuild(version))
+	signal.Ignore(syscall.SIGPIPE) // whoever reads the log may end before us
+	log := newLogQueue(env.stderr, registry, tellDropped(flags.logFormat))
+	defer log.close()
+	handler, err := logHandler(flags.logFormat, log, &flags.logLevel)
+	if err != nil {
+		return err
+	}
 	a := &appliance{
 		env:      env,
 		started:  time.Now(),
@@ -213,7 +231,7 @@ func (a *appliance) buildEnforcer(ctx context.Context, c *Config) (err error) {
 	for e := range a.enforcer.Allowed() {
 		a.guard.Allow(e.Prefix, e.Until)
 	}
-	a.registry.MustRegister(gauges{a})
+	a.registry.MustRegister(gauges{a}, heartbeats{a})
 	return nil
 }
 
