@@ -65,6 +65,7 @@ type appliance struct {
 type applianceMetrics struct {
 	lastSave                      prometheus.Gauge
 	saveFailures                  prometheus.Counter
+	restoreFailures               prometheus.Counter
 	memoryBudget, memoryAvailable prometheus.Gauge
 }
 
@@ -77,6 +78,10 @@ func newApplianceMetrics(reg prometheus.Registerer) *applianceMetrics {
 		saveFailures: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "uppercut_scores_save_failures_total",
 			Help: "Failed saves of the scores.",
+		}),
+		restoreFailures: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "uppercut_scores_restore_failures_total",
+			Help: "Starts at which the saved scores could not be read; the file is kept aside.",
 		}),
 	}
 	m.memoryBudget = prometheus.NewGauge(prometheus.GaugeOpts{

@@ -7,25 +7,31 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
 	"uppercut/detector"
+	"uppercut/enforcer/statedir"
 )
 
 // scoresFile holds scores, histories and the memory of duplicates in the state
 // directory.
 const scoresFile = "scores"
 
-// scoresInterval is how much of the scores a crash costs at most, while saving
-// them takes no more than a twentieth of it; with millions of sources it takes
-// longer, and the pause grows with it.
-const scoresInterval = 10 * time.Second
+// A crash costs the scores since the last save: at most scoresInterval, and of a
+// run that has just begun about half of what it has heard, since its first saves
+// come at once. Saving takes no more than a twentieth of the time; with millions
+// of sources it takes longer, and the pause grows with it.
+const (
+	scoresInterval   = 10 * time.Second
+	firstScoresPause = 100 * time.Millisecond
+)
 
-// restoreScores reads what the last run saved; there may be nothing.
+// restoreScores reads what the last run saved; there may be nothing. A file that
+// cannot be read is kept aside, and the next save does not replace it.
 func restoreScores(d *detector.Detector, stateDir string, now time.Time) error {
-	f, err := os.Open(filepath.Join(stateDir, scoresFile))
+	path := filepath.Join(stateDir, scoresFile)
+	f, err := statedir.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -34,7 +40,8 @@ func restoreScores(d *detector.Detector, stateDir string, now time.Time) error {
 	}
 	defer f.Close()
 	if err := d.Restore(bufio.NewReaderSize(f, 1<<20), now); err != nil {
-		return fmt.Errorf("read scores %q: %w", f.Name(), err)
+		aside, kept := statedir.SetAside(path)
+		return errors.Join(fmt.Errorf("read scores, kept as %q: %w", aside, err), kept)
 	}
 	return nil
 }
@@ -42,7 +49,7 @@ func restoreScores(d *detector.Detector, stateDir string, now time.Time) error {
 // keepScores saves the scores again and again until ctx ends.
 func (a *appliance) keepScores(ctx context.Context) {
 	ask := func(question func(*detector.Detector)) error { return a.pipeline.ask(ctx, question) }
-	for pause := scoresInterval; ; {
+	for pause, most := firstScoresPause, firstScoresPause; ; {
 		select {
 		case <-ctx.Done():
 			return
@@ -52,7 +59,8 @@ func (a *appliance) keepScores(ctx context.Context) {
 		if err := a.saveScores(ask); ctx.Err() == nil {
 			a.scoresSaved(err)
 		}
-		pause = max(scoresInterval, 20*time.Since(begin))
+		most = min(2*most, scoresInterval)
+		pause = max(most, 20*time.Since(begin))
 	}
 }
 
@@ -69,19 +77,15 @@ func (a *appliance) scoresSaved(err error) {
 // saveScores replaces the file in one step: after a crash it is the old one or
 // the new one. ask runs its argument where the detector may be touched.
 func (a *appliance) saveScores(ask func(func(*detector.Detector)) error) error {
-	dir := a.config.Load().StateDir
-	// One name, so that a crash while saving leaves one file, however often.
-	f, err := os.OpenFile(filepath.Join(dir, scoresFile+".new"), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	err := statedir.Replace(filepath.Join(a.config.Load().StateDir, scoresFile), func(w io.Writer) error {
+		var written error
+		asked := ask(func(d *detector.Detector) { written = writeBuffered(w, d.Snapshot) })
+		return errors.Join(asked, written)
+	})
 	if err != nil {
-		return fmt.Errorf("create scores: %w", err)
-	}
-	defer os.Remove(f.Name()) // gone already if all went well
-	var written error
-	asked := ask(func(d *detector.Detector) { written = writeBuffered(f, d.Snapshot) })
-	if err := errors.Join(asked, written, f.Sync(), f.Close()); err != nil {
 		return fmt.Errorf("write scores: %w", err)
 	}
-	return os.Rename(f.Name(), filepath.Join(dir, scoresFile))
+	return nil
 }
 
 func writeBuffered(w io.Writer, write func(io.Writer) error) error {

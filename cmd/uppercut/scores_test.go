@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -103,6 +105,36 @@ func TestScoresThatCannotBeRead(t *testing.T) {
 	if err := restoreScores(d, dir, time.Now()); err == nil || !strings.Contains(err.Error(), scoresFile) {
 		t.Errorf("a damaged file: %v", err)
 	}
+	if kept := readFile(t, filepath.Join(dir, scoresFile+".damaged")); kept != "rubbish" {
+		t.Errorf("kept aside: %q", kept)
+	}
+	if err := restoreScores(d, dir, time.Now()); err != nil {
+		t.Errorf("the start after it: %v", err)
+	}
+}
+
+// TestACrashCostsFewScores: whenever it comes, the last save is at most 10 seconds
+// old, and of a run that has just begun no older than the half of it.
+func TestACrashCostsFewScores(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := savingAppliance(t)
+		a.pipeline = newPipeline(nil, a.pipeline.detector, nil, nil)
+		go a.pipeline.run()
+		defer a.pipeline.close()
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		began := time.Now()
+		go a.keepScores(ctx)
+		for time.Since(began) < 2*time.Minute {
+			time.Sleep(50 * time.Millisecond) //nolint:forbidigo // the bubble's clock
+			synctest.Wait()
+			lives := time.Since(began)
+			saved := time.UnixMicro(int64(1e6 * testutil.ToFloat64(a.metrics.lastSave)))
+			if lost := time.Since(saved); lives > 2*firstScoresPause && lost > min(lives/2, scoresInterval)+firstScoresPause {
+				t.Fatalf("a crash after %v costs %v", lives, lost)
+			}
+		}
+	})
 }
 
 // Nothing is written behind an error of the writer.

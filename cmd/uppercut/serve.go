@@ -24,6 +24,7 @@ import (
 	"uppercut/enforcer"
 	"uppercut/enforcer/blocklist"
 	"uppercut/enforcer/guard"
+	"uppercut/enforcer/statedir"
 	"uppercut/metrics"
 	"uppercut/receiver"
 )
@@ -150,7 +151,7 @@ func (env *environment) serve(ctx context.Context, flags *serveFlags) error {
 // that it has.
 func (a *appliance) build(ctx context.Context) (err error) {
 	c := a.config.Load()
-	if err := os.MkdirAll(c.StateDir, 0o750); err != nil {
+	if err := statedir.Prepare(c.StateDir); err != nil {
 		return fmt.Errorf("state_dir: %w", err)
 	}
 	if err := a.buildJudge(ctx, c); err != nil {
@@ -204,6 +205,7 @@ func (a *appliance) buildJudge(ctx context.Context, c *Config) error {
 		return fmt.Errorf("detector.%w", err)
 	}
 	if err := restoreScores(d, c.StateDir, a.started); err != nil {
+		a.metrics.restoreFailures.Inc()
 		a.logger.Error("scores of the last run are lost", "error", err)
 	}
 	durable := func(done func()) { a.enforcer.Flushed(done) } // it is there before the first line is read

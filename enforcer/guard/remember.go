@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/netip"
-	"os"
+
+	"uppercut/enforcer/statedir"
 )
 
 // recallNames takes over the addresses that a former run has left in
@@ -16,10 +18,15 @@ func (g *Guard) recallNames() error {
 	if g.options.NamesFile == "" {
 		return nil
 	}
-	data, err := os.ReadFile(g.options.NamesFile)
+	f, err := statedir.Open(g.options.NamesFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(f)
 	if err != nil {
 		return err
 	}
@@ -55,19 +62,12 @@ func (g *Guard) rememberNames() error {
 	if string(data) == g.remembered {
 		return nil
 	}
-	if err := writeFile(g.options.NamesFile, data); err != nil {
+	err = statedir.Replace(g.options.NamesFile, func(w io.Writer) error { _, err := w.Write(data); return err })
+	if err != nil {
 		return fmt.Errorf("remember names: %w", err)
 	}
 	g.remembered = string(data)
 	return nil
-}
-
-// writeFile replaces a file as one.
-func writeFile(path string, data []byte) error {
-	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(path+".new", path)
 }
 
 func byFamily(addrs []netip.Addr) (addrs4, addrs6 []netip.Addr) {
