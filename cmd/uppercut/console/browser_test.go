@@ -203,6 +203,43 @@ func TestPagesInABrowser(t *testing.T) {
 	}
 }
 
+// brokenWords finds the words in tables that stand on more than one line, but for
+// what others wrote and for what breaks at a hyphen or slash as it may.
+const brokenWords = `(() => {
+  const broken = [];
+  for (const cell of document.querySelectorAll("th, td")) {
+    if (["Line", "More", "Note", "Why", "About"].includes(cell.dataset.label)) continue;
+    const texts = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) for (const word of texts.currentNode.data.matchAll(/[^\s\-\/…·]+/g)) {
+      const range = document.createRange();
+      range.setStart(texts.currentNode, word.index);
+      range.setEnd(texts.currentNode, word.index + word[0].length);
+      if (new Set([...range.getClientRects()].map((r) => Math.round(r.top))).size > 1) broken.push(word[0]);
+    }
+  }
+  return broken.join(" ");
+})()`
+
+// No word of a table is broken, and no page is wider than the screen, at any width.
+func TestTablesBreakNoWords(t *testing.T) {
+	r := startPage(t, fleet())
+	fill(r.Console, time.Now())
+	b := openBrowser(t)
+	for _, page := range []string{"/", "/blocks", "/address?addr=" + attacked.String(), "/senders", "/guards", "/samples", "/audit"} {
+		b.open(r, page)
+		for _, width := range []int64{360, 720, 800, 1025, 1100, 1280, 1920} {
+			b.lookFrom(look{width: width, height: 900, scheme: map[bool]string{true: "dark", false: "light"}[width == 800 || width == 1920]})
+			if words := ask(b, chromedp.Evaluate[string](brokenWords)); words != "" {
+				t.Errorf("%s at %d: broken words: %s", page, width, words)
+			}
+			if wide := ask(b, chromedp.Evaluate[int64](`document.documentElement.scrollWidth`)); wide > width {
+				t.Errorf("%s at %d: the page is %d wide", page, width, wide)
+			}
+			b.screenshot(fmt.Sprintf("width%s-%d", strings.NewReplacer("/", "-", "?", "-", "=", "-").Replace(page), width))
+		}
+	}
+}
+
 // waitFor evaluates a JavaScript condition until it holds.
 func (b *browser) waitFor(condition string) {
 	b.t.Helper()
