@@ -246,7 +246,7 @@ func cutTag(s string) (tag string, pid uint32, text string, ok bool) {
 	if i+1 >= len(s) || s[i] != ']' || s[i+1] != ':' || i+2 < len(s) && s[i+2] != ' ' {
 		return "", 0, "", false
 	}
-	return s[:end], number(s[end+1 : i]), strings.TrimLeft(s[i+2:], " "), true
+	return s[:end], number(s[end+1 : i]), trimSpaces(s[i+2:]), true
 }
 
 // number reads a decimal number of 32 bits; 0 if s is anything else.

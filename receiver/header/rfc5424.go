@@ -29,8 +29,15 @@ func (p *Parser) parsePlain5424(s string, h *Header) bool {
 	host, s, ok1 := cutField(s[n+1:], maxHost)
 	app, s, ok2 := cutField(s, maxApp)
 	proc, s, ok3 := cutField(s, maxProcID)
-	_, s, ok4 := cutField(s, maxMsgID)
-	if !ok1 || !ok2 || !ok3 || !ok4 || s == "" || s[0] != '-' || len(s) > 1 && s[1] != ' ' {
+	if !ok1 || !ok2 || !ok3 {
+		return false
+	}
+	if len(s) > 2 && s[0] == '-' && s[1] == ' ' { // MSGID, nearly always
+		s = s[2:]
+	} else if _, s, ok1 = cutField(s, maxMsgID); !ok1 {
+		return false
+	}
+	if s == "" || s[0] != '-' || len(s) > 1 && s[1] != ' ' {
 		return false
 	}
 	h.setFields(host, app, proc)
@@ -105,8 +112,11 @@ func (p *Parser) parseAnyFields(s string, h *Header) bool {
 
 // cutField takes the field up to the next space off s.
 func cutField(s string, limit int) (field, rest string, ok bool) {
-	i := strings.IndexByte(s, ' ')
-	if i <= 0 || i > limit {
+	i := 0
+	for i < len(s) && i < limit && s[i] != ' ' { // fields are short: faster than IndexByte
+		i++
+	}
+	if i == 0 || i == len(s) || s[i] != ' ' {
 		return "", "", false
 	}
 	return s[:i], s[i+1:], true
@@ -123,8 +133,19 @@ func unlessNil(field string) string {
 // trimMessage removes the separator, the byte order mark of RFC 5424 and the
 // space with which rsyslog's MSG begins.
 func trimMessage(s string) string {
-	s = strings.TrimPrefix(strings.TrimLeft(s, " "), "\ufeff")
-	return strings.TrimLeft(s, " ")
+	s = trimSpaces(s)
+	if s != "" && s[0] == "\ufeff"[0] {
+		s = trimSpaces(strings.TrimPrefix(s, "\ufeff"))
+	}
+	return s
+}
+
+// trimSpaces is strings.TrimLeft for the few spaces that there are.
+func trimSpaces(s string) string {
+	for s != "" && s[0] == ' ' {
+		s = s[1:]
+	}
+	return s
 }
 
 // parseAny5424 reads a message of RFC 5424 with go-syslog's parser, and what
