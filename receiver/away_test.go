@@ -159,8 +159,9 @@ func syslogNGOwner(t *testing.T, dir, forward string) []string {
 	t.Helper()
 	file := filepath.Join(dir, "syslog-ng.conf")
 	forward = strings.Replace(forward, "disk-buf-size(", fmt.Sprintf("dir(%q) disk-buf-size(", dir), 1)
+	forward = strings.Replace(forward, "stats-freq(600)", "stats-freq(1)", 1) // to be told while the test waits
 	writeFile(t, file, fmt.Sprintf(`@version: 3.38
-options { stats-freq(1); time-reopen(1); };
+options { stats-freq(0); time-reopen(1); };
 source s_src { unix-dgram("/dev/log"); internal(); };
 destination d_own { file("%[1]s/own.log"); };
 destination d_auth { file("%[1]s/auth.log"); };
