@@ -1,6 +1,9 @@
 package sendmail
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // routeSlack is how much longer than a line another one has to be, in bytes, to
 // show that the line was not cut. A cut is counted over a frame and what is known
@@ -85,6 +88,9 @@ func (r *route) whole(length int) bool {
 // leastLength is how long a text was at least before whoever passed it on
 // escaped bytes of it: "#033", "\033", "\x1b", UTF-8 for Latin-1.
 func leastLength(s string) (n int) {
+	if isPlain(s) {
+		return len(s) // as nearly always
+	}
 	for i := 0; i < len(s); n++ {
 		width := 1
 		switch c := s[i]; {
@@ -98,6 +104,27 @@ func leastLength(s string) (n int) {
 		i += width
 	}
 	return n
+}
+
+// isPlain tells that a text is of ASCII without what begins an escaped byte. It
+// looks at eight bytes at once: every line comes through here.
+func isPlain(s string) bool {
+	if strings.IndexByte(s, '\\') >= 0 || strings.IndexByte(s, '#') >= 0 {
+		return false
+	}
+	for ; len(s) >= 8; s = s[8:] {
+		word := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+			uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+		if word&0x8080808080808080 != 0 {
+			return false
+		}
+	}
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
 }
 
 // escapeWidth returns the length of what may be one byte escaped at the start of
