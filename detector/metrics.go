@@ -43,6 +43,7 @@ type metrics struct {
 	lines            map[sendmail.LineKind]prometheus.Counter
 	sessions, held   prometheus.Gauge
 	orphans, clashes prometheus.Counter
+	unproven         prometheus.Counter
 	stats            sendmail.Stats // at the last export
 }
 
@@ -125,7 +126,8 @@ func (m *metrics) memory() {
 	m.sessions = m.gauge("uppercut_smtp_sessions", "SMTP sessions whose lines are being joined.")
 	m.held = m.gauge("uppercut_smtp_session_lines_held", "Offences that wait for a line of their session that tells the client.")
 	m.orphans = m.counter("uppercut_orphaned_offences_total", "Offences given up because no line of their session told the client.")
-	m.clashes = m.counter("uppercut_session_conflicts_total", "Lines that named another client than their session; they prove nothing.")
+	m.clashes = m.counter("uppercut_session_conflicts_total", "Lines that named another client than their session proves; the client that they name is not believed.")
+	m.unproven = m.counter("uppercut_unproven_lines_total", "Offences that had to wait because their line may have been cut on its way: no longer one had come from its host.")
 }
 
 // remember exports what the session memory has counted since the last time.
@@ -137,6 +139,7 @@ func (m *metrics) remember(s sendmail.Stats) {
 	m.held.Set(float64(s.Held))
 	m.orphans.Add(float64(s.Orphans - m.stats.Orphans))
 	m.clashes.Add(float64(s.Conflicts - m.stats.Conflicts))
+	m.unproven.Add(float64(s.Unproven - m.stats.Unproven))
 	m.stats = s
 }
 

@@ -51,6 +51,7 @@ func readFrom(s string, rec *Record) bool {
 		return false
 	}
 	rec.Kind, rec.Recipients, rec.NullSender = LineFrom, recipients, value == "<>"
+	rec.tail = len(rec.Body) - len(rest)
 	envelopeClient(rest, size, rec)
 	return true
 }
@@ -95,7 +96,7 @@ func envelopeClient(s string, size uint32, rec *Record) {
 		rec.Local = true
 	default:
 		rec.Addr = wholeRelay(client)
-		rec.torn = strings.IndexByte(client, ']') < 0
+		rec.torn = isTorn(client)
 	}
 }
 
@@ -156,7 +157,9 @@ func readTo(s string, rec *Record) bool {
 		return false
 	}
 	rec.Kind = LineTo
-	if strings.Count(s, ", stat=") != 1 {
+	stat := strings.Index(s, ", stat=")
+	if rec.tail = len(rec.Body) - len(s) + stat; stat < 0 || strings.Contains(s[stat+1:], ", stat=") {
+		rec.tail = 0
 		return true // a long list of recipients is split at commas, even at a quoted one
 	}
 	_, s, _ = cutField(s, "delay=")

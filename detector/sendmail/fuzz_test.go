@@ -112,6 +112,10 @@ func FuzzMemory(f *testing.F) {
 	}
 	f.Add("100 6AN8J300000100[1]: AUTH decode64 error [-5 for  ...\n+400\n100 6AN8J300000100[2]: x\"], relay=h [198.51.100.7]\n")
 	f.Add("100 STARTTLS=server, error: accept failed=0\n+30\n100 6AN8J300000100: h [198.51.100.7]: VRFY x\n1100 <a@b>... User unknown\n")
+	for _, k := range tunedKinds {
+		text := k.fill("6AN8J300000100", "", 300)
+		f.Add("100 " + text + "\n100 6AN8J300000100: " + client + ": VRFY x\n100 alias " + strings.Repeat("a", 400) + "\n100 " + text + k.rest + "\n")
+	}
 	f.Fuzz(func(t *testing.T, script string) {
 		p, _ := NewParser(nil)
 		m := NewMemory(MemoryOptions{MaxSessions: 8, MaxHeld: 16, MaxHeldPerSession: 4, MaxHeldBytes: 4096})

@@ -53,7 +53,7 @@ var ownWords = [256][]string{
 // only when the line is nothing else.
 var ownWord = [...]string{
 	"discarded", "engine=", "exiting", "init_milter", "milter_", "file=", "quarantine", "reject=", "stat=", "STARTTLS",
-	"RunQueue", "SYSERR(", "rscheck(", "locked", "changed", "unlock", "interrupt", "assigned id", "/", "grew",
+	"RunQueue", "SYSERR(", "map=", "rscheck(", "locked", "changed", "unlock", "interrupt", "assigned id", "/", "grew",
 }
 
 // isOwn says whether s is a line of sendmail's own beyond doubt.

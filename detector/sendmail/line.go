@@ -17,16 +17,19 @@ func (p *Parser) body(s string, rec *Record) {
 		offence(rec, LineReject, UnknownUser)
 		return
 	}
-	if p.known(s, rec) || clientLine(s, rec) {
-		if rec.QID != "" {
-			p.doubtEcho(s, rec)
+	read := p.known(s, rec) || clientLine(s, rec)
+	if !read {
+		if isOwn(s) || p.userError(s, rec) {
+			return
 		}
-		return
+		read = truncatedClient(s, rec) || bareClient(s, rec)
 	}
-	if isOwn(s) || p.userError(s, rec) || truncatedClient(s, rec) || isLikelyOwn(s) {
-		return
+	switch {
+	case !read && !isLikelyOwn(s):
+		rec.Kind = LineUnknown
+	case read && rec.QID != "":
+		p.doubtEcho(s, rec)
 	}
-	rec.Kind = LineUnknown
 }
 
 // known reads the forms that begin with words of sendmail's own.
@@ -80,7 +83,7 @@ func clientLine(s string, rec *Record) bool {
 	if !behindClient(s[n:], rec) {
 		return false
 	}
-	rec.Addr = addr
+	rec.Addr, rec.tail = addr, n
 	return true
 }
 
@@ -88,6 +91,23 @@ func clientLine(s string, rec *Record) bool {
 // (%.100s) and so lost its address.
 func truncatedClient(s string, rec *Record) bool {
 	return len(s) > maxRelay && hostLength(s) >= 64 && relayHead(s[:maxRelay]) && behindClient(s[maxRelay:], rec)
+}
+
+// bareClient reads the same forms where the client is a host name alone: it was
+// gone before sendmail could ask for its address. A user of the host itself is no
+// client.
+func bareClient(s string, rec *Record) bool {
+	n := strings.IndexAny(s, ": ")
+	if n <= 0 || !isLocal(s[:n]) && hostLength(s) != n {
+		return false
+	}
+	if !behindClient(s[n:], rec) {
+		return false
+	}
+	if isLocal(s[:n]) {
+		rec.Kind, rec.Reason, rec.Local = LineInfo, ReasonNone, true
+	}
+	return true
 }
 
 // relayHead says whether s can be the beginning of a client.
@@ -253,8 +273,15 @@ func lastRelay(s string, rec *Record) int {
 	}
 	client := s[i+len(relayKey):]
 	rec.Addr, rec.Proof = wholeRelay(client), ProofWhole
-	rec.torn = !rec.Addr.IsValid() && len(client) < maxRelay
+	rec.torn = len(client) < maxRelay && isTorn(client)
 	return i
+}
+
+// isTorn says whether a client has lost the end of its address. It may have none
+// (bareClient).
+func isTorn(client string) bool {
+	i := strings.IndexByte(client, '[')
+	return i >= 0 && strings.IndexByte(client[i:], ']') < 0
 }
 
 // maxRelay is where sendmail cuts a client at the end of a line (%.100s).
@@ -381,13 +408,24 @@ func readCollect(s string, rec *Record) bool {
 	if !ok || n == 0 {
 		return true
 	}
-	if !strings.HasPrefix(behindSender(sender), "info=Bare ") {
+	info := behindSender(sender)
+	if !strings.HasPrefix(info, "info=Bare ") || isTaken(info) {
 		return true
 	}
 	if rest[0] == '[' {
 		rec.Addr, _ = readBracket(rest)
 	}
 	return offence(rec, LineReject, BareNewline)
+}
+
+// isTaken says whether a message with bare line feeds was accepted, as it is or
+// with them replaced: it was not if sendmail says "status=tempfail".
+func isTaken(info string) bool {
+	if _, status, ok := strings.Cut(info, ", status="); ok {
+		return status == "replaced"
+	}
+	_, where, ok := strings.Cut(info, ", where=")
+	return ok && strings.IndexByte(where, ',') < 0
 }
 
 // behindSender returns what follows "ADDRESS, " at the start of s. An address

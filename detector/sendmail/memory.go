@@ -119,8 +119,8 @@ type Memory struct {
 	splits     map[uint64]*split
 	sinceSplit int // lines since the last part
 	routes     map[uint64]*route
-	route      *route // of the line that is observed, by routeKey
-	routeKey   uint64
+	route      *route // of the line that is observed
+	lastRoutes [16]lastRoute
 	told       []told
 	stats      Stats
 	joined     Record
@@ -193,8 +193,9 @@ func process(pid uint32, rec *Record) uint32 {
 // longer line of its host.
 func (m *Memory) Observe(in Input, dst []Event) []Event {
 	rec := in.Record
-	if r := m.routeOf(&in); r.travel(&in) {
-		dst = m.prove(r, dst)
+	m.route = m.routeOf(&in)
+	if m.route.travel(&in) {
+		dst = m.prove(m.route, dst)
 	}
 	if rec.Kind == LinePart || len(m.splits) > 0 {
 		var ok bool
@@ -202,15 +203,15 @@ func (m *Memory) Observe(in Input, dst []Event) []Event {
 			return dst
 		}
 	}
-	return m.whole(in, dst)
+	return m.whole(&in, dst)
 }
 
 // whole takes a line that is not a part of one.
-func (m *Memory) whole(in Input, dst []Event) []Event {
+func (m *Memory) whole(in *Input, dst []Event) []Event {
 	rec := in.Record
 	m.stats.Lines[rec.Kind]++
 	if len(m.told) > 0 {
-		dst = m.hear(&in, dst)
+		dst = m.hear(in, dst)
 	}
 	switch rec.Kind {
 	case LineInfo:
@@ -224,9 +225,9 @@ func (m *Memory) whole(in Input, dst []Event) []Event {
 	return m.observe(in, dst)
 }
 
-func (m *Memory) observe(in Input, dst []Event) []Event {
+func (m *Memory) observe(in *Input, dst []Event) []Event {
 	rec := in.Record
-	proven := m.proven(&in)
+	proven := m.proven(in)
 	if proven {
 		in.client = rec.Addr
 	} else {
@@ -234,22 +235,22 @@ func (m *Memory) observe(in Input, dst []Event) []Event {
 	}
 	pid := process(in.PID, rec)
 	if pid == 0 {
-		return m.withoutPID(&in, dst)
+		return m.withoutPID(in, dst)
 	}
 	if rec.InSession && in.PID != 0 && rec.PID != 0 && in.PID != rec.PID {
 		return dst
 	}
 	if rec.Kind == LineTo {
-		return m.delivery(&in, pid, dst)
+		return m.delivery(in, pid, dst)
 	}
-	s := m.session(&in, pid)
+	s := m.session(in, pid)
 	if rec.Local && proven {
 		m.giveUp(s)
 		s.setAddr(noAddr)
 		return dst
 	}
-	dst = m.client(s, &in, dst)
-	dst = m.line(s, &in, dst)
+	dst = m.client(s, in, dst)
+	dst = m.line(s, in, dst)
 	if rec.Ends {
 		m.giveUp(s)
 		s.flags |= hasEnded

@@ -179,7 +179,7 @@ func TestParseOffences(t *testing.T) {
 		{id + "headers too large (32768 max) from [198.51.100.7] during message collect", "198.51.100.7", HeaderOverflow},
 		{id + "collect: premature EOM: Connection reset by [192.0.2.66]", "", PrematureEOM},
 		{id + "collect: relay=192.0.2.66.evil.example, from=<a@b>, info=Bare linefeed (LF) not allowed, where=body, status=tempfail", "", BareNewline},
-		{id + "collect: relay=[198.51.100.7], from=<a@b>, info=Bare carriage return (CR) not allowed, where=header, status=replaced", "198.51.100.7", BareNewline},
+		{id + "collect: relay=[198.51.100.7], from=<a@b>, info=Bare carriage return (CR) not allowed, where=header, status=tempfail", "198.51.100.7", BareNewline},
 		{id + "SYSERR(root): Too many hops 121 (100 max): from <a@b> via h.example, to <c@d>", "", Hops},
 		// milters
 		{id + "Milter: to=<bob@lab.example>, reject=451 4.7.1 Greylisting", "", MilterReject},
@@ -413,6 +413,48 @@ func TestCutLines(t *testing.T) {
 
 func isInjection(text string) bool {
 	return strings.Contains(text, "[192.0.2.") || strings.Contains(text, "[IPv6:2001:db8:dead:")
+}
+
+// What other versions and configurations log, and what it means.
+func TestParseWhatRealOnesLog(t *testing.T) {
+	const bare = "collect: relay=[198.51.100.7], from=<a@b>, info=Bare linefeed (LF) not allowed, where=body"
+	for text, want := range map[string]string{
+		// a message that was taken all the same is no offence
+		bare:                       "info ",
+		bare + ", status=replaced": "info ",
+		bare + ", status=tempfail": "reject bare_newline 198.51.100.7",
+		// our own failure
+		"Milter: initialization failed, rejecting commands":     "info ",
+		"Milter: initialization failed, temp failing commands":  "info ",
+		"Milter: initialization failed, closing connection":     "info ",
+		"Milter: helo=badhelo.example, reject=Command rejected": "milter milter_reject",
+		"Milter: data, reject=550 5.7.0 no DKIM signature data": "milter milter_reject",
+		// a client that was gone before its address was asked for
+		"client.isp.example did not issue MAIL/EXPN/VRFY/ETRN during connection to TLSMTA": "disconnect null_connection",
+		"client.isp.example: VRFY x": "reject vrfy_expn",
+		"from=<a@sender.example>, size=0, class=0, nrcpts=0, proto=ESMTP, daemon=MTA-v4, relay=client.isp.example": "from ",
+		"rejecting commands from client.isp.example due to pre-greeting traffic after 0 seconds":                   "misuse pregreet",
+		"ruleset=check_rcpt, arg1=<a@b>, relay=client.isp.example, reject=550 5.7.1 <a@b>... Relaying denied":      "reject relay_denied",
+		// sendmail -bs from a pipe
+		"root@localhost: VRFY x": "info ",
+		"rejecting server EHLO from localhost [0] due to traffic before response": "misuse ehlo_pipelining",
+		// a daemon whose name has spaces
+		"from=<a@b>, size=0, class=0, nrcpts=0, proto=ESMTP, daemon=a name, relay=h [198.51.100.7]": "from  198.51.100.7",
+		// 8.18.2
+		"rejecting EHLO from h [198.51.100.7] due to traffic before response":                                                         "misuse ehlo_pipelining 198.51.100.7",
+		"map=dnsbl, key=2.100.51.198.zen.example., val=127.0.0.2":                                                                     "info ",
+		"<\xff@lab.example>... Address not valid UTF8":                                                                                "reject rcpt_syntax",
+		"ruleset=tls_client, arg1=NO, arg2=STARTTLS, relay=h [198.51.100.7], reject=454 4.7.0 encryption too weak 256 less than 4096": "reject tls_fail 198.51.100.7",
+	} {
+		rec := parse(t, id+text)
+		got := fmt.Sprintf("%s %s", rec.Kind, rec.Reason)
+		if rec.Addr.IsValid() {
+			got += " " + rec.Addr.String()
+		}
+		if got != want || rec.Addr.IsValid() && rec.Proof != ProofOwn || rec.torn {
+			t.Errorf("%q, want %q, proof %d, torn %t: %s", got, want, rec.Proof, rec.torn, text)
+		}
+	}
 }
 
 // A sendmail with USE_EAI logs 0xFF before the bytes 0x80 to 0x9F of arg1, and

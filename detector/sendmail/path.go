@@ -89,15 +89,12 @@ const maxEcho = 203
 // not begin with exactly that: an unanchored search would let the client choose
 // the reason of its own reject.
 func cutEcho(text, arg string) string {
-	arg = withoutQuoting(arg)
-	if strings.IndexByte(arg, '\\') < 0 && len(arg) < maxEcho {
-		if rest, ok := strings.CutPrefix(text, arg); ok {
-			if rest, ok = strings.CutPrefix(rest, "... "); ok {
-				return rest
-			}
+	if len(arg) < maxEcho {
+		if rest, ok := strings.CutPrefix(text, arg); ok && strings.HasPrefix(rest, echoMark) {
+			return rest[len(echoMark):]
 		}
-		return text
 	}
+	arg = withoutQuoting(arg)
 	length := unescapedLen(arg)
 	at := 0
 	if length < maxEcho {
@@ -144,6 +141,9 @@ func withoutQuoting(arg string) string {
 
 // unescapedLen returns how many bytes s was before str2prt wrote it.
 func unescapedLen(s string) (n int) {
+	if strings.IndexByte(s, '\\') < 0 {
+		return len(s)
+	}
 	for i := 0; i < len(s); n++ {
 		_, width := unescape(s, i)
 		i += width

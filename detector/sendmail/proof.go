@@ -32,7 +32,7 @@ const unknownUserEnd = echoMark + "User unknown"
 // Access maps say "User unknown", too, behind "ruleset=", and so does the
 // dialogue at LogLevel 15.
 func echoed(s string) bool {
-	return strings.HasSuffix(s, unknownUserEnd) && s[0] != '-' && s[0] != '<' && !strings.HasPrefix(s, "ruleset=")
+	return strings.HasSuffix(s, unknownUserEnd) && s[0] != '-' && !strings.HasPrefix(s, "<-- ") && !strings.HasPrefix(s, "ruleset=")
 }
 
 // doubtEcho looks again at a line with a queue id that was read as something
@@ -40,8 +40,14 @@ func echoed(s string) bool {
 // line, it proves no address by itself; if it is more likely that than what it
 // looks like, it is read as one.
 func (p *Parser) doubtEcho(s string, rec *Record) {
-	first := strings.Index(s, echoMark)
-	if first < 0 || first > maxEcho && unescapedLen(s[:first]) > maxEcho {
+	if rec.Kind == LineInfo || rec.ownReply && rec.Proof == ProofOwn || rec.Kind == LineAuthFailure && rec.Proof == ProofOwn {
+		return
+	}
+	first := markIndex(s[rec.tail:])
+	if first < 0 {
+		return
+	}
+	if first += rec.tail; first > maxEcho && unescapedLen(s[:first]) > maxEcho {
 		return
 	}
 	i := strings.LastIndex(s, echoMark)
@@ -62,13 +68,34 @@ func (p *Parser) doubtEcho(s string, rec *Record) {
 		if !rec.ownReply || strings.Count(s, relayKey) > 1 && rec.Proof == ProofWhole {
 			p.doubtReply(s, rec)
 		}
-	case rec.Kind == LineInfo, rec.Kind == LineMilter && !rec.Addr.IsValid(), rec.Reason == BareNewline && !rec.Addr.IsValid():
+	case rec.Kind == LineMilter && !rec.Addr.IsValid(), rec.Reason == BareNewline && !rec.Addr.IsValid():
 		// names nobody
 	case rec.Reason == VrfyExpn, rec.Reason == VrfyExpnRejected, rec.Reason == OpenProxy, i < clientKey(s, rec):
 		rec.Proof = ProofSession // the mark stands in the client's text of what it looks like
 	default:
 		p.readEcho(s[i+len(echoMark):], rec)
 	}
+}
+
+// markIndex is strings.Index(s, echoMark), but quick: names and addresses are full
+// of single dots.
+func markIndex(s string) int {
+	for i := 2; i < len(s)-1; i += 3 {
+		if s[i] != '.' {
+			continue
+		}
+		begin, end := i, i+1
+		for begin > 0 && s[begin-1] == '.' {
+			begin--
+		}
+		for end < len(s) && s[end] == '.' {
+			end++
+		}
+		if end-begin >= 3 && end < len(s) && s[end] == ' ' {
+			return end - 3
+		}
+	}
+	return -1
 }
 
 // clientKey returns where the client at the end of such a line is announced, -1
@@ -123,13 +150,19 @@ var fixedDetails = map[string]bool{
 	"client doesn't support UTF-8":                                  true,
 }
 
+// maxUser is where sendmail cuts the user name (%.64s).
+const maxUser = 64
+
 // authProof says what the client of an AUTH failure rests on, s the line up to
 // ", relay=". Where the error is in fixed words, the client's text is the user
 // name, cut at 64 bytes: its end is some 250 bytes from the start of a frame, and
 // nobody cuts below 480 (RFC 5426, section 3.2).
 func authProof(s string) Proof {
 	_, s, _ = strings.Cut(s, "): ")
-	s, _, _ = strings.Cut(s, ", user=")
+	s, user, _ := strings.Cut(s, ", user=")
+	if len(user) > maxUser && unescapedLen(user) > maxUser || markIndex(user) >= 0 {
+		return ProofSession // a recipient that imitates such a line, see doubtEcho
+	}
 	text, detail, _ := strings.Cut(s, " SASL(")
 	_, detail, _ = strings.Cut(detail, "): ")
 	_, detail, _ = strings.Cut(detail, ": ")

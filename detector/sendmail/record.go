@@ -118,6 +118,9 @@ type Record struct {
 	// ownReply: the text of the reply can only be that of a ruleset. torn: the
 	// end that such a line has is missing.
 	ownReply, torn bool
+	// tail is where in the body the text begins that may still be the end of
+	// another line than it looks like.
+	tail int
 	// tellsTwice: a ruleset that refuses the same command logs it once more.
 	tellsTwice bool
 }

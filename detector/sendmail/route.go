@@ -33,21 +33,29 @@ type route struct {
 	waiting []uint64
 }
 
+// lastRoute is a route that was asked for lately.
+type lastRoute struct {
+	key   uint64
+	route *route
+}
+
 // routeOf returns the route of a line.
 func (m *Memory) routeOf(in *Input) *route {
 	key := uint64(in.Host) ^ uint64(in.Transport)*0x9e3779b97f4a7c15
-	if m.route != nil && m.routeKey == key {
-		return m.route
+	last := &m.lastRoutes[key%uint64(len(m.lastRoutes))]
+	if last.route != nil && last.key == key {
+		return last.route
 	}
 	r := m.routes[key]
 	if r == nil {
 		if len(m.routes) >= maxRoutes {
 			clear(m.routes) // lines count as cut until a longer one has come again
+			m.lastRoutes = [len(m.lastRoutes)]lastRoute{}
 		}
 		r = new(route)
 		m.routes[key] = r
 	}
-	m.route, m.routeKey = r, key
+	*last = lastRoute{key, r}
 	return r
 }
 
@@ -63,6 +71,10 @@ func lineLength(in *Input) int {
 // travel notes how long a line is that has come over the route. It reports
 // whether lines that wait may be proven by that.
 func (r *route) travel(in *Input) bool {
+	const pidDigits = 10
+	if len(in.Record.Text)+in.Tag+pidDigits <= r.longest && !in.Record.torn {
+		return false
+	}
 	if in.Record.torn {
 		r.tears[r.next] = lineLength(in)
 		r.next = (r.next + 1) % maxTears

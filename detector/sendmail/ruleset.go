@@ -266,7 +266,7 @@ func (p *Parser) outcome(c check, arg, s string, rec *Record) bool {
 	}
 	rec.Temporary, rec.Ruleset = code == '4', c.ruleset
 	reason, own := p.replyReason(c, enhanced, text, rec.Addr)
-	rec.ownReply = own && !strings.Contains(text, echoMark)
+	rec.ownReply = own && markIndex(text) < 0
 	return offence(rec, LineReject, reason)
 }
 

@@ -119,7 +119,7 @@ func (m *Memory) tear(key uint64, sp *split, dst []Event) []Event {
 	}
 	rec.Addr, rec.User = noAddr, ""
 	sp.first.Record = rec
-	return m.whole(sp.first, dst)
+	return m.whole(&sp.first, dst)
 }
 
 // tearAll gives up every split line.

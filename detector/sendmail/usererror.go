@@ -15,6 +15,7 @@ var syntaxErrors = []string{
 	"Domain name required", "domain name required", "Missing recipient",
 	" parameter unrecognized", " requires a value", " parameter value", " out of range", " BY= missing ';'",
 	" to NOTIFY", " to RET", "Too many parameters", "Address required", "Parameter required", "Argument required",
+	"Address not valid UTF8",
 }
 
 // userError reads what usrerr (err.c) logs while a client names recipients:
@@ -44,18 +45,41 @@ func (p *Parser) userError(s string, rec *Record) bool {
 }
 
 func isSyntaxError(s string) bool {
-	for _, end := range syntaxErrors {
-		if strings.HasSuffix(s, end) {
-			return true
+	if s == "" {
+		return false
+	}
+	if syntaxEdges[s[len(s)-1]]&syntaxEnd != 0 {
+		for _, end := range syntaxErrors {
+			if strings.HasSuffix(s, end) {
+				return true
+			}
 		}
 	}
-	for _, begin := range syntaxBegins {
-		if strings.HasPrefix(s, begin) {
-			return true
+	if syntaxEdges[s[0]]&syntaxBegin != 0 {
+		for _, begin := range syntaxBegins {
+			if strings.HasPrefix(s, begin) {
+				return true
+			}
 		}
 	}
 	return false
 }
+
+// syntaxEdges are the bytes with which syntaxBegins begin and syntaxErrors end.
+var syntaxEdges = func() (t [256]uint8) {
+	for _, s := range syntaxErrors {
+		t[s[len(s)-1]] |= syntaxEnd
+	}
+	for _, s := range syntaxBegins {
+		t[s[0]] |= syntaxBegin
+	}
+	return t
+}()
+
+const (
+	syntaxBegin = 1 << iota
+	syntaxEnd
+)
 
 var syntaxBegins = []string{
 	"8-bit character in mailbox address ", "Syntax error in ", `Bad argument "`, `Address "`, "Illegal character ",
