@@ -307,7 +307,7 @@ func (s *source) open(p *parsers, in *input) {
 	s.calendar = logfile.NewCalendar(modified, in.zone)
 	s.chunks = make(chan *chunk, 3)
 	s.parsers = p
-	p.startReader(file, s.chunks)
+	p.startReader(file, s.sender, s.chunks)
 }
 
 func (in *input) openFile(path string) (*logfile.File, error) {
@@ -334,7 +334,6 @@ func (s *source) advance() bool {
 // complete fills in what only the order of lines tells.
 func (s *source) complete(l *detector.Line) {
 	l.Number += uint64(s.index)<<lineBits + s.lines
-	l.Sender = s.sender
 	switch l.Stamp {
 	case detector.StampLocal:
 		l.Time = s.calendar.Place(l.Time)

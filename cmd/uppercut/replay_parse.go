@@ -29,6 +29,8 @@ type chunk struct {
 	parsed chan struct{}
 	// lines are those of sendmail's, numbered from 1 within the chunk.
 	lines []detector.Line
+	// sender is that of all lines.
+	sender string
 	// open says which lines of a container's log go on in the first line.
 	open header.Streams
 	// count is the number of all lines, unread that of those without header,
@@ -63,15 +65,15 @@ func (p *parsers) start(n int) {
 	}
 }
 
-// startReader starts a goroutine that reads f.
-func (p *parsers) startReader(f *logfile.File, to chan<- *chunk) {
+// startReader starts a goroutine that reads f, the log of sender.
+func (p *parsers) startReader(f *logfile.File, sender string, to chan<- *chunk) {
 	if f.Size() == 0 {
 		// A stream may be silent for ever, and nothing takes a goroutine out
 		// of a read from standard input: nobody waits for it.
-		go p.read(f, to)
+		go p.read(f, sender, to)
 		return
 	}
-	p.goroutines.Go(func() { p.read(f, to) })
+	p.goroutines.Go(func() { p.read(f, sender, to) })
 }
 
 // wait returns when no goroutine is left but readers of silent streams. stop
@@ -79,13 +81,13 @@ func (p *parsers) startReader(f *logfile.File, to chan<- *chunk) {
 func (p *parsers) wait() { p.goroutines.Wait() }
 
 // read takes a file through to its end, as fast as the merge takes its chunks.
-func (p *parsers) read(f *logfile.File, to chan<- *chunk) {
+func (p *parsers) read(f *logfile.File, sender string, to chan<- *chunk) {
 	defer f.Close()
 	defer close(to)
 	var open header.Streams
 	for {
 		c := p.fresh()
-		c.open = open
+		c.sender, c.open = sender, open
 		if c.text, c.err = f.Next(c.buffer); errors.Is(c.err, io.EOF) {
 			return
 		}
@@ -199,8 +201,9 @@ func (p *parsers) parseChunk(headers *header.Parser, c *chunk) {
 			continue
 		}
 		c.found.own(&h)
-		c.lines = append(c.lines, lineOfFile(&h, line, c.count))
+		c.lines = append(c.lines, lineOfFile(&h, line))
 		l := &c.lines[len(c.lines)-1]
+		l.Number, l.Sender = c.count, c.sender
 		p.parser.Parse(h.Text, &l.Record)
 		l.Digest()
 		names.share(l)
@@ -208,9 +211,8 @@ func (p *parsers) parseChunk(headers *header.Parser, c *chunk) {
 }
 
 // lineOfFile returns what the header says of a line of sendmail's.
-func lineOfFile(h *header.Header, line string, number uint64) detector.Line {
+func lineOfFile(h *header.Header, line string) detector.Line {
 	return detector.Line{
-		Number:    number,
 		Transport: "file",
 		Time:      h.Time,
 		Stamp:     detector.Stamp(h.Stamp),
