@@ -61,7 +61,7 @@ func order[T any](ctx context.Context, e *Enforcer, f func() (T, error)) (result
 	taken := e.queue.command(func() {
 		result, err := f()
 		e.journal.settle(func(saved error) {
-			if saved != nil {
+			if saved != nil && err == nil {
 				saved = fmt.Errorf("%w: %w", ErrUnsaved, saved)
 			}
 			done <- answer{result, errors.Join(err, saved)}

@@ -120,7 +120,11 @@ func asking[T any](env *environment, command *cobra.Command,
 				return err
 			}
 		}
-		return errors.Join(show(p, answer), p.Flush())
+		shown := show(p, answer)
+		if why := client.Unsaved(); why != "" {
+			p.styled(warning, "not saved", why)
+		}
+		return errors.Join(shown, p.Flush())
 	}
 	return command
 }

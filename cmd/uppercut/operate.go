@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -24,6 +25,16 @@ const (
 	auditReload       = "reload"
 )
 
+// inForce is err unless all that is wrong with an order is that it is not saved:
+// then whoever ordered it is told, and it has not failed.
+func inForce(ctx context.Context, err error) error {
+	if !errors.Is(err, enforcer.ErrUnsaved) {
+		return err
+	}
+	console.NoteUnsaved(ctx, err)
+	return nil
+}
+
 // Block implements console.Operator.
 func (a *appliance) Block(ctx context.Context, o console.Order) (console.BlockResult, error) {
 	lasts := o.For
@@ -36,7 +47,7 @@ func (a *appliance) Block(ctx context.Context, o console.Order) (console.BlockRe
 		until = enforcer.Forever
 	}
 	refused, err := a.enforcer.BlockNow(ctx, o.Author, o.Note, until, o.Prefixes...)
-	if err != nil {
+	if err = inForce(ctx, err); err != nil {
 		return console.BlockResult{}, err
 	}
 	result := console.BlockResult{NotEnforced: a.NotEnforced()}
@@ -76,7 +87,7 @@ func (a *appliance) Unblock(ctx context.Context, o console.Order) (console.Unblo
 		unblock = a.enforcer.UnblockExactly
 	}
 	result.Unblocked, err = unblock(ctx, o.Author, o.Note, o.Prefixes...)
-	if err != nil {
+	if err = inForce(ctx, err); err != nil {
 		return result, err
 	}
 	for _, p := range result.Unblocked {
@@ -106,7 +117,7 @@ func (a *appliance) Allow(ctx context.Context, o console.Order) ([]console.Allow
 		a.guard.Allow(p, until)
 		entry := enforcer.AllowEntry{Prefix: p, Since: now, Until: until, Author: o.Author, Note: o.Note}
 		lifted, err := a.enforcer.Allow(ctx, entry)
-		if err != nil {
+		if err = inForce(ctx, err); err != nil {
 			return list, err
 		}
 		if err := a.lifted(ctx, lifted); err != nil {
@@ -152,7 +163,7 @@ func (a *appliance) Disallow(ctx context.Context, o console.Order) ([]console.Al
 		a.guard.Disallow(p)
 	}
 	removed, err := a.enforcer.Disallow(ctx, o.Author, o.Note, o.Prefixes...)
-	if err != nil {
+	if err = inForce(ctx, err); err != nil {
 		return nil, err
 	}
 	var list []console.Allowance
@@ -173,7 +184,7 @@ func (a *appliance) CloseBreaker(ctx context.Context, by console.By, host string
 	if closed == 0 {
 		return fmt.Errorf("%w: no breaker is open for host %q", console.ErrNotFound, host)
 	}
-	return a.enforcer.Record(ctx, enforcer.Audit{Action: auditCloseBreaker, Author: by.Author, Note: by.Note, Host: host})
+	return inForce(ctx, a.enforcer.Record(ctx, enforcer.Audit{Action: auditCloseBreaker, Author: by.Author, Note: by.Note, Host: host}))
 }
 
 // Flush implements console.Operator.
@@ -182,7 +193,7 @@ func (a *appliance) Flush(ctx context.Context, by console.By, pause time.Duratio
 	if pause > 0 {
 		until = time.Now().Add(pause)
 	}
-	return a.enforcer.Flush(ctx, by.Author, by.Note, until, forget)
+	return inForce(ctx, a.enforcer.Flush(ctx, by.Author, by.Note, until, forget))
 }
 
 // Resume implements console.Operator.
@@ -190,7 +201,7 @@ func (a *appliance) Resume(ctx context.Context, by console.By) (console.ResumeRe
 	if !a.enforcer.Suspended() {
 		return console.ResumeResult{NotEnforced: a.NotEnforced()}, nil
 	}
-	err := a.enforcer.Resume(ctx, by.Author, by.Note)
+	err := inForce(ctx, a.enforcer.Resume(ctx, by.Author, by.Note))
 	a.verified.Store(nil) // of a table that is no more
 	return console.ResumeResult{Resumed: true, NotEnforced: a.NotEnforced()}, err
 }
@@ -207,7 +218,7 @@ func (a *appliance) VerifyFirewall(ctx context.Context) (console.Firewall, error
 
 // RepairFirewall implements console.Operator.
 func (a *appliance) RepairFirewall(ctx context.Context, by console.By) (console.Firewall, error) {
-	if _, err := a.enforcer.Repair(ctx, by.Author, by.Note); err != nil {
+	if _, err := a.enforcer.Repair(ctx, by.Author, by.Note); inForce(ctx, err) != nil {
 		return console.Firewall{}, err
 	}
 	return a.VerifyFirewall(ctx)

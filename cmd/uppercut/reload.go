@@ -32,7 +32,7 @@ func (a *appliance) reload(ctx context.Context, by console.By) error {
 		return fmt.Errorf("%w: %w", console.ErrRefused, errors.Join(err, a.enforcer.Record(ctx, entry)))
 	}
 	a.logger.Info("configuration reloaded")
-	if err := a.enforcer.Record(ctx, entry); err != nil {
+	if err := inForce(ctx, a.enforcer.Record(ctx, entry)); err != nil {
 		return fmt.Errorf("reloaded, which is not in the audit log: %w", err)
 	}
 	return nil

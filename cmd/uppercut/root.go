@@ -125,7 +125,7 @@ They are the same with --json.`,
 		newServeCommand(env), newReplayCommand(env), newCheckCommand(env),
 		newStatusCommand(env), newBlocksCommand(env), newWhyCommand(env), newTopCommand(env), newSendersCommand(env), newAuditCommand(env),
 		newBlockCommand(env), newUnblockCommand(env), newAllowCommand(env), newBreakersCommand(env),
-		newFlushCommand(env), newResumeCommand(env), newReloadCommand(env), newFirewallCommand(env),
+		newFlushCommand(env), newResumeCommand(env), newReloadCommand(env), newFirewallCommand(env), newLedgerCommand(env),
 		newHealthCommand(env), newSenderConfigCommand(env), newWebUserCommand(env), newVersionCommand(env), newManualCommand(),
 	)
 	root.Version = metrics.ReadBuild(version).Version

@@ -37,7 +37,8 @@ func (c *Console) serveOperation(w http.ResponseWriter, r *http.Request, op oper
 		writeJSON(w, http.StatusForbidden, errorAnswer{untrustedReason(r)})
 		return
 	}
-	answer, err := op.serve(c, r)
+	var unsaved string
+	answer, err := op.serve(c, r.WithContext(withUnsaved(r.Context(), &unsaved)))
 	if err != nil {
 		status := statusOf(err)
 		if status == http.StatusInternalServerError {
@@ -46,6 +47,7 @@ func (c *Console) serveOperation(w http.ResponseWriter, r *http.Request, op oper
 		writeJSON(w, status, errorAnswer{err.Error()})
 		return
 	}
+	sayUnsaved(w, unsaved)
 	writeJSON(w, http.StatusOK, answer)
 }
 

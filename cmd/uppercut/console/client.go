@@ -26,8 +26,9 @@ var (
 
 // Client asks a running appliance. It is safe for concurrent use.
 type Client struct {
-	socket string
-	http   *http.Client
+	socket  string
+	http    *http.Client
+	unsaved string // of the last order
 }
 
 // Dial returns a client of the appliance that listens on a control socket. It
@@ -36,7 +37,7 @@ func Dial(socket string) (*Client, error) {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", socket)
 	}
-	c := &Client{socket, &http.Client{Transport: &http.Transport{DialContext: dial, MaxIdleConns: 1}}}
+	c := &Client{socket, &http.Client{Transport: &http.Transport{DialContext: dial, MaxIdleConns: 1}}, ""}
 	conn, err := dial(context.Background(), "", "")
 	if err != nil {
 		return nil, c.explain(err)
@@ -46,6 +47,9 @@ func Dial(socket string) (*Client, error) {
 
 // Close drops the connection.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Unsaved says why the last order is in force and not saved, "" if it is saved.
+func (c *Client) Unsaved() string { return c.unsaved }
 
 func (c *Client) explain(err error) error {
 	switch {
@@ -273,6 +277,9 @@ func (c *Client) do(req *http.Request, into any) error {
 	defer func() { _ = res.Body.Close() }()
 	if res.StatusCode != http.StatusOK {
 		return answeredError(res)
+	}
+	if why := res.Header.Get(unsavedHeader); why != "" {
+		c.unsaved = why
 	}
 	if err := json.NewDecoder(res.Body).Decode(into); err != nil {
 		return fmt.Errorf("read the appliance's answer: %w", err)

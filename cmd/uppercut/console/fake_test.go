@@ -14,6 +14,7 @@ import (
 
 // fake is an appliance in memory, with a kernel that always agrees.
 type fake struct {
+	unsaved  error // what an order is told of
 	mu       sync.Mutex
 	now      time.Time
 	blocks   map[netip.Prefix]Block
@@ -224,7 +225,10 @@ func (f *fake) Allow(_ context.Context, o Order) ([]Allowance, error) {
 	return entries, f.fail
 }
 
-func (f *fake) Disallow(_ context.Context, o Order) ([]Allowance, error) {
+func (f *fake) Disallow(ctx context.Context, o Order) ([]Allowance, error) {
+	if f.unsaved != nil {
+		NoteUnsaved(ctx, f.unsaved)
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var entries []Allowance
