@@ -36,7 +36,8 @@ func explainForeign(head []byte) error {
 	if isWide(head) {
 		return errors.New("text in UTF-16, which is not read here: pipe it through iconv -f UTF-16LE -t UTF-8")
 	}
-	text := bytes.TrimLeft(head, "\x00") // copytruncate
+	// copytruncate leaves NULs at the start of a log, a power cut anywhere.
+	text := bytes.ReplaceAll(head, []byte{0}, nil)
 	controls := 0
 	for _, c := range text {
 		if c < ' ' && c != '\t' && c != '\n' && c != '\r' && c != '\x1b' {
