@@ -54,8 +54,9 @@ type intake struct {
 	parser header.Parser
 	batch  *batch
 	places chan struct{} // see MaxBatches; nil for readers that are few
-	// compressed says that a frame of the stream was.
-	compressed bool
+	// read says that a frame could be read, compressed that the stream began with
+	// one that was.
+	read, compressed bool
 }
 
 // batch is the memory that one read needs and that idle readers do not hold.
@@ -136,6 +137,7 @@ func (in *intake) add(frame string, cut bool, from *origin, received time.Time) 
 	err := in.parser.Parse(frame, from.isRelay(in.policy), &m.Header)
 	if err == nil {
 		m.Cut = m.Cut || cut
+		in.read = true
 		in.counts.withhold(m.Withheld)
 		return
 	}
@@ -143,13 +145,23 @@ func (in *intake) add(frame string, cut bool, from *origin, received time.Time) 
 	in.counts.syslogFailures.Inc()
 	reason := ""
 	if kind, ok := errors.AsType[header.Error](err); ok {
-		if in.compressed = in.compressed || kind == header.ErrCompressed && from.transport != UDP; in.compressed {
-			kind = header.ErrCompressed // and so are the pieces of a stream that look otherwise
-		}
+		kind = in.reasonOf(kind, from.transport)
 		reason = string(kind)
 		in.counts.drop(reason)
 	}
 	in.tell(Unread{Stage: "syslog", Reason: reason, Text: frame, Received: received}, from)
+}
+
+// reasonOf returns why a frame could not be read: what a compressed stream falls
+// into looks like anything.
+func (in *intake) reasonOf(kind header.Error, t Transport) header.Error {
+	if kind == header.ErrCompressed && !in.read && (t == TCP || t == TLS) {
+		in.compressed = true
+	}
+	if in.compressed {
+		return header.ErrCompressed
+	}
+	return kind
 }
 
 // tear counts what a stream left that is no whole frame, or not the beginning of
