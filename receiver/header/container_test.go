@@ -12,15 +12,18 @@ func TestContainerLinesThatGoOn(t *testing.T) {
 		want  []Header // of Tag, PID and Cut alone
 	}{
 		{
-			"CRI", []string{at + "stdout P sendmail[1]: x", at + "stdout P " + rest, at + "stdout F " + rest, at + "stdout F sendmail[2]: x"},
+			"CRI",
+			[]string{at + "stdout P sendmail[1]: x", at + "stdout P " + rest, at + "stdout F " + rest, at + "stdout F sendmail[2]: x"},
 			[]Header{{Tag: "sendmail", PID: 1, Cut: true}, {Cut: true}, {Cut: true}, {Tag: "sendmail", PID: 2}},
 		},
 		{
-			"CRI, two streams", []string{at + "stdout P sendmail[1]: x", at + "stderr F sendmail[3]: x", at + "stdout F " + rest, at + "stderr F sendmail[4]: x"},
+			"CRI, two streams",
+			[]string{at + "stdout P sendmail[1]: x", at + "stderr F sendmail[3]: x", at + "stdout F " + rest, at + "stderr F sendmail[4]: x"},
 			[]Header{{Tag: "sendmail", PID: 1, Cut: true}, {Tag: "sendmail", PID: 3}, {Cut: true}, {Tag: "sendmail", PID: 4}},
 		},
 		{
-			"json-file", []string{
+			"json-file",
+			[]string{
 				`{"log":"sendmail[1]: x","stream":"stdout","time":"2026-11-30T12:00:00Z"}`,
 				`{"log":"` + rest + `\n","stream":"stdout","time":"2026-11-30T12:00:00Z"}`,
 				`{"log":"sendmail[2]: x\r\n","stream":"stdout","time":"2026-11-30T12:00:00Z"}`,
