@@ -392,7 +392,7 @@ func signInWords(c console.Config) string {
 	if c.Listen == "" || c.ConfigFile != "" {
 		return ""
 	}
-	return "The page shows counts only until somebody can sign in: web.config_file, see docs/page.md.\n"
+	return "The page shows counts only until somebody can sign in: `uppercut web-user NAME` makes a\nweb configuration file, web.config_file or --web.config.file names it; see docs/page.md.\n"
 }
 
 // loggerTarget is how logger(1) reaches the first of our listeners from here.

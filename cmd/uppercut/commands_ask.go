@@ -344,6 +344,9 @@ func printWhy(p *printer, w console.Why) error {
 	for _, r := range w.Rules {
 		p.row("rule "+r.Rule, fmt.Sprintf("%.4g of %.4g points within %s", r.Score, r.Limit, console.FormatDuration(time.Duration(r.Window))))
 	}
+	if w.Network != nil {
+		p.row("network", w.Network)
+	}
 	if in := w.Accepted; in.Messages+in.Delivered > 0 {
 		words := fmt.Sprintf("%d messages accepted, %d delivered to it", in.Messages, in.Delivered)
 		if !in.Last.IsZero() {

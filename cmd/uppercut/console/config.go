@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
 	"strings"
 
 	"github.com/prometheus/exporter-toolkit/web"
@@ -25,6 +26,12 @@ type Config struct {
 	// the page and may change nothing, on the page or by the control API. All
 	// others of the file may act. Default: none.
 	Readers []string `mapstructure:"readers"`
+	// NetworkFiles are local files in MaxMind's DB format, as GeoLite2-ASN.mmdb,
+	// GeoLite2-Country.mmdb or IP2Location's, absolute paths: the page of an
+	// address and `uppercut why` name its network and country. They are read
+	// again when they change, at most 256 MiB each. Nothing is asked outside,
+	// and nothing is judged by it. Default: none.
+	NetworkFiles []string `mapstructure:"network_files"`
 	// Hosts lists the names under which browsers, Prometheus and probes reach
 	// the listener, besides addresses, localhost and the machine's own name: a
 	// request with another name in its Host header is refused. Default: none.
@@ -60,6 +67,11 @@ func (c Config) Validate() error {
 	if c.Listen != "" && (c.MaxConnections < 8 || c.MaxConnections > 10_000) {
 		mistakes = append(mistakes, fmt.Errorf("max_connections: %d is not between 8 and 10000", c.MaxConnections))
 	}
+	for i, path := range c.NetworkFiles {
+		if !filepath.IsAbs(path) {
+			mistakes = append(mistakes, fmt.Errorf("network_files[%d]: %q is not an absolute path", i, path))
+		}
+	}
 	if c.ConfigFile != "" && c.Listen == "" {
 		mistakes = append(mistakes, errors.New("config_file: there is no listener to use it (listen is empty)"))
 	}
@@ -69,8 +81,14 @@ func (c Config) Validate() error {
 // CheckFiles reads the web configuration file and those that it names and says
 // what is wrong with them, beginning with the key.
 func (c Config) CheckFiles() error {
+	var mistakes []error
 	if err := web.Validate(c.ConfigFile); err != nil {
-		return fmt.Errorf("config_file: %q: %w", c.ConfigFile, err)
+		mistakes = append(mistakes, fmt.Errorf("config_file: %q: %w", c.ConfigFile, err))
 	}
-	return nil
+	for i, path := range c.NetworkFiles {
+		if _, err := openNetworks(path); err != nil {
+			mistakes = append(mistakes, fmt.Errorf("network_files[%d]: %w", i, err))
+		}
+	}
+	return errors.Join(mistakes...)
 }

@@ -65,6 +65,7 @@ type Console struct {
 	metrics   *consoleMetrics
 	recent    recentStatus
 	stateDir  string
+	networks  *networks
 
 	liveCount atomic.Int64 // pages that follow what happens
 
@@ -104,6 +105,7 @@ func newConsole(c Config, o Options) *Console {
 	}
 	con := &Console{
 		config: c, logger: o.Logger, audits: o.Audit, stateDir: o.StateDir,
+		networks:  newNetworks(c.NetworkFiles, o.Logger),
 		appliance: o.Appliance, gatherer: o.Gatherer, ready: o.Health,
 		scrapes: metrics.Handler(o.Gatherer, o.Registerer),
 		users:   newUsers(c.ConfigFile), tokens: newTokens(), attempts: newAttempts(),

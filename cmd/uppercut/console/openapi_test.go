@@ -176,7 +176,7 @@ func TestSchemasHaveTheFieldsOfTheTypes(t *testing.T) {
 		"Health": Health{}, "Block": Block{}, "PastBlock": PastBlock{}, "BlockPage": BlockPage{}, "Evidence": Evidence{}, "Why": Why{},
 		"KernelState": KernelState{}, "RuleScore": RuleScore{}, "ScorePoint": ScorePoint{}, "AuditPage": AuditPage{}, "AuditEntry": AuditEntry{}, "Accepted": Accepted{}, "Allowance": Allowance{},
 		"Breaker": Breaker{}, "Sender": Sender{}, "Refused": Refused{}, "RefusedCount": RefusedCount{}, "Sample": Sample{}, "Top": Top{}, "TopItem": TopItem{}, "Firewall": Firewall{},
-		"Drift": Drift{}, "FirewallSet": FirewallSet{}, "BlockResult": BlockResult{}, "Refusal": Refusal{}, "UnblockResult": UnblockResult{}, "ListedPrefix": ListedPrefix{}, "ResumeResult": ResumeResult{},
+		"Drift": Drift{}, "FirewallSet": FirewallSet{}, "BlockResult": BlockResult{}, "Refusal": Refusal{}, "UnblockResult": UnblockResult{}, "ListedPrefix": ListedPrefix{}, "Network": Network{}, "ResumeResult": ResumeResult{},
 		"AllowanceList": listAnswer[Allowance]{}, "BreakerList": listAnswer[Breaker]{}, "SenderList": listAnswer[Sender]{},
 		"SampleList": listAnswer[Sample]{}, "Configuration": configAnswer{}, "Done": done{}, "Error": errorAnswer{},
 		"Order": orderRequest{}, "NoteOrder": noteRequest{}, "BreakerOrder": breakerRequest{}, "FlushOrder": flushRequest{},

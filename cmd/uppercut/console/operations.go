@@ -173,6 +173,7 @@ func (c *Console) whyAsked(r *http.Request) (Why, error) {
 	if err == nil && !p.IsSingleIP() && !w.about(p) {
 		err = invalid("%s is a network that is neither counted nor blocked as one; `uppercut blocks %s` lists what is blocked in it", p, p)
 	}
+	w.Network = c.networks.of(p.Addr())
 	return w, err
 }
 

@@ -238,6 +238,8 @@ type Why struct {
 	Evidence []Evidence `json:"evidence,omitempty"`
 	// History are earlier blocks, newest first.
 	History []PastBlock `json:"history,omitempty"`
+	// Network is what local files say of the address, nil if they say nothing.
+	Network *Network `json:"network,omitempty"`
 	// Accepted is mail that the fleet took from the source.
 	Accepted Accepted `json:"accepted"`
 }
