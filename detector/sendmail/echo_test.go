@@ -57,6 +57,39 @@ func TestEchoes(t *testing.T) {
 	}
 }
 
+// An echo that is cut before its end, for its bytes are logged as four each.
+func TestCutEchoes(t *testing.T) {
+	const victim = "victim [192.0.2.66]"
+	for _, text := range []string{
+		victim + ": possible SMTP attack: command=AUTH, count=5", victim + ": VRFY x", victim + " did not issue MAIL/EXPN/VRFY/ETRN during connection to MTA",
+		"ruleset=check_rcpt, arg1=<x@lab.example>, relay=" + victim + ", reject=550 5.7.1 <x@lab.example>... Relaying denied",
+		"rejecting commands from " + victim + " due to pre-greeting traffic after 0 seconds",
+		"from=<a@b>, size=0, class=0, nrcpts=2, proto=ESMTP, daemon=MTA" + strings.Repeat(`\177`, 60) + ", relay=" + victim,
+		"AUTH failure (PLAIN): authentication failure (-13) SASL(-13): authentication failure: checkpass failed, user=" + strings.Repeat(`\177`, 60) + ", relay=" + victim,
+	} {
+		for _, padding := range []string{`\177`, `\\`} {
+			echo := text
+			for unescapedLen(echo) < maxEcho-1 {
+				echo += padding
+			}
+			for limit := max(400, len(text)); limit < len(echo); limit++ {
+				d := newDialogue(t, MemoryOptions{})
+				id := d.id(100)
+				for _, line := range []string{echo[:limit], echo[:len(text)], client + " did not issue MAIL/EXPN/VRFY/ETRN during connection to MTA"} {
+					if line == echo[:len(text)] && len(line) < 400 {
+						continue
+					}
+					for _, e := range d.events(100, id+line) {
+						if e.Addr != addr("198.51.100.7") {
+							t.Fatalf("cut at %d: %s of %v: %s", limit, e.Reason, e.Addr, line)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
 // A line that has the mark of an echo in its client's text is still what it is.
 func TestEchoMarkInText(t *testing.T) {
 	for text, want := range map[string]Reason{

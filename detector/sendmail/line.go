@@ -29,6 +29,9 @@ func (p *Parser) body(s string, rec *Record) {
 		rec.Kind = LineUnknown
 	case read && rec.QID != "":
 		p.doubtEcho(s, rec)
+		if rec.Proof == ProofOwn && len(s) > maxEcho && isEchoLong(s) {
+			rec.Proof = ProofWhole // or the echo of a recipient, cut before its end
+		}
 	}
 }
 

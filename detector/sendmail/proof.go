@@ -29,10 +29,22 @@ const unknownUserEnd = echoMark + "User unknown"
 // 0xFE, which an address may hold unquoted, come out as any text at all, spaces
 // included: "victim [192.0.2.66]: VRFY x@lab.example... User unknown".
 //
+// An echo is at most maxEcho bytes, so that the mark comes before anybody cuts
+// (RFC 5426: 480 bytes of the frame) unless the client has bytes in it that are
+// logged as two or four (see body).
+//
 // Access maps say "User unknown", too, behind "ruleset=", and so does the
 // dialogue at LogLevel 15.
 func echoed(s string) bool {
 	return strings.HasSuffix(s, unknownUserEnd) && s[0] != '-' && !strings.HasPrefix(s, "<-- ") && !strings.HasPrefix(s, "ruleset=")
+}
+
+// isEchoLong says whether s is as long as the echo of a recipient with escaped
+// bytes in it, the last of which may be cut.
+func isEchoLong(s string) bool {
+	const half = len(`\37`)
+	n := unescapedLen(s)
+	return n < len(s) && n <= maxEcho+half
 }
 
 // doubtEcho looks again at a line with a queue id that was read as something
