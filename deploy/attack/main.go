@@ -38,6 +38,8 @@ type result struct {
 	core             float64
 	revoked, page    time.Duration
 	stays            int // connections that outlast their right
+	partnersBlocked  int // clients whose mail another host takes
+	guiltyFree       int // of ten whom an honest host has reported
 	problem          error
 	honestConnection error
 }
@@ -53,6 +55,8 @@ func attacks() []attack {
 		{"silent", "6,000 silent connections", silent},
 		{"sources", "refusals of ever new clients, one key", lines(relayRefused, 1)},
 		{"blocks", "pre-greeting traffic of ever new clients, one key", lines(preGreeting, 2)},
+		{"many-names", "200 partners of another host accused by one key as 50 hosts", manyNames},
+		{"fill-hosts", "1,040 invented hosts, then a new host that is broken and one that is not", fillHosts},
 		{"guess", "100 connections that guess passwords", guess},
 		{"idle-pages", "3,000 idle connections of the page", idlePages},
 		{"revoke", "rights taken away from open connections", revoke},
@@ -132,6 +136,10 @@ func (r *result) more() string {
 		return fmt.Sprintf("%.0f %% of a core", 100*r.core)
 	case r.revoked > 0:
 		return fmt.Sprintf("%d of 3 connections stay, the others ended within %v", r.stays, r.revoked.Round(time.Millisecond))
+	case r.partnersBlocked > 0:
+		return fmt.Sprintf("%d partners blocked", r.partnersBlocked)
+	case r.guiltyFree > 0:
+		return fmt.Sprintf("%d of 10 guilty not blocked", r.guiltyFree)
 	case r.page > 0:
 		return fmt.Sprintf("page after %v", r.page.Round(time.Millisecond))
 	}
@@ -146,6 +154,12 @@ func (r *result) harm() error {
 	}
 	if r.stays > 0 {
 		all = append(all, fmt.Errorf("%d connections outlast their right", r.stays))
+	}
+	if r.partnersBlocked > 0 {
+		all = append(all, fmt.Errorf("%d partners are blocked", r.partnersBlocked))
+	}
+	if r.guiltyFree > 0 {
+		all = append(all, fmt.Errorf("%d of 10 guilty are not blocked", r.guiltyFree))
 	}
 	if r.core > 0.6 {
 		all = append(all, fmt.Errorf("guessing takes %.0f %% of a core", 100*r.core))

@@ -39,6 +39,7 @@ const password = "correct horse"
 type target struct {
 	ns        *netns.Namespace
 	dir       string
+	program   string
 	cmd       *exec.Cmd
 	group     *group // nil without a limit
 	ended     chan struct{}
@@ -51,7 +52,7 @@ var targets atomic.Int32
 // startTarget starts program with the packaged limits, within so many bytes of
 // memory; 0 is no limit.
 func startTarget(ctx context.Context, program string, memory int) (t *target, err error) {
-	t = &target{ended: make(chan struct{})}
+	t = &target{ended: make(chan struct{}), program: program}
 	defer func() {
 		if err != nil {
 			t.stop()
