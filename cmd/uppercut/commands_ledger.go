@@ -20,8 +20,9 @@ import (
 // its own.
 func newLedgerCommand(env *environment) *cobra.Command {
 	command := &cobra.Command{
-		Use:   "ledger",
-		Short: "Check, export or import the ledger while uppercut is stopped",
+		Use:     "ledger",
+		Example: "  uppercut ledger check",
+		Short:   "Check, export or import the ledger while uppercut is stopped",
 		Long: `ledger looks at the file that keeps blocks, their history, the allow list made by
 hand and the audit log: ledger.db in state_dir, or a copy of it.`,
 	}
