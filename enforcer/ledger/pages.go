@@ -6,8 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"io"
 	"os"
+
+	"golang.org/x/sys/unix"
 )
 
 // Before bbolt follows what a file says, the file is looked at: bbolt believes
@@ -37,7 +38,7 @@ var native = binary.NativeEndian
 
 // pages is a database file that is looked at.
 type pages struct {
-	file io.ReaderAt
+	data []byte // the file
 	size uint64 // of a page
 	end  uint64 // the first page that was never used
 	used map[uint64]struct{}
@@ -51,7 +52,16 @@ func checkPages(path string) error {
 		return err
 	}
 	defer f.Close()
-	root, freelist, p, err := readHead(f)
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	data, err := unix.Mmap(int(f.Fd()), 0, int(info.Size()), unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return fmt.Errorf("map %q: %w", path, err)
+	}
+	defer func() { _ = unix.Munmap(data) }()
+	root, freelist, p, err := readHead(data)
 	if err == nil {
 		err = errors.Join(p.tree(root), p.free(freelist))
 	}
@@ -63,19 +73,19 @@ func checkPages(path string) error {
 
 // readHead reads both meta pages. One of them is the newer; that the other is
 // whole, too, shows that it was not the newer.
-func readHead(f io.ReaderAt) (root, freelist uint64, p *pages, err error) {
-	first := make([]byte, pageHead+metaSize)
-	if _, err := f.ReadAt(first, 0); err != nil {
-		return 0, 0, nil, fmt.Errorf("read head: %w", err)
+func readHead(data []byte) (root, freelist uint64, p *pages, err error) {
+	if len(data) < pageHead+metaSize {
+		return 0, 0, nil, errors.New("no head")
 	}
+	first := data[:pageHead+metaSize]
 	size := uint64(native.Uint32(first[pageHead+8:]))
 	if size < 1024 || size > maxPageSize || size&(size-1) != 0 {
 		return 0, 0, nil, fmt.Errorf("page size %d", size)
 	}
-	second := make([]byte, pageHead+metaSize)
-	if _, err := f.ReadAt(second, int64(size)); err != nil { //nolint:gosec // checked above
-		return 0, 0, nil, fmt.Errorf("read head: %w", err)
+	if uint64(len(data)) < size+pageHead+metaSize {
+		return 0, 0, nil, errors.New("no second head")
 	}
+	second := data[size : size+pageHead+metaSize]
 	newest := []byte(nil)
 	for i, page := range [][]byte{first, second} {
 		meta, err := metaOf(page, uint64(i)) //nolint:gosec // 0 or 1
@@ -86,7 +96,7 @@ func readHead(f io.ReaderAt) (root, freelist uint64, p *pages, err error) {
 			newest = meta
 		}
 	}
-	p = &pages{file: f, size: size, end: native.Uint64(newest[40:]), used: map[uint64]struct{}{}}
+	p = &pages{data: data, size: size, end: native.Uint64(newest[40:]), used: map[uint64]struct{}{}}
 	return native.Uint64(newest[16:]), native.Uint64(newest[32:]), p, nil
 }
 
@@ -112,19 +122,16 @@ func (p *pages) read(id uint64) ([]byte, error) {
 	if id < 2 || id >= p.end {
 		return nil, fmt.Errorf("page %d of %d", id, p.end)
 	}
-	page := make([]byte, p.size)
-	if err := p.fill(page, id); err != nil {
+	page, err := p.span(id, 1)
+	if err != nil {
 		return nil, err
 	}
 	overflow := uint64(native.Uint32(page[12:]))
 	if native.Uint64(page) != id || overflow >= p.end-id {
 		return nil, fmt.Errorf("page %d: bad head", id)
 	}
-	if overflow > 0 {
-		page = append(page, make([]byte, overflow*p.size)...)
-		if err := p.fill(page, id); err != nil {
-			return nil, err
-		}
+	if page, err = p.span(id, 1+overflow); err != nil {
+		return nil, err
 	}
 	for i := id; i <= id+overflow; i++ {
 		if _, twice := p.used[i]; twice {
@@ -135,11 +142,13 @@ func (p *pages) read(id uint64) ([]byte, error) {
 	return page, nil
 }
 
-func (p *pages) fill(page []byte, id uint64) error {
-	if _, err := p.file.ReadAt(page, int64(id*p.size)); err != nil { //nolint:gosec // below the end of the file, or an error
-		return fmt.Errorf("page %d: %w", id, err)
+// span returns n pages from one on.
+func (p *pages) span(id, n uint64) ([]byte, error) {
+	held := uint64(len(p.data)) / p.size
+	if id >= held || n > held-id {
+		return nil, fmt.Errorf("page %d is behind the end of the file", id)
 	}
-	return nil
+	return p.data[id*p.size : (id+n)*p.size], nil
 }
 
 // tree looks at a page and all below it. That no page is used twice ends it.
