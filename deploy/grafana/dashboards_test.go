@@ -173,7 +173,7 @@ func lintSelector(s *parser.VectorSelector, path []parser.Node) error {
 			return fmt.Errorf("target-%s: %s does not take $%s", name, s.Name, name)
 		}
 	}
-	counter := strings.HasSuffix(s.Name, "_total") || strings.HasSuffix(s.Name, "_bucket")
+	counter := strings.HasSuffix(s.Name, "_total") || strings.HasSuffix(s.Name, "_bucket") || isQuantile(path)
 	if grown := isGrowth(path); counter != grown {
 		return fmt.Errorf("target-counter: %s is a counter: %t, asked for its growth: %t", s.Name, counter, grown)
 	}
@@ -183,6 +183,16 @@ func lintSelector(s *parser.VectorSelector, path []parser.Node) error {
 func matches(ms []*labels.Matcher, name string) bool {
 	for _, m := range ms {
 		if m.Name == name && m.Type == labels.MatchRegexp && m.Value == ".+" {
+			return true
+		}
+	}
+	return false
+}
+
+// isQuantile: what a quantile is asked of is a histogram, which counts.
+func isQuantile(path []parser.Node) bool {
+	for _, n := range path {
+		if c, ok := n.(*parser.Call); ok && c.Func.Name == "histogram_quantile" {
 			return true
 		}
 	}

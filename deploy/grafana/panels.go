@@ -66,9 +66,12 @@ func rate(name string, matchers ...string) string {
 	return "rate(" + series(name, matchers...) + "[$__rate_interval])"
 }
 
-// quantile is one of a classic histogram.
-func quantile(q, name string) string {
-	return "histogram_quantile(" + q + ", sum by (le) (" + rate(name+"_bucket") + "))"
+// quantile is one of a histogram, by some labels, whichever form Prometheus keeps
+// it in: native, native with our bounds (nhcb), or classic with its _bucket.
+func quantile(q, name string, by ...string) string {
+	classic := strings.Join(append([]string{"le"}, by...), ", ")
+	return "histogram_quantile(" + q + ", sum by (" + strings.Join(by, ", ") + ") (" + rate(name) + ")) or " +
+		"histogram_quantile(" + q + ", sum by (" + classic + ") (" + rate(name+"_bucket") + "))"
 }
 
 func target(q query, id int) *prometheus.DataqueryBuilder {

@@ -63,7 +63,7 @@ func blocking(d *dashboard.DashboardBuilder) {
 			query{"sum by (operation) (" + rate("uppercut_firewall_operations_total") + ")", "{{operation}}"},
 			query{"sum by (operation) (" + rate("uppercut_firewall_operation_failures_total") + ") > 0", "{{operation}} failed"}).Span(third)).
 		WithPanel(graph("Netlink duration", "99th percentile.", "s",
-			query{"histogram_quantile(0.99, sum by (le, operation) (" + rate("uppercut_firewall_operation_duration_seconds_bucket") + "))", "{{operation}}"}).Span(third)).
+			query{quantile("0.99", "uppercut_firewall_operation_duration_seconds", "operation"), "{{operation}}"}).Span(third)).
 		WithPanel(graph("Drift", "Elements that differ from the list, as of the last comparison.", "short",
 			query{"sum by (kind) (" + series("uppercut_firewall_drift_elements") + ")", "{{kind}}"}).Span(third)).
 		WithPanel(graph("Repairs", "Times that the firewall was put right after others had changed it.", "short",

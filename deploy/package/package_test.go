@@ -28,6 +28,7 @@ var files = []string{
 	"-rw-r--r-- /usr/share/doc/uppercut/README.md",
 	"-rw-r--r-- /usr/share/doc/uppercut/SECURITY.md",
 	"-rw-r--r-- /usr/share/doc/uppercut/changelog.gz",
+	"-rw-r--r-- /usr/share/doc/uppercut/NOTICES",
 	"-rw-r--r-- /usr/share/doc/uppercut/copyright",
 	"-rw-r--r-- /usr/share/fish/vendor_completions.d/uppercut.fish",
 	"-rw-r--r-- /usr/share/man/man5/uppercut.yaml.5.gz",

@@ -87,7 +87,7 @@ func TestEveryAlertIsExplainedAndTested(t *testing.T) {
 		if !strings.Contains(book, "\n## "+a.Alert+"\n") {
 			t.Errorf("%s has no section in the runbook", a.Alert)
 		}
-		if want := "docs/runbook.md#" + strings.ToLower(a.Alert); a.Annotations["runbook_url"] != want {
+		if want := `{{ or $externalLabels.uppercut_docs "file:///usr/share/doc/uppercut/docs" }}/runbook.md#` + strings.ToLower(a.Alert); a.Annotations["runbook_url"] != want {
 			t.Errorf("%s: runbook_url %q, want %q", a.Alert, a.Annotations["runbook_url"], want)
 		}
 		if !strings.Contains(a.Annotations["runbook"], "`uppercut ") && !strings.Contains(a.Annotations["runbook"], "`journalctl ") {

@@ -86,7 +86,11 @@ func sbom(t *testing.T, binary string) {
 		Metadata  struct {
 			Component struct{ Name, Version string }
 		}
-		Components []struct{ Name, Version string }
+		Components []struct {
+			Name, Version string
+			Evidence      struct{ Licenses []licence }
+			Licenses      []licence
+		}
 	}
 	if err := json.Unmarshal([]byte(read(t, filepath.Dir(binary), filepath.Base(binary)+".cdx.json")), &bom); err != nil {
 		t.Fatal(err)
@@ -98,6 +102,7 @@ func sbom(t *testing.T, binary string) {
 	for _, c := range bom.Components {
 		if c.Name != "std" {
 			listed = append(listed, c.Name+" "+c.Version)
+			checkLicence(t, c.Name, append(c.Licenses, c.Evidence.Licenses...))
 		}
 	}
 	out, err := exec.CommandContext(t.Context(), "go", "version", "-m", binary).Output()
@@ -114,6 +119,54 @@ func sbom(t *testing.T, binary string) {
 	slices.Sort(linked)
 	if diff := cmp.Diff(linked, listed); diff != "" || len(linked) == 0 {
 		t.Errorf("%d modules (- linked, + listed):\n%s", len(linked), diff)
+	}
+}
+
+type licence struct{ License struct{ ID string } }
+
+// checkLicence: each module has one, and those of Go's authors are BSD-3-Clause.
+func checkLicence(t *testing.T, module string, licences []licence) {
+	t.Helper()
+	if len(licences) == 0 {
+		t.Errorf("%s has no licence", module)
+	}
+	for _, l := range licences {
+		if strings.HasPrefix(module, "golang.org/x/") && l.License.ID != "BSD-3-Clause" {
+			t.Errorf("%s is called %s", module, l.License.ID)
+		}
+	}
+}
+
+// TestChecksumsCanBeSigned with a key of its own, and show who changed them.
+func TestChecksumsCanBeSigned(t *testing.T) {
+	dir := t.TempDir()
+	script, err := filepath.Abs("sign")
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func(name string, args ...string) error {
+		cmd := exec.CommandContext(t.Context(), name, args...)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "MINISIGN_KEY="+filepath.Join(dir, "secret"))
+		out, err := cmd.CombinedOutput()
+		t.Logf("%s %v: %v\n%s", name, args, err, out)
+		return err
+	}
+	verify := func() error { return run("minisign", "-V", "-p", "public", "-m", "SHA256SUMS") }
+	sums := filepath.Join(dir, "SHA256SUMS")
+	if err := os.WriteFile(sums, []byte("a sum\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []error{run("minisign", "-G", "-W", "-p", "public", "-s", "secret"), run(script, "SHA256SUMS"), verify()} {
+		if step != nil {
+			t.Fatal(step)
+		}
+	}
+	if err := os.WriteFile(sums, []byte("another sum\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if verify() == nil {
+		t.Error("other checksums pass with the same signature")
 	}
 }
 
