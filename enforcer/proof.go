@@ -34,7 +34,21 @@ func (e *Enforcer) takeOver() error {
 	if e.journal.ledger == nil || e.config.Foreign == ForeignAdopt {
 		e.adoptAll()
 	}
+	e.tellLeftovers()
 	return e.rebuild()
+}
+
+// tellLeftovers says how many elements the first write removes: blocks that a
+// saved ruleset brought back at boot, that were lifted meanwhile, or that
+// somebody else put there.
+func (e *Enforcer) tellLeftovers() {
+	layout, _, err := e.firewall.Check()
+	if err != nil {
+		return // the write says what is wrong
+	}
+	if n := e.miscounted(layout.Elements)["unexpected"]; n > 0 {
+		e.logger.Warn("our sets held elements that are not on the list: removed; a saved ruleset may have brought them back at boot", "elements", n)
+	}
 }
 
 // adoptAll takes what is in our sets into the list.

@@ -176,6 +176,33 @@ func TestLostLedger(t *testing.T) {
 	}
 }
 
+// TestLeftoversAreTold: what a saved ruleset has brought back is removed at the
+// start, and the log says so; without any it says nothing.
+func TestLeftoversAreTold(t *testing.T) {
+	ns := newKernel(t)
+	var log strings.Builder
+	o := options(t, ns)
+	o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	a := start(t, DefaultConfig(), o)
+	a.Block(verdict("192.0.2.1/32", time.Hour))
+	a.Block(verdict("192.0.2.2/32", time.Hour))
+	a.Block(verdict("198.51.100.0/24", time.Hour))
+	a.flush()
+	a.stop()
+	start(t, DefaultConfig(), o).stop()
+	if strings.Contains(log.String(), "saved ruleset") {
+		t.Errorf("of its own blocks it says\n%s", log.String())
+	}
+	ns.nft(t, "add element inet uppercut block4 { 192.0.2.66 timeout 1h, 192.0.2.67 timeout 2h }")
+	start(t, DefaultConfig(), o).stop()
+	if !strings.Contains(log.String(), "saved ruleset") || !strings.Contains(log.String(), "elements=2") {
+		t.Errorf("it says\n%s", log.String())
+	}
+	if got := strings.Join(inKernel(t, ns), " "); got != "192.0.2.1/32 192.0.2.2/32 198.51.100.0/24" {
+		t.Errorf("in the kernel: %q", got)
+	}
+}
+
 // TestLedgerTrouble: whatever is wrong with the ledger, the kernel's blocks
 // stay, new ones are enforced, and somebody is told.
 func TestLedgerTrouble(t *testing.T) {
