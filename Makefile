@@ -2,7 +2,7 @@
 TOOL = go tool -modfile=tools/go.mod
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-.PHONY: attack build package release run lab screenshot test needs lint fuzz bench bench-smoke soak clean
+.PHONY: attack build install package release run lab screenshot test needs lint fuzz bench bench-smoke soak clean
 
 build: ## bin/uppercut, static
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/uppercut ./cmd/uppercut
@@ -15,6 +15,9 @@ lab: build ## a real mail fleet under attack, to watch (root)
 
 screenshot: build ## docs/page.png: the page of the lab's uppercut (root)
 	go run ./deploy/lab/cmd -uppercut bin/uppercut -screenshot docs/page.png
+
+install: build ## all that the packages hold, under DESTDIR if that is set (root)
+	deploy/package/install '$(DESTDIR)'
 
 package: ## dist/: deb and rpm for amd64, arm64 and armv7
 	deploy/package/build '$(VERSION)'

@@ -43,6 +43,7 @@ var checks = map[string]func(t *testing.T, command string){
 	"systemctl": unitExists, "journalctl": unitExists,
 	"ansible-playbook": syntax,
 	"fail2ban-client":  fail2banKnows,
+	"vi":               func(t *testing.T, command string) { oneOf(t, command, "vi /etc/uppercut/uppercut.yaml") },
 }
 
 var (
@@ -138,6 +139,7 @@ func output(t *testing.T, name string, args ...string) string {
 }
 
 func dryMake(t *testing.T, command string) {
+	command, _, _ = strings.Cut(command, " && ") // deploy/package does the rest of the README's line
 	arguments, _ := strings.CutPrefix(command, "make ")
 	if strings.HasPrefix(arguments, "-C ") {
 		return // sendmail's own
@@ -159,7 +161,8 @@ func inItsOwnNetwork(t *testing.T, command string) {
 	if command == "nft -f" {
 		command = "nft -f /dev/null"
 	}
-	output(t, "unshare", "--net", "sh", "-ec", `nft 'add table inet uppercut; add set inet uppercut block4 { type ipv4_addr; }'
+	output(t, "unshare", "--net", "sh", "-ec", `nft 'add table inet filter; add chain inet filter input { type filter hook input priority 0; }'
+nft 'add table inet uppercut; add set inet uppercut block4 { type ipv4_addr; }'
 timeout 1 `+command+` || [ $? = 124 ]`)
 }
 

@@ -126,7 +126,7 @@ They are the same with --json.`,
 		newStatusCommand(env), newBlocksCommand(env), newWhyCommand(env), newTopCommand(env), newSendersCommand(env), newAuditCommand(env),
 		newBlockCommand(env), newUnblockCommand(env), newAllowCommand(env), newBreakersCommand(env),
 		newFlushCommand(env), newResumeCommand(env), newReloadCommand(env), newFirewallCommand(env), newLedgerCommand(env),
-		newHealthCommand(env), newSenderConfigCommand(env), newWebUserCommand(env), newVersionCommand(env), newManualCommand(),
+		newHealthCommand(env), newSenderConfigCommand(env), newWebUserCommand(env), newCertificatesCommand(env), newVersionCommand(env), newManualCommand(),
 	)
 	root.Version = metrics.ReadBuild(version).Version
 	root.SetVersionTemplate("uppercut {{.Version}}\n")

@@ -1,10 +1,12 @@
-// Package certs issues certificates for tests and for the lab.
+// Package certs issues certificates: for the fleet (uppercut certificates), for
+// tests and for the lab.
 package certs
 
 import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -16,20 +18,25 @@ import (
 	"time"
 )
 
-// Authority signs certificates. Its own is valid for two days.
+// Authority signs certificates.
 type Authority struct {
 	// Certificate is the authority's own.
 	Certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
 }
 
-// NewAuthority makes an authority of that name.
+// NewAuthority makes an authority of that name that is valid for two days.
 func NewAuthority(name string) (*Authority, error) {
+	return NewAuthorityUntil(name, time.Now().Add(48*time.Hour))
+}
+
+// NewAuthorityUntil makes an authority of that name.
+func NewAuthorityUntil(name string, until time.Time) (*Authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("make a key: %w", err)
 	}
-	template, err := newTemplate(name, time.Now().Add(48*time.Hour))
+	template, err := newTemplate(name, until)
 	if err != nil {
 		return nil, err
 	}
@@ -54,6 +61,31 @@ func newTemplate(name string, until time.Time) (*x509.Certificate, error) {
 		NotBefore:    time.Now().Add(-2 * time.Hour),
 		NotAfter:     until,
 	}, nil
+}
+
+// LoadAuthority reads what WriteCertificate and WriteKey have written.
+func LoadAuthority(certFile, keyFile string) (*Authority, error) {
+	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		return nil, fmt.Errorf("read the authority: %w", err)
+	}
+	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("read the authority: the key in %s is no ECDSA key", keyFile)
+	}
+	if !pair.Leaf.IsCA {
+		return nil, fmt.Errorf("read the authority: the certificate in %s may not sign others", certFile)
+	}
+	return &Authority{Certificate: pair.Leaf, key: key}, nil
+}
+
+// WriteKey writes the authority's key to a file, in PEM, for its owner alone.
+func (a *Authority) WriteKey(file string) error {
+	der, err := x509.MarshalPKCS8PrivateKey(a.key)
+	if err != nil {
+		return fmt.Errorf("encode the authority's key: %w", err)
+	}
+	return writePEM(file, "PRIVATE KEY", der)
 }
 
 // WriteCertificate writes the authority's certificate to a file, in PEM.

@@ -78,6 +78,7 @@ func (l *Lab) examples(report *Report) *strings.Replacer {
 		"/etc/uppercut/uppercut.yaml", filepath.Join(l.Dir, "uppercut.yaml"),
 		"/var/lib/uppercut/control.sock", filepath.Join(l.Dir, "state", "control.sock"),
 		"https://gateway.example.net:9514", "http://"+webAddress, "curl ", "curl --fail --silent --show-error ", "-u anna", "-u lab:lab",
+		"uppercut certificates --dir /root/fleet", "uppercut certificates --dir "+filepath.Join(l.Dir, "fleet"),
 		"uppercut web-user ", "echo secret | uppercut web-user --file "+filepath.Join(l.Dir, "users.yml")+" ",
 		"--host mx3", "--host mx3.lab.example", "new.yaml", filepath.Join(l.Dir, "uppercut.yaml"), "line.log", maillog,
 	)
