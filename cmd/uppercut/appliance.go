@@ -92,7 +92,7 @@ func newApplianceMetrics(reg prometheus.Registerer) *applianceMetrics {
 		Name: "uppercut_memory_available_bytes",
 		Help: "Memory that the process may take: the limit of its control group, or the machine's memory.",
 	})
-	reg.MustRegister(m.lastSave, m.saveFailures, m.memoryBudget, m.memoryAvailable)
+	reg.MustRegister(m.lastSave, m.saveFailures, m.restoreFailures, m.memoryBudget, m.memoryAvailable)
 	return m
 }
 
