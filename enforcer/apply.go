@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -32,6 +33,9 @@ func (e *Enforcer) enforceAll(blocks map[netip.Prefix]Block) (refused []Refusal)
 // than one witness first, then one of each witness after the other, so that none
 // waits for all that another says.
 func inTurn(blocks map[netip.Prefix]Block) []Block {
+	if len(blocks) <= nft.MaxBatch {
+		return slices.Collect(maps.Values(blocks)) // they go together
+	}
 	type place struct {
 		turn  int
 		block Block
@@ -46,9 +50,7 @@ func inTurn(blocks map[netip.Prefix]Block) []Block {
 		}
 		places = append(places, place{turn, b})
 	}
-	if len(blocks) > nft.MaxBatch { // else they go together anyway
-		slices.SortStableFunc(places, func(a, b place) int { return a.turn - b.turn })
-	}
+	slices.SortStableFunc(places, func(a, b place) int { return a.turn - b.turn })
 	ordered := make([]Block, len(places))
 	for i := range places {
 		ordered[i] = places[i].block
