@@ -13,6 +13,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -76,7 +77,7 @@ func main() {
 				defer conn.Close()
 				n, err := read(conn, *slow, *once)
 				lines.Add(n)
-				if err != nil && err != io.EOF {
+				if err != nil && !errors.Is(err, io.EOF) {
 					failed.Add(1)
 					log.Print(err)
 				}
