@@ -247,6 +247,7 @@ func readConfig(file string, flags map[string]string, environ []string) reading 
 	}
 	r.placed = opened || file == "" || v.IsSet("state_dir")
 	c, mistakes := decode(v)
+	mistakes = append(mistakes, unknownEmpty(r.doc.settings, reflect.TypeFor[Config](), "")...)
 	r.config, r.mistakes = c, append(r.mistakes, mistakes...)
 	if r.broken == nil {
 		r.mistakes = append(r.mistakes, beyond(r.mistakes, c.validate())...)

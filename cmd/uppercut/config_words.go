@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"reflect"
 	"regexp"
@@ -131,6 +132,35 @@ func noSuchKey(key string) error {
 		return fmt.Errorf("%s: no such key, did you mean %s?", key, strings.Join(elsewhere, " or "))
 	}
 	return fmt.Errorf("%s: no such key", key)
+}
+
+// unknownEmpty tells the unknown keys of a section of type t that hold nothing,
+// such as "reciever:" whose lines are all comments: viper leaves them out of what
+// it decodes. prefix is the dotted key of the section, with its dot.
+func unknownEmpty(settings map[string]any, t reflect.Type, prefix string) (mistakes []error) {
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		value := settings[name]
+		field, known := fieldType(t, strings.ToLower(name))
+		section, _ := value.(map[string]any)
+		switch {
+		case !known && holdsNothing(value):
+			mistakes = append(mistakes, noSuchKey(prefix+strings.ToLower(name)))
+		case known && field.Kind() == reflect.Struct:
+			mistakes = append(mistakes, unknownEmpty(section, field, prefix+strings.ToLower(name)+".")...)
+		}
+	}
+	return mistakes
+}
+
+// holdsNothing is whether a value is null, or a section of such values.
+func holdsNothing(value any) bool {
+	section, ok := value.(map[string]any)
+	for _, inner := range section {
+		if !holdsNothing(inner) {
+			return false
+		}
+	}
+	return ok || value == nil
 }
 
 var listIndex = regexp.MustCompile(`\[[^\]]*\]`)
