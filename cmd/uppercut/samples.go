@@ -22,9 +22,10 @@ const (
 	lineShape, frameShape = 24, 64
 )
 
-// samples keeps the last line of each shape that could not be read, secrets
-// masked. Of too many shapes the one that was not seen for longest is forgotten.
-// It is safe for concurrent use.
+// samples keeps the last line of each shape that could not be read. It masks the
+// secrets when it is asked: lines may come as fast as all others. Of too many
+// shapes the one that was not seen for longest is forgotten. It is safe for
+// concurrent use.
 type samples struct {
 	mu     sync.Mutex
 	number uint64
@@ -34,48 +35,65 @@ type samples struct {
 // sampled is the last line of a shape. Lines are numbered in the order in which
 // they came.
 type sampled struct {
-	console.Sample
-	first, last uint64
+	console.Sample        // but for its Text
+	text           []byte // not masked
+	first, last    uint64
 }
 
 // line keeps a line of sendmail's that is of no known form.
 func (s *samples) line(l *detector.Line, text string) {
-	s.add(sendmail.Shape(text, lineShape), text, console.Sample{
+	s.add(lineShape, text, console.Sample{
 		Stage: "sendmail", Time: l.Received, Sender: l.Sender, Host: l.Host,
 	})
 }
 
 // frame keeps a frame that the receiver cannot read.
 func (s *samples) frame(u receiver.Unread) {
-	s.add(sendmail.Shape(u.Text, frameShape), u.Text, console.Sample{
+	s.add(frameShape, u.Text, console.Sample{
 		Stage: u.Stage, Reason: u.Reason, Time: u.Received, Sender: u.Sender, Host: u.Host,
 	})
 }
 
-// add keeps text in place of the last line of its shape. The strings may lie in
-// a buffer that is used again.
-func (s *samples) add(shape, text string, about console.Sample) {
+// add keeps text in place of the last line with the same beginning, of as many
+// bytes as shape says. The strings may lie in a buffer that is used again.
+func (s *samples) add(shape int, text string, about console.Sample) {
+	var buffer [frameShape]byte
+	begins := sendmail.AppendShape(buffer[:0], text, shape)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	shapes := s.stages[about.Stage]
+	s.number++
+	shapes := s.of(about.Stage)
+	kept, ok := shapes[string(begins)]
+	if !ok {
+		forgetOldest(shapes)
+		kept = &sampled{first: s.number}
+		shapes[string(begins)] = kept
+	}
+	about.Sender, about.Host = cloned(about.Sender, kept.Sender), cloned(about.Host, kept.Host)
+	about.Count = kept.Count + 1
+	kept.Sample, kept.last = about, s.number
+	kept.text = append(kept.text[:0], text[:min(len(text), maxSampleText)]...)
+}
+
+// of returns the samples of a stage by their shapes.
+func (s *samples) of(stage string) map[string]*sampled {
+	shapes := s.stages[stage]
 	if shapes == nil {
 		if s.stages == nil {
 			s.stages = make(map[string]map[string]*sampled)
 		}
 		shapes = make(map[string]*sampled)
-		s.stages[about.Stage] = shapes
+		s.stages[stage] = shapes
 	}
-	s.number++
-	kept, ok := shapes[shape]
-	if !ok {
-		forgetOldest(shapes)
-		kept = &sampled{first: s.number}
-		shapes[strings.Clone(shape)] = kept
+	return shapes
+}
+
+// cloned returns a copy of s: the one before, if it is equal.
+func cloned(s, before string) string {
+	if s == before {
+		return before
 	}
-	about.Sender, about.Host = strings.Clone(about.Sender), strings.Clone(about.Host)
-	about.Text = strings.Clone(sendmail.MaskUnknown(text[:min(len(text), maxSampleText)]))
-	about.Count = kept.Count + 1
-	kept.Sample, kept.last = about, s.number
+	return strings.Clone(s)
 }
 
 // forgetOldest makes room for one more shape.
@@ -110,18 +128,25 @@ func (s *samples) texts() (texts []string) {
 	return texts
 }
 
-func (s *samples) sorted(order func(a, b *sampled) int) (kept []sampled) {
+func (s *samples) sorted(order func(a, b *sampled) int) []sampled {
+	kept := s.copied()
+	slices.SortFunc(kept, func(a, b sampled) int { return order(&a, &b) })
+	for i := range kept {
+		kept[i].Text = sendmail.MaskUnknown(kept[i].Text)
+	}
+	return kept
+}
+
+// copied returns all samples, with their texts as they came.
+func (s *samples) copied() (kept []sampled) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var pointers []*sampled
 	for _, shapes := range s.stages {
 		for _, k := range shapes {
-			pointers = append(pointers, k)
+			c := *k
+			c.Text = string(k.text)
+			kept = append(kept, c)
 		}
-	}
-	slices.SortFunc(pointers, order)
-	for _, k := range pointers {
-		kept = append(kept, *k)
 	}
 	return kept
 }

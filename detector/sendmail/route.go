@@ -60,9 +60,11 @@ func (m *Memory) routeOf(in *Input) *route {
 }
 
 // lineLength is how long a line is, in bytes, but for what stands before the tag.
-func lineLength(in *Input) int {
-	n := len(in.Record.Text) + in.Tag
-	for pid := in.PID; pid > 0; pid /= 10 {
+func lineLength(in *Input) int { return len(in.Record.Text) + in.Tag + digits(in.PID) }
+
+// digits is how many decimal digits a PID has, 0 for none.
+func digits(pid uint32) (n int) {
+	for power := uint64(1); uint64(pid) >= power; power *= 10 {
 		n++
 	}
 	return n
@@ -71,23 +73,27 @@ func lineLength(in *Input) int {
 // travel notes how long a line is that has come over the route. It reports
 // whether lines that wait may be proven by that.
 func (r *route) travel(in *Input) bool {
-	const pidDigits = 10
-	if len(in.Record.Text)+in.Tag+pidDigits <= r.longest && !in.Record.torn {
-		return false
-	}
 	if in.Record.torn {
-		r.tears[r.next] = lineLength(in)
-		r.next = (r.next + 1) % maxTears
+		r.tear(lineLength(in))
 	}
-	if lineLength(in) <= r.longest || in.Cut {
+	// Nearly all lines end here: their text is not looked at, for it is far from
+	// the processor.
+	head := in.Tag + digits(in.PID)
+	if head+len(in.Record.Body) <= r.longest || in.Cut {
 		return false
 	}
-	n := lineLength(in) - len(in.Record.Text) + leastLength(in.Record.Body)
+	n := head + leastLength(in.Record.Body)
 	if n <= r.longest {
 		return false
 	}
 	r.longest = n
 	return len(r.waiting) > 0
+}
+
+// tear notes how long a line is that has lost its end.
+func (r *route) tear(length int) {
+	r.tears[r.next] = length
+	r.next = (r.next + 1) % maxTears
 }
 
 // whole says whether a line of that length cannot have been cut.

@@ -4,23 +4,25 @@ import "strings"
 
 // Shape is what lines of one kind have in common: the beginning of a line
 // without its queue id, up to n bytes, each number as #.
-func Shape(text string, n int) string {
+func Shape(text string, n int) string { return string(AppendShape(nil, text, n)) }
+
+// AppendShape appends the Shape of text to dst.
+func AppendShape(dst []byte, text string, n int) []byte {
 	if id, _ := idLength(text); id > 0 {
 		text = text[id:]
 	}
-	var b strings.Builder
 	digits := false
-	for i := 0; i < len(text) && b.Len() < n; i++ {
+	for i, end := 0, len(dst)+n; i < len(text) && len(dst) < end; i++ {
 		c := text[i]
 		isDigit := c >= '0' && c <= '9'
 		if !isDigit {
-			b.WriteByte(c)
+			dst = append(dst, c)
 		} else if !digits {
-			b.WriteByte('#')
+			dst = append(dst, '#')
 		}
 		digits = isDigit
 	}
-	return b.String()
+	return dst
 }
 
 // MaskUnknown is Mask for lines of no known form, of whatever program: what may
