@@ -312,11 +312,14 @@ func (a *appliance) health() *metrics.Health {
 // sayListening logs where syslog is heard; the page says its own address.
 func (a *appliance) sayListening() {
 	for _, t := range []receiver.Transport{receiver.UDP, receiver.TCP, receiver.TLS, receiver.RELP, receiver.Unix} {
-		for _, addr := range a.receiver.Addrs(t) {
+		// One socket for each UDP reader, all at one address.
+		for _, addr := range slices.CompactFunc(a.receiver.Addrs(t), sameAddr) {
 			a.logger.Info("listening for syslog", "transport", t, "address", addr)
 		}
 	}
 }
+
+func sameAddr(a, b net.Addr) bool { return a.String() == b.String() }
 
 // sayWhatNext helps who has just typed make run. The commands are those that
 // reach this very appliance.

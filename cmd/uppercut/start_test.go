@@ -206,8 +206,8 @@ func TestStartAndEndAreLogged(t *testing.T) {
 		`msg="listening for syslog" transport=udp address=127.0.0.1:5514`, `msg="listening for syslog" transport=tcp address=127.0.0.1:5514`,
 		`msg=stopping cause="terminated signal received"`,
 	} {
-		if !strings.Contains(p.log.String(), want) {
-			t.Errorf("the log lacks %s:\n%s", want, p.log.String())
+		if n := strings.Count(p.log.String(), want); n != 1 {
+			t.Errorf("the log says %s %d times:\n%s", want, n, p.log.String())
 		}
 	}
 }

@@ -41,7 +41,7 @@ terminal, or once from standard input. The file is replaced in one step, with
 mode 0640 and the group of its directory if it is new; a running appliance
 follows at once. Users listed in web.readers see everything and may not act.`,
 		Example: "  uppercut web-user anna",
-		Args:    exactlyOne("the name of the user"),
+		Args:    exactlyOne("user name"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			r := env.read()
 			if file == "" {

@@ -43,7 +43,7 @@ drwxr-x--- root uppercut /etc/uppercut
 	if got, err := asService(t, m, "check").CombinedOutput(); err != nil || !strings.Contains(string(got), "observe") {
 		t.Errorf("check as the service's user: %v\n%s", err, got)
 	}
-	m.Do(t, "sh", "-c", "echo '# mine' >>/etc/uppercut/uppercut.yaml; touch /var/lib/uppercut/ledger")
+	m.Do(t, "sh", "-c", "echo '# mine' >>/etc/uppercut/uppercut.yaml; touch /var/lib/uppercut/ledger; echo secretsecret | uppercut web-user anna")
 
 	newer := second(t)
 	install(t, m, filepath.Join(newer, debName("0.2.0")))
@@ -64,7 +64,7 @@ drwxr-x--- root uppercut /etc/uppercut
 	}
 
 	m.Do(t, "dpkg", "--remove", "uppercut")
-	kept("after removal", "/var/lib/uppercut/ledger", "/etc/uppercut/uppercut.yaml")
+	kept("after removal", "/var/lib/uppercut/ledger", "/etc/uppercut/uppercut.yaml", "/etc/uppercut/web.yml")
 	if _, err := m.Try(t, "uppercut", "version"); err == nil {
 		t.Error("after removal the program is still there")
 	}
