@@ -38,10 +38,15 @@ func BenchmarkFrame(b *testing.B) {
 			s := splitter{max: 64 << 10}
 			var spans []span
 			for b.Loop() {
-				spans, _ = s.split(stream, spans[:0])
-			}
-			if len(spans) != messages {
-				b.Errorf("%d frames of %d messages", len(spans), messages)
+				frames := 0
+				for rest := stream; len(rest) > 0; {
+					var used int
+					spans, used = s.split(rest, spans[:0])
+					frames, rest = frames+len(spans), rest[used:]
+				}
+				if frames != messages {
+					b.Fatalf("%d frames of %d messages", frames, messages)
+				}
 			}
 			perMessage(b, messages)
 		})
@@ -58,12 +63,16 @@ func BenchmarkFrameAndHeader(b *testing.B) {
 	var m header.Header
 	var spans []span
 	for b.Loop() {
-		spans, _ = s.split(stream, spans[:0])
-		whole := string(stream)
-		for _, f := range spans {
-			if err := p.Parse(whole[f.start:f.end], false, &m); err != nil {
-				b.Fatal(err)
+		for rest := stream; len(rest) > 0; {
+			var used int
+			spans, used = s.split(rest, spans[:0])
+			whole := string(rest[:used])
+			for _, f := range spans {
+				if err := p.Parse(whole[f.start:f.end], false, &m); err != nil {
+					b.Fatal(err)
+				}
 			}
+			rest = rest[used:]
 		}
 	}
 	perMessage(b, messages)
