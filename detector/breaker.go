@@ -1,6 +1,8 @@
 package detector
 
 import (
+	"cmp"
+	"maps"
 	"math"
 	"math/bits"
 	"slices"
@@ -263,7 +265,35 @@ func (d *Detector) refusesFew(b *breaker) bool {
 		b.from = min(b.from, slices.Min(turned))
 		return true
 	}
+	if from, all := b.turnsAllAway(d.judgement.breaker.Sources); all && b.refusing == b.heard {
+		b.from = min(b.from, from)
+		return true
+	}
 	return d.judgement.breaker.tooMany(b.refusing, b.heard)
+}
+
+// turnsAllAway tells whether the host refused nearly all of the contacts that it
+// has heard of lately, at least a number, and since when: a second of log time.
+// However slowly they come, a host that is well takes somebody's mail in between.
+func (b *breaker) turnsAllAway(least int) (from uint32, all bool) {
+	if b.refused < least {
+		return 0, false
+	}
+	lately := slices.SortedFunc(maps.Values(b.contacts), func(x, y contact) int {
+		return cmp.Compare(max(y.accepted, y.refused), max(x.accepted, x.refused))
+	})
+	refused, first := 0, b.latest
+	for i, c := range lately {
+		if c.refusals() == 0 {
+			continue
+		}
+		refused++
+		first = min(first, c.first)
+		if refused >= least && float64(refused) >= turnedShare*float64(i+1) {
+			from, all = first, true
+		}
+	}
+	return from, all
 }
 
 // countAside counts an offence of a source that comes in while the breaker of

@@ -79,6 +79,7 @@ func TestBreakerWindow(t *testing.T) {
 		for i := range 4 {
 			b.refuse(noon, i, sendmail.AccessDenied)
 		}
+		b.feed(event{at: noon.Add(time.Second), addr: partnerAddr(9), host: "mx2", Event: sendmail.Event{Kind: sendmail.Accepted}})
 		b.refuse(noon.Add(after), 4, sendmail.AccessDenied)
 		if got := b.open("mx2"); got != open {
 			t.Errorf("the fifth after %v: open %v", after, got)
@@ -91,6 +92,44 @@ func TestBreakerWindow(t *testing.T) {
 	}
 	if b.open("mx2") {
 		t.Error("a host that goes on to take their mail refuses nobody")
+	}
+}
+
+// However slowly they come: a host that turns away five in a row whose mail the
+// fleet took, and takes nobody's in between, has gone wrong. The blocks of the
+// first ones are lifted.
+func TestBreakerSlow(t *testing.T) {
+	for name, c := range map[string]struct {
+		pace  time.Duration // from one correspondent to the next
+		taken bool          // mail of others in between
+		open  bool
+	}{
+		"one in two minutes":              {2 * time.Minute, false, true},
+		"one in ten minutes":              {10 * time.Minute, false, true},
+		"one in an hour":                  {time.Hour, false, true},
+		"one in ten minutes, others sent": {10 * time.Minute, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, _ := withPartners(t, 30, 1)
+			lifted := 0
+			for i := range 5 {
+				at := noon.Add(time.Duration(i) * c.pace)
+				for try := range 4 {
+					for _, v := range b.refuse(at.Add(time.Duration(try)*time.Second), i, sendmail.AccessReject) {
+						lifted += len(v.Lift)
+					}
+				}
+				if c.taken {
+					b.feed(event{at: at.Add(c.pace / 2), addr: partnerAddr(10 + i), host: "mx2", Event: sendmail.Event{Kind: sendmail.Accepted}})
+				}
+			}
+			if got := b.open("mx2"); got != c.open {
+				t.Errorf("open %v", got)
+			}
+			if c.open && lifted == 0 {
+				t.Error("no block was lifted")
+			}
+		})
 	}
 }
 
