@@ -26,6 +26,22 @@ type attack struct {
 	run        func(context.Context, *target, *result) error
 }
 
+// setting is what an attack needs that is not the packaged configuration.
+type setting struct {
+	alone   bool   // uppercut is ended on the way: no honest mail host beside
+	extra   string // sections of the configuration
+	stalled bool   // its log goes into a pipe that nobody reads
+}
+
+// settings by the names of attacks.
+var settings = map[string]setting{
+	"full-set":    {extra: "enforcer: {max_addresses: 2000}\n"},
+	"full-disk":   {alone: true},
+	"flips":       {alone: true},
+	"crash-loop":  {alone: true},
+	"stalled-log": {stalled: true},
+}
+
 // result is what came of an attack.
 type result struct {
 	attack   attack
@@ -40,6 +56,11 @@ type result struct {
 	stays            int // connections that outlast their right
 	partnersBlocked  int // clients whose mail another host takes
 	guiltyFree       int // of ten whom an honest host has reported
+	evicted          int // blocks that an honest host reported, and that are gone
+	forgotten        int // blocks that were acknowledged and not saved
+	silent           int // changes of the ledger that are not told
+	scoresLost       int // clients whose first offences were forgotten
+	notBlocked       int // offenders who are free while nobody reads the log
 	problem          error
 	honestConnection error
 }
@@ -57,6 +78,11 @@ func attacks() []attack {
 		{"blocks", "pre-greeting traffic of ever new clients, one key", lines(preGreeting, 2)},
 		{"many-names", "200 partners of another host accused by one key as 50 hosts", manyNames},
 		{"fill-hosts", "1,040 invented hosts, then a new host that is broken and one that is not", fillHosts},
+		{"full-set", "a set of 2,000 filled by one key, over 400 blocks that an honest host reported", fullSet},
+		{"full-disk", "300 clients reported over RELP while the disk is full, then kill -9", fullDisk},
+		{"flips", "an empty ledger, and bits of its records flipped", flips},
+		{"crash-loop", "kill -9 a second after each of four starts", crashLoop},
+		{"stalled-log", "standard error that nobody reads, and whose reader then ends", stalledLog},
 		{"guess", "100 connections that guess passwords", guess},
 		{"idle-pages", "3,000 idle connections of the page", idlePages},
 		{"revoke", "rights taken away from open connections", revoke},
@@ -102,7 +128,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 // play plays one attack, with an honest mail host beside.
 func play(ctx context.Context, a attack, program string, memory int, duration time.Duration) *result {
 	r := &result{attack: a, duration: duration}
-	t, err := startTarget(ctx, program, memory)
+	t, err := startTarget(ctx, program, memory, settings[a.name])
 	if err != nil {
 		r.problem = err
 		return r
@@ -112,11 +138,15 @@ func play(ctx context.Context, a attack, program string, memory int, duration ti
 	hostCtx, stopHost := context.WithCancel(ctx)
 	defer stopHost()
 	done := make(chan error, 1)
-	go func() { done <- host.run(hostCtx, t) }()
+	if settings[a.name].alone {
+		done <- nil
+	} else {
+		go func() { done <- host.run(hostCtx, t) }()
+	}
 	attackCtx, end := context.WithTimeout(ctx, duration)
 	defer end()
 	r.problem = a.run(attackCtx, t, r)
-	r.peak = t.peak()
+	r.peak = max(r.peak, t.peak())
 	stopHost()
 	r.honestConnection = <-done
 	r.honest = host.sent.Load()
@@ -140,6 +170,16 @@ func (r *result) more() string {
 		return fmt.Sprintf("%d partners blocked", r.partnersBlocked)
 	case r.guiltyFree > 0:
 		return fmt.Sprintf("%d of 10 guilty not blocked", r.guiltyFree)
+	case r.evicted > 0:
+		return fmt.Sprintf("%d genuine blocks evicted", r.evicted)
+	case r.forgotten > 0:
+		return fmt.Sprintf("%d acknowledged blocks lost", r.forgotten)
+	case r.silent > 0:
+		return fmt.Sprintf("%d changes not told", r.silent)
+	case r.scoresLost > 0:
+		return fmt.Sprintf("%d scores lost", r.scoresLost)
+	case r.notBlocked > 0:
+		return fmt.Sprintf("%d offenders not blocked", r.notBlocked)
 	case r.page > 0:
 		return fmt.Sprintf("page after %v", r.page.Round(time.Millisecond))
 	}
@@ -160,6 +200,20 @@ func (r *result) harm() error {
 	}
 	if r.guiltyFree > 0 {
 		all = append(all, fmt.Errorf("%d of 10 guilty are not blocked", r.guiltyFree))
+	}
+	for _, harm := range []struct {
+		count int
+		what  string
+	}{
+		{r.evicted, "genuine blocks are evicted"},
+		{r.forgotten, "blocks were acknowledged and are lost"},
+		{r.silent, "changes of the ledger are not told"},
+		{r.scoresLost, "scores are lost"},
+		{r.notBlocked, "offenders are not blocked"},
+	} {
+		if harm.count > 0 {
+			all = append(all, fmt.Errorf("%d %s", harm.count, harm.what))
+		}
 	}
 	if r.core > 0.6 {
 		all = append(all, fmt.Errorf("guessing takes %.0f %% of a core", 100*r.core))

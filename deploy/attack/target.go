@@ -45,14 +45,17 @@ type target struct {
 	ended     chan struct{}
 	authority *certs.Authority
 	log       *os.File
+	unread    *os.File // the end of a log that nobody reads
+	level     string   // of the log
+	extra     string   // sections of the configuration that this attack needs
+	damaged   bool     // it may be up and not ready
 }
 
 var targets atomic.Int32
 
-// startTarget starts program with the packaged limits, within so many bytes of
-// memory; 0 is no limit.
-func startTarget(ctx context.Context, program string, memory int) (t *target, err error) {
-	t = &target{ended: make(chan struct{}), program: program}
+// startTarget starts program with the packaged limits and a setting, within so many bytes of memory; 0 is no limit.
+func startTarget(ctx context.Context, program string, memory int, s setting) (t *target, err error) {
+	t = &target{program: program, level: "warn", extra: s.extra}
 	defer func() {
 		if err != nil {
 			t.stop()
@@ -76,16 +79,34 @@ func startTarget(ctx context.Context, program string, memory int) (t *target, er
 	if t.log, err = os.Create(filepath.Join(t.dir, "log")); err != nil {
 		return t, err
 	}
-	if err := t.launch(program); err != nil {
-		return t, err
+	if s.stalled {
+		t.log.Close()
+		if t.unread, t.log, err = os.Pipe(); err != nil {
+			return t, err
+		}
+		t.level = "info"
 	}
-	return t, t.await(ctx)
+	return t, t.start(ctx)
+}
+
+// start starts the program and waits until it answers.
+func (t *target) start(ctx context.Context) error {
+	if err := t.launch(); err != nil {
+		return err
+	}
+	return t.await(ctx)
+}
+
+// end ends the program by a signal, as often as an attack wants.
+func (t *target) end(signal syscall.Signal) {
+	_ = t.cmd.Process.Signal(signal)
+	<-t.ended
 }
 
 // launch starts the program in its group from its first instruction on: it
 // waits for a line before it becomes uppercut.
-func (t *target) launch(program string) error {
-	t.cmd = t.ns.Command("sh", "-c", `read line; exec "$@"`, "sh", program, "serve", "--config", t.path("uppercut.yaml"), "--log.level", "warn")
+func (t *target) launch() error {
+	t.cmd = t.ns.Command("sh", "-c", `read line; exec "$@"`, "sh", t.program, "serve", "--config", t.path("uppercut.yaml"), "--log.level", t.level)
 	t.cmd.Stdout, t.cmd.Stderr = t.log, t.log
 	input, err := t.cmd.StdinPipe()
 	if err != nil {
@@ -94,7 +115,9 @@ func (t *target) launch(program string) error {
 	if err := netns.Start(t.cmd); err != nil {
 		return err
 	}
-	go func() { _ = t.cmd.Wait(); close(t.ended) }()
+	cmd, ended := t.cmd, make(chan struct{})
+	t.ended = ended
+	go func() { _ = cmd.Wait(); close(ended) }()
 	if t.group != nil {
 		if err := t.group.add(t.cmd.Process.Pid); err != nil {
 			return err
@@ -107,7 +130,7 @@ func (t *target) launch(program string) error {
 func (t *target) path(name string) string { return filepath.Join(t.dir, name) }
 
 // configuration names only keys that every version has.
-const configuration = `state_dir: %[1]q
+const configuration = `state_dir: %[1]s/state
 receiver:
   udp: ["127.0.0.1:5514"]
   tcp: [%[2]q]
@@ -119,7 +142,7 @@ web: {listen: %[7]q, config_file: %[1]s/web.yml}
 
 // configure writes the configuration: who may log by address, and by name.
 func (t *target) configure(senders, names string) error {
-	text := fmt.Sprintf(configuration, t.dir, tcpAddress, relpAddress, senders, tlsAddress, names, pageAddress)
+	text := fmt.Sprintf(configuration, t.dir, tcpAddress, relpAddress, senders, tlsAddress, names, pageAddress) + t.extra
 	return os.WriteFile(t.path("uppercut.yaml"), []byte(text), 0o600)
 }
 
@@ -133,6 +156,7 @@ func (t *target) writeFiles() error {
 	}
 	until := time.Now().Add(24 * time.Hour)
 	return errors.Join(
+		os.Mkdir(t.path("state"), 0o750),
 		t.configure("[127.0.0.0/8]", "[thief, honest]"),
 		os.WriteFile(t.path("web.yml"), fmt.Appendf(nil, "basic_auth_users:\n  anna: %s\n", hash), 0o600),
 		t.authority.WriteCertificate(t.path("ca.pem")),
@@ -147,7 +171,7 @@ func (t *target) await(ctx context.Context) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if status, err := t.get(ctx, "/-/ready", password); err == nil && status == http.StatusOK {
+		if status, err := t.get(ctx, "/-/ready", password); err == nil && (status == http.StatusOK || t.damaged) {
 			return nil
 		}
 		select {
@@ -178,7 +202,7 @@ func (t *target) alive() bool {
 
 // stop ends the target and removes what belongs to it.
 func (t *target) stop() {
-	if t.cmd != nil && t.cmd.Process != nil {
+	if t.ended != nil {
 		_ = t.cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-t.ended:

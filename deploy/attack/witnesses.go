@@ -78,7 +78,7 @@ func (t *target) certified(name string) func(context.Context) (net.Conn, error) 
 
 // blocked counts the blocks of addresses that begin like that.
 func (t *target) blocked(ctx context.Context, beginning string) (n int, err error) {
-	out, err := exec.CommandContext(ctx, t.program, "--config", t.path("uppercut.yaml"), "blocks").Output()
+	out, err := exec.CommandContext(ctx, t.program, "--config", t.path("uppercut.yaml"), "blocks", "--limit", "0", beginning).Output()
 	if _, ended := errors.AsType[*exec.ExitError](err); err != nil && !ended {
 		return 0, err
 	}
@@ -112,6 +112,44 @@ func manyNames(ctx context.Context, t *target, r *result) error {
 	}
 	r.partnersBlocked, err = t.blocked(context.WithoutCancel(ctx), partners)
 	return err
+}
+
+// fullSet has a host report 400 clients, and the holder of a key then more than
+// the set holds, with as high a score and a later end.
+func fullSet(ctx context.Context, t *target, r *result) error {
+	const genuine, forged = 400, 5000
+	var truth, lies script
+	for i := range genuine {
+		for range 3 {
+			client := fmt.Sprintf("23.9.%d.%d", i/200, 1+i%200)
+			truth.line("honest", preGreeting, client, client)
+		}
+	}
+	for i := range forged {
+		for range 3 {
+			client := fmt.Sprintf("33.9.%d.%d", i/200, 1+i%200)
+			lies.line("thief", preGreeting, client, client)
+		}
+	}
+	if err := t.say(ctx, 10, &truth, "honest", t.certified("honest")); err != nil {
+		return err
+	}
+	conn, err := t.dialTLS(ctx, "thief")
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, lies.text.String()); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	kept, err := t.blocked(context.WithoutCancel(ctx), "23.9.")
+	r.evicted = genuine - kept
+	thiefs, asked := t.blocked(context.WithoutCancel(ctx), "33.9.")
+	if thiefs < 1000 {
+		return fmt.Errorf("the set was not filled: %d", thiefs)
+	}
+	return errors.Join(err, asked)
 }
 
 // fillHosts has the holder of one key, and an address, write under 1,040 names.
