@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"sync"
 	"text/tabwriter"
 	"time"
@@ -81,7 +82,7 @@ func attacks() []attack {
 		{"full-set", "a set of 2,000 filled by one key, over 400 blocks that an honest host reported", fullSet},
 		{"full-disk", "300 clients reported over RELP while the disk is full, then kill -9", fullDisk},
 		{"flips", "an empty ledger, and bits of its records flipped", flips},
-		{"crash-loop", "kill -9 a second after each of four starts", crashLoop},
+		{"crash-loop", "kill -9 soon after each of three starts", crashLoop},
 		{"stalled-log", "standard error that nobody reads, and whose reader then ends", stalledLog},
 		{"guess", "100 connections that guess passwords", guess},
 		{"idle-pages", "3,000 idle connections of the page", idlePages},
@@ -157,29 +158,40 @@ func play(ctx context.Context, a attack, program string, memory int, duration ti
 	return r
 }
 
+// counted says what has gone wrong so many times.
+func (r *result) counted() (all []string) {
+	for _, harm := range []struct {
+		count int
+		what  string
+	}{
+		{r.stays, "of 3 connections outlast their right"},
+		{r.partnersBlocked, "partners are blocked"},
+		{r.guiltyFree, "of 10 guilty are not blocked"},
+		{r.evicted, "genuine blocks are evicted"},
+		{r.forgotten, "blocks were acknowledged and are lost"},
+		{r.silent, "changes of the ledger are not told"},
+		{r.scoresLost, "scores are lost"},
+		{r.notBlocked, "offenders are not blocked"},
+	} {
+		if harm.count > 0 {
+			all = append(all, fmt.Sprintf("%d %s", harm.count, harm.what))
+		}
+	}
+	return all
+}
+
 // more is what is measured in some attacks only.
 func (r *result) more() string {
+	harm := strings.Join(r.counted(), ", ")
 	switch {
 	case r.killed:
-		return "killed"
+		return strings.TrimPrefix(harm+", killed", ", ")
+	case harm != "":
+		return harm
 	case r.core > 0:
 		return fmt.Sprintf("%.0f %% of a core", 100*r.core)
 	case r.revoked > 0:
-		return fmt.Sprintf("%d of 3 connections stay, the others ended within %v", r.stays, r.revoked.Round(time.Millisecond))
-	case r.partnersBlocked > 0:
-		return fmt.Sprintf("%d partners blocked", r.partnersBlocked)
-	case r.guiltyFree > 0:
-		return fmt.Sprintf("%d of 10 guilty not blocked", r.guiltyFree)
-	case r.evicted > 0:
-		return fmt.Sprintf("%d genuine blocks evicted", r.evicted)
-	case r.forgotten > 0:
-		return fmt.Sprintf("%d acknowledged blocks lost", r.forgotten)
-	case r.silent > 0:
-		return fmt.Sprintf("%d changes not told", r.silent)
-	case r.scoresLost > 0:
-		return fmt.Sprintf("%d scores lost", r.scoresLost)
-	case r.notBlocked > 0:
-		return fmt.Sprintf("%d offenders not blocked", r.notBlocked)
+		return fmt.Sprintf("rights ended within %v", r.revoked.Round(time.Millisecond))
 	case r.page > 0:
 		return fmt.Sprintf("page after %v", r.page.Round(time.Millisecond))
 	}
@@ -192,28 +204,8 @@ func (r *result) harm() error {
 	if r.lost > 0 {
 		all = append(all, fmt.Errorf("%d honest messages lost", r.lost))
 	}
-	if r.stays > 0 {
-		all = append(all, fmt.Errorf("%d connections outlast their right", r.stays))
-	}
-	if r.partnersBlocked > 0 {
-		all = append(all, fmt.Errorf("%d partners are blocked", r.partnersBlocked))
-	}
-	if r.guiltyFree > 0 {
-		all = append(all, fmt.Errorf("%d of 10 guilty are not blocked", r.guiltyFree))
-	}
-	for _, harm := range []struct {
-		count int
-		what  string
-	}{
-		{r.evicted, "genuine blocks are evicted"},
-		{r.forgotten, "blocks were acknowledged and are lost"},
-		{r.silent, "changes of the ledger are not told"},
-		{r.scoresLost, "scores are lost"},
-		{r.notBlocked, "offenders are not blocked"},
-	} {
-		if harm.count > 0 {
-			all = append(all, fmt.Errorf("%d %s", harm.count, harm.what))
-		}
+	for _, harm := range r.counted() {
+		all = append(all, errors.New(harm))
 	}
 	if r.core > 0.6 {
 		all = append(all, fmt.Errorf("guessing takes %.0f %% of a core", 100*r.core))

@@ -12,7 +12,7 @@ import (
 
 // TestNoAttackDoesHarm plays each attack for a few seconds against a real
 // uppercut in a control group of 1 GB: it lives, an honest mail host loses
-// nothing, and a right that is taken away is gone.
+// nothing, a right that is taken away is gone, and so on for each.
 func TestNoAttackDoesHarm(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "uppercut")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../../cmd/uppercut").CombinedOutput(); err != nil {
@@ -24,7 +24,7 @@ func TestNoAttackDoesHarm(t *testing.T) {
 			if err := r.harm(); err != nil {
 				t.Error(err)
 			}
-			if r.honest == 0 || r.peak == 0 {
+			if r.honest == 0 && !settings[a.name].alone || r.peak == 0 {
 				t.Errorf("nothing was measured: %+v honest messages, peak %d", r.honest, r.peak)
 			}
 			t.Logf("peak %d MB, %d honest messages, %s", r.peak/1_000_000, r.honest, r.more())

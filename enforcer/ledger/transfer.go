@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/netip"
 	"os"
+	"time"
 
 	"go.etcd.io/bbolt"
 )
@@ -112,11 +114,27 @@ func Import(path string, r io.Reader) (s Summary, err error) {
 	if err != nil {
 		return s, err
 	}
-	s, err = l.take(r)
+	if s, err = l.take(r); err == nil {
+		err = l.isWhole(s)
+	}
 	if err = errors.Join(err, l.Close()); err != nil {
 		return s, errors.Join(err, os.Remove(path))
 	}
 	return s, nil
+}
+
+// isWhole returns an error if the ledger cannot be read, or if lines that were
+// taken have overwritten one another. Each block in force has its place in the
+// history, too, whether or not a line of the history gave it.
+func (l *Ledger) isWhole(taken Summary) error {
+	got, err := l.Check()
+	if err != nil {
+		return err
+	}
+	if got.Blocks != taken.Blocks || got.Allowed != taken.Allowed {
+		return fmt.Errorf("a network stands twice: %d blocks and %d allowed were read, %d and %d are left", taken.Blocks, taken.Allowed, got.Blocks, got.Allowed)
+	}
+	return nil
 }
 
 // take commits lines until the last.
@@ -134,6 +152,8 @@ func (l *Ledger) take(r io.Reader) (s Summary, err error) {
 		switch {
 		case n == 1 && (in.Version < 1 || in.Version > Version):
 			return s, fmt.Errorf("line 1: not an export of a ledger up to version %d", Version)
+		case n == 1 && in.LastID > maxImportedID:
+			return s, fmt.Errorf("line 1: no last_id: %d", in.LastID)
 		case n == 1:
 			if err := l.setLastID(in.LastID); err != nil {
 				return s, err
@@ -144,6 +164,9 @@ func (l *Ledger) take(r io.Reader) (s Summary, err error) {
 			}
 			return s, l.Commit(b)
 		default:
+			if err := in.check(); err != nil {
+				return s, fmt.Errorf("line %d: %w", n, err)
+			}
 			s.add(&b, in)
 		}
 		if n%importStep == 0 {
@@ -153,6 +176,55 @@ func (l *Ledger) take(r io.Reader) (s Summary, err error) {
 			b = Batch{}
 		}
 	}
+}
+
+// maxImportedID bounds the numbers of blocks, so that there is always a next one.
+const maxImportedID = 1 << 53
+
+// The ledger keeps times in nanoseconds from 1970 in 64 bits, up to 2262.
+const firstYear, lastYear = 1678, 2261
+
+// check refuses what Export does not write: the next start would take it for
+// damage, or for something else than it says.
+func (in line) check() error {
+	var errs []error
+	entries := 0
+	for _, b := range []*Block{in.Block, in.History} {
+		if b != nil {
+			entries++
+			errs = append(errs, checkPrefix(b.Prefix), b.checkNumbers())
+		}
+	}
+	if in.Allow != nil {
+		entries++
+		errs = append(errs, checkPrefix(in.Allow.Prefix))
+	}
+	if in.Audit != nil {
+		entries++
+	}
+	if entries != 1 {
+		return errors.New("it holds no single block, history, allow or audit")
+	}
+	return errors.Join(errs...)
+}
+
+func checkPrefix(p netip.Prefix) error {
+	if !p.IsValid() || p != p.Masked() || p.Addr().Is4In6() {
+		return fmt.Errorf("%q is no network as the ledger keeps it", p)
+	}
+	return nil
+}
+
+func (b *Block) checkNumbers() error {
+	if b.ID == 0 || b.ID > maxImportedID {
+		return fmt.Errorf("%v: no number of a block: %d", b.Prefix, b.ID)
+	}
+	for _, t := range []time.Time{b.At, b.Until} {
+		if t.Year() < firstYear || t.Year() > lastYear {
+			return fmt.Errorf("%v: no time of a block: %v", b.Prefix, t)
+		}
+	}
+	return nil
 }
 
 // add puts a line into a batch.

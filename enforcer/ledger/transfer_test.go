@@ -3,6 +3,7 @@ package ledger
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"strings"
@@ -50,14 +51,33 @@ func TestExportAndImport(t *testing.T) {
 }
 
 func TestImportOfWhatIsNoExport(t *testing.T) {
+	const head, times = "{\"version\":2}\n", `"At":"2026-11-30T12:00:00Z","Until":"2026-12-01T12:00:00Z"`
+	block := func(id, prefix, times string) string {
+		return fmt.Sprintf("{\"block\":{\"ID\":%s,\"Prefix\":%q,%s}}\n", id, prefix, times)
+	}
+	end := func(n int) string { return fmt.Sprintf("{\"end\":{\"blocks\":%d}}\n", n) }
 	for name, test := range map[string]struct{ text, want string }{
-		"nothing":       {"", "the export is cut"},
-		"other JSON":    {`{"a":1}`, "not an export"},
-		"text":          {"hello", "line 1: invalid"},
-		"a newer one":   {`{"version":99}`, "not an export"},
-		"cut":           {"{\"version\":2}\n{\"block\":{\"ID\":1,\"Prefix\":\"192.0.2.1/32\"}}\n", "line 3: the export is cut"},
-		"a line is out": {"{\"version\":2}\n{\"end\":{\"blocks\":1}}\n", "was read"},
-		"a bad prefix":  {"{\"version\":2}\n{\"block\":{\"Prefix\":\"192.0.2.1\"}}\n", "line 2"},
+		"host bits":        {head + block("1", "192.0.2.77/24", times) + end(1), "line 2: \"192.0.2.77/24\" is no network"},
+		"a mapped address": {head + block("1", "::ffff:192.0.2.1/128", times) + end(1), "is no network"},
+		"no prefix":        {head + block("1", "", times) + end(1), "is no network"},
+		"number 0":         {head + block("0", "192.0.2.1/32", times) + end(1), "no number of a block"},
+		"the last number":  {head + block("18446744073709551615", "192.0.2.1/32", times) + end(1), "no number of a block"},
+		"a last_id":        {"{\"version\":2,\"last_id\":18446744073709551615}\n" + end(0), "no last_id"},
+		"no times":         {head + block("1", "192.0.2.1/32", `"Rule":"manual"`) + end(1), "no time of a block"},
+		"the year 9999":    {head + block("1", "192.0.2.1/32", `"At":"2026-11-30T12:00:00Z","Until":"9999-12-01T12:00:00Z"`) + end(1), "no time of a block"},
+		"twice":            {head + block("1", "192.0.2.1/32", times) + block("2", "192.0.2.1/32", times) + end(2), "stands twice"},
+		"an empty line":    {head + "{}\n" + end(0), "line 2: it holds no single"},
+		"another word":     {head + "{\"blok\":{}}\n" + end(0), "line 2: it holds no single"},
+		"two in a line":    {head + "{\"block\":{},\"allow\":{}}\n" + end(1), "line 2: it holds no single"},
+		"history":          {head + "{\"history\":{\"ID\":1,\"Prefix\":\"\"}}\n{\"end\":{\"history\":1}}\n", "is no network"},
+		"allowed":          {head + "{\"allow\":{\"prefix\":\"192.0.2.1/8\"}}\n{\"end\":{\"allowed\":1}}\n", "is no network"},
+		"nothing":          {"", "the export is cut"},
+		"other JSON":       {`{"a":1}`, "not an export"},
+		"text":             {"hello", "line 1: invalid"},
+		"a newer one":      {`{"version":99}`, "not an export"},
+		"cut":              {"{\"version\":2}\n" + block("1", "192.0.2.1/32", times), "line 3: the export is cut"},
+		"a line is out":    {"{\"version\":2}\n{\"end\":{\"blocks\":1}}\n", "was read"},
+		"a bad prefix":     {"{\"version\":2}\n{\"block\":{\"Prefix\":\"192.0.2.1\"}}\n", "line 2"},
 	} {
 		path := newPath(t)
 		_, err := Import(path, strings.NewReader(test.text))
