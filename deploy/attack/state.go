@@ -192,7 +192,11 @@ func flips(ctx context.Context, t *target, r *result) error {
 		return err
 	}
 	t.damaged = true
-	for _, ledger := range append(flipped(sound), nil) {
+	damaged := flipped(sound)
+	if len(damaged) == 0 {
+		return errors.New("no record was found in the ledger")
+	}
+	for _, ledger := range append(damaged, nil) {
 		if err := errors.Join(os.WriteFile(t.ledger(), ledger, 0o600), t.start(ctx)); err != nil {
 			return err
 		}
