@@ -171,8 +171,11 @@ func (h *history) covers(over span, now time.Time) string {
 	h.mu.Lock()
 	from := h.from
 	h.mu.Unlock()
-	if from.IsZero() || from.After(over.start(now, 0)) {
+	switch {
+	case from.IsZero():
 		return "since the start"
+	case from.After(over.start(now, 0)):
+		return "since " + clock(now, from)
 	}
 	return "in " + over.words()
 }

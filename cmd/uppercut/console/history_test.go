@@ -194,6 +194,9 @@ func TestHistoryOutlivesARestart(t *testing.T) {
 	if in := h.covers(spanOf("7d"), later); in != "in 7 days" {
 		t.Errorf("it covers %s", in)
 	}
+	if in := h.covers(spanOf("30d"), later); in != "since "+clock(later, h.from) || in == "since never" {
+		t.Errorf("it covers %s, counted since %s", in, h.from)
+	}
 	if in := newHistory().covers(spanOf("1h"), later); in != "since the start" {
 		t.Errorf("a new one covers %s", in)
 	}
