@@ -270,7 +270,7 @@ func (e *Enforcer) note(c nft.Change, found map[string]int) {
 	if len(d.Kinds) == 0 {
 		return
 	}
-	e.logger.Warn("firewall was changed by somebody else and is put right", "kinds", d.Kinds, "process", d.Process, "pid", d.PID)
+	e.logger.Warn("firewall was changed by another process and is being repaired", "kinds", d.Kinds, "process", d.Process, "pid", d.PID)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.drift = append(e.drift, d); len(e.drift) > keptDrifts {

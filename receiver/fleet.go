@@ -88,6 +88,8 @@ type SenderStatus struct {
 	Host string
 	// Transport is how the sender's last message came.
 	Transport Transport
+	// Encrypted is true if that message came over TLS.
+	Encrypted bool
 	// Expected is true for a host of the configuration, which is listed here
 	// also if it never sent. Silent is true if nobody sent under its name for
 	// its time of silence.
@@ -228,7 +230,7 @@ func (f *fleet) observe(from *origin, messages []Message) (lost uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := f.sender(from)
-	s.status.Transport = from.transport
+	s.status.Transport, s.status.Encrypted = from.transport, from.encrypted
 	s.status.LastMessage = last.Received
 	s.status.Lost += lost
 	s.withhold(messages)
@@ -327,7 +329,7 @@ func (f *fleet) sender(from *origin) *senderState {
 		f.forgetOldest()
 	}
 	s := &senderState{
-		status:   SenderStatus{Sender: from.sender, Host: from.host, Transport: from.transport},
+		status:   SenderStatus{Sender: from.sender, Host: from.host, Transport: from.transport, Encrypted: from.encrypted},
 		sequence: make(map[Transport]uint32),
 		voices:   make(map[string]*voice, 1),
 	}

@@ -19,6 +19,7 @@ type origin struct {
 	transport Transport
 	host      string    // the name that the configuration or the certificate gives, "" for none
 	expires   time.Time // the end of the certificate; zero without one
+	encrypted bool      // by TLS
 	sequence  uint32    // the last sequence number, 0 for none
 	policy    *policy   // that relay was asked of
 	relay     bool

@@ -44,7 +44,7 @@ func validateRelays(list []string, hosts []HostConfig) error {
 		network, isNetwork := networkOf(entry)
 		switch {
 		case !isNetwork && !isHostName(entry):
-			errs = append(errs, fmt.Errorf("relays[%d]: %q is no address, no network and no name of a certificate", i, entry))
+			errs = append(errs, fmt.Errorf("relays[%d]: %q is not an address, a network or a certificate name", i, entry))
 		case seen[entry]:
 			errs = append(errs, fmt.Errorf("relays[%d]: %q is listed twice", i, entry))
 		case isNetwork:

@@ -62,11 +62,11 @@ func TestLocalSocketIsNoRelay(t *testing.T) {
 func TestRelayMistakes(t *testing.T) {
 	hosts := []HostConfig{{Name: "mx1", Addresses: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/28")}}}
 	for entry, want := range map[string]string{
-		"":                    `relays[0]: "" is no address, no network and no name of a certificate`,
-		"10.0.0.1/8":          `relays[0]: "10.0.0.1/8" is no address, no network and no name of a certificate`,
-		"::ffff:10.0.0.0/104": `relays[0]: "::ffff:10.0.0.0/104" is no address, no network and no name of a certificate`,
-		"fe80::1%eth0":        `relays[0]: "fe80::1%eth0" is no address, no network and no name of a certificate`,
-		"log host":            `relays[0]: "log host" is no address, no network and no name of a certificate`,
+		"":                    `relays[0]: "" is not an address, a network or a certificate name`,
+		"10.0.0.1/8":          `relays[0]: "10.0.0.1/8" is not an address, a network or a certificate name`,
+		"::ffff:10.0.0.0/104": `relays[0]: "::ffff:10.0.0.0/104" is not an address, a network or a certificate name`,
+		"fe80::1%eth0":        `relays[0]: "fe80::1%eth0" is not an address, a network or a certificate name`,
+		"log host":            `relays[0]: "log host" is not an address, a network or a certificate name`,
 		"192.0.2.3":           `relays[0]: 192.0.2.3/32 is in hosts[0].addresses[0]: it sends for mx1 alone or it is a relay`,
 		"192.0.2.0/28":        `relays[0]: 192.0.2.0/28 is in hosts[0].addresses[0]: it sends for mx1 alone or it is a relay`,
 		"192.0.2.0/24":        "",

@@ -184,7 +184,7 @@ func (l *streamListener) secure(ctx context.Context, v *visit, g *guest) bool {
 		return false
 	}
 	l.receiver.refusals.heard(g.addr)
-	v.conn = secure
+	v.conn, v.from.encrypted = secure, true
 	return true
 }
 

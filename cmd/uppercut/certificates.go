@@ -90,7 +90,7 @@ func (e *environment) authority(dir string, now time.Time) (*certs.Authority, er
 	if err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(e.stdout, "%s: a new authority; whoever has %s can speak for every host\n", cert, key)
+	fmt.Fprintf(e.stdout, "%s: new certificate authority; anyone who has %s can impersonate every host\n", cert, key)
 	return authority, errors.Join(authority.WriteKey(key), authority.WriteCertificate(cert))
 }
 

@@ -26,7 +26,7 @@ func certificates(t *testing.T, args ...string) (said string, code int) {
 // who it is to the other; what is there stays, and is signed by the same.
 func TestCertificates(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "fleet")
-	if said, code := certificates(t, "--dir", dir, "log.example.org", "mx1.example.org"); code != exitOK || !strings.Contains(said, "a new authority") {
+	if said, code := certificates(t, "--dir", dir, "log.example.org", "mx1.example.org"); code != exitOK || !strings.Contains(said, "new certificate authority") {
 		t.Fatalf("exit code %d: %s", code, said)
 	}
 	first := readFile(t, filepath.Join(dir, "mx1.example.org.pem"))

@@ -40,7 +40,7 @@ func claimTable(logger *slog.Logger) (release func(), err error) {
 	}
 	holder, err := claimHolder()
 	if err != nil || !mayServe(int(holder.Uid)) {
-		logger.Warn("a second uppercut in this network namespace would go unnoticed: somebody else has the name by which it is found",
+		logger.Warn("a second uppercut in this network namespace cannot be detected: another process holds the name that marks a running one",
 			"name", claimName, "error", err, "pid", holder.Pid, "uid", holder.Uid)
 		return func() {}, nil
 	}

@@ -20,9 +20,10 @@ func newStatusCommand(env *environment) *cobra.Command {
 	return asking(env, &cobra.Command{
 		Use:     "status",
 		Example: "  uppercut status\n  uppercut status --json",
-		Short:   "Say in one screen how the appliance is",
-		Long: `status says in one screen how the appliance is, checks included. Exit code 0
-whatever they find, 1 if no appliance answers; health is for health checks.`,
+		Short:   "Show the state of the appliance on one screen",
+		Long: `status shows the state of the appliance on one screen, checks included. Exit
+code 0 whatever the checks find, 1 if no appliance answers; health is for health
+checks.`,
 		Args: noArgs,
 	}, func(ctx context.Context, c *console.Client, _ []string) (console.Status, error) {
 		return c.Status(ctx)
@@ -34,13 +35,13 @@ func printStatus(p *printer, s console.Status) error {
 	p.styled(modeStyle(s), "mode", s.Mode, enforcingWords(s))
 	p.row(blocksWord(s), s.Blocks.Total(), fmt.Sprintf("IPv4 %d addresses %d networks, IPv6 %d addresses %d networks",
 		s.Blocks.Addresses4, s.Blocks.Networks4, s.Blocks.Addresses6, s.Blocks.Networks6))
-	p.row("dropped", s.Totals.DroppedPackets, fmt.Sprintf("packets (%d bytes) since the table was made", s.Totals.DroppedBytes))
+	p.row("dropped", s.Totals.DroppedPackets, fmt.Sprintf("packets (%d bytes) since the table was created", s.Totals.DroppedBytes))
 	p.row("messages", s.Totals.Received, fmt.Sprintf("received, %d judged, %d lost, %d not understood, %d of other programs",
 		s.Totals.Judged, s.Totals.Lost, s.Totals.NotUnderstood, s.Totals.Foreign))
 	p.row("mail", s.Totals.Rejections, fmt.Sprintf("rejections, %d messages accepted", s.Totals.MailAccepted))
 	paceRow(p, "rejections", s.Pace, s.Pace.Rejections)
 	paceRow(p, "new blocks", s.Pace, s.Pace.Blocks)
-	p.row("sources", s.TrackedSources, fmt.Sprintf("watched, of %d at most", s.TrackedLimit))
+	p.row("sources", s.TrackedSources, fmt.Sprintf("tracked, of at most %d", s.TrackedLimit))
 	p.row("hosts", s.HostsSeen, fmt.Sprintf("logging, %d configured but never heard, %d silent, %d breakers open", s.HostsUnseen, s.HostsSilent, s.BreakersOpen))
 	printUnheard(p, s)
 	p.row("latency", latencyWords(s))
@@ -113,11 +114,11 @@ func enforcingWords(s console.Status) string {
 	switch {
 	case s.Suspended:
 		if !s.PausedUntil.IsZero() {
-			return fmt.Sprintf("SUSPENDED: nobody is blocked for another %s, or until uppercut resume", console.RoundDuration(s.PausedUntil.Sub(s.Now)))
+			return fmt.Sprintf("SUSPENDED: nothing is blocked for another %s, or until uppercut resume", console.RoundDuration(s.PausedUntil.Sub(s.Now)))
 		}
-		return "SUSPENDED by flush: nobody is blocked until uppercut resume"
+		return "SUSPENDED by flush: nothing is blocked until uppercut resume"
 	case s.Mode == modeObserve:
-		return "nobody is blocked; what would be is recorded"
+		return "nothing is blocked; decisions are recorded"
 	case s.Enforcing.IPv4 && s.Enforcing.IPv6:
 		return "table, sets and rules found in the kernel"
 	}
@@ -142,9 +143,10 @@ func newHealthCommand(env *environment) *cobra.Command {
 	return asking(env, &cobra.Command{
 		Use:     "health",
 		Example: "  uppercut health",
-		Short:   "Say whether the appliance does its work (for health checks)",
-		Long: `health says what each check of the appliance finds. Exit code 0 if all are well,
-3 if one is not: blocking is suspended, say; 1 if no appliance answers.`,
+		Short:   "Report whether the appliance is working (for health checks)",
+		Long: `health prints the result of each check of the appliance. Exit code 0 if all
+pass, 3 if one fails (for example because blocking is suspended), 1 if no
+appliance answers.`,
 		Args: noArgs,
 	}, func(ctx context.Context, c *console.Client, _ []string) (console.Health, error) {
 		return c.Health(ctx)
@@ -161,9 +163,9 @@ func newBlocksCommand(env *environment) *cobra.Command {
 	command := &cobra.Command{
 		Use:     "blocks [flags] [PREFIX]",
 		Example: "  uppercut blocks 203.0.113.0/24\n  uppercut blocks --reason auth_fail --limit 0",
-		Short:   "List who is blocked now, newest first",
+		Short:   "List current blocks, newest first",
 		Long: `blocks lists the blocks in force that overlap PREFIX (an address, a network, or
-the beginning of an address such as 203.0.), all without it.`,
+the beginning of an address such as 203.0.); without PREFIX, all of them.`,
 		Args: atMostOne("PREFIX"),
 	}
 	registerFilter(env, command, &search)
@@ -178,7 +180,7 @@ the beginning of an address such as 203.0.), all without it.`,
 	}, func(p *printer, page console.BlockPage) error {
 		all := console.Search{Limit: search.Limit}
 		if len(page.Blocks) == 0 && search != all {
-			p.row("no block matches")
+			p.row("no matching blocks")
 			return nil
 		}
 		return printBlocks(p, page)
@@ -200,7 +202,7 @@ func registerFilter(env *environment, command *cobra.Command, search *console.Se
 		if _, known := sendmail.ParseReason(search.Reason); known || search.Reason == "" {
 			return nil
 		}
-		return exitCode{exitUsage, fmt.Errorf("--reason: %q is none of %s", search.Reason, strings.Join(reasonNames(), ", "))}
+		return exitCode{exitUsage, fmt.Errorf("--reason: %q is not one of %s", search.Reason, strings.Join(reasonNames(), ", "))}
 	}
 }
 
@@ -248,7 +250,7 @@ func knownName(ctx context.Context, c *console.Client, flag, name string, known 
 	if len(known) > shown {
 		known, more = known[:shown], fmt.Sprintf(" and %d more", len(known)-shown)
 	}
-	return exitCode{exitUsage, fmt.Errorf("%s: %q is none of %s%s", flag, name, strings.Join(known, ", "), more)}
+	return exitCode{exitUsage, fmt.Errorf("%s: %q is not one of %s%s", flag, name, strings.Join(known, ", "), more)}
 }
 
 func reasonNames() (names []string) {
@@ -284,7 +286,7 @@ func allPages(ctx context.Context, c *console.Client, s console.Search) (console
 func printBlocks(p *printer, page console.BlockPage) error {
 	p.warnNotEnforced(page.NotEnforced)
 	if len(page.Blocks) == 0 {
-		p.row("nobody is blocked")
+		p.row("no blocks")
 		return nil
 	}
 	p.styled(heading, "PREFIX", "LEFT", "SINCE", "RULE", "SCORE", "REASON", "HOSTS", "BY", "NOTE")
@@ -310,7 +312,7 @@ func blockStyle(b console.Block) style {
 // noteWords is the note, and what the operator must know of the block.
 func noteWords(b console.Block) string {
 	if b.Seen {
-		return strings.TrimSpace("STILL SEEN: comes around the gateway. " + b.Note)
+		return strings.TrimSpace("STILL SEEN: bypasses the gateway. " + b.Note)
 	}
 	return b.Note
 }
@@ -319,12 +321,12 @@ func newWhyCommand(env *environment) *cobra.Command {
 	var asked netip.Prefix
 	return asking(env, &cobra.Command{
 		Use:   "why ADDRESS | PREFIX",
-		Short: "Say all that is known of an address: is it blocked, why, since when, by which lines",
-		Long: fmt.Sprintf(`why answers in one screen why an address is or is not blocked. It takes what
-blocks prints, too: a prefix that is counted or blocked as one, such as the /64
-of an IPv6 client.
-Exit code 3 if it is not dropped: not blocked, left out of a blocked network,
-blocking suspended, or mode observe. It lists the last %d earlier blocks;
+		Short: "Show everything known about an address: whether it is blocked, why, since when, by which lines",
+		Long: fmt.Sprintf(`why shows on one screen why an address is or is not blocked. It also takes what
+blocks prints: a prefix that is counted or blocked as one, such as the /64 of an
+IPv6 client.
+Exit code 3 if its packets are not dropped: not blocked, exempt within a blocked
+network, blocking suspended, or mode observe. It lists the last %d earlier blocks;
 "expired" means that no earlier end is on record.`, maxHistory),
 		Example: "  uppercut why 203.0.113.9\n  uppercut why 2001:db8:1:2::/64",
 		Args:    exactlyOne("address"),
@@ -397,7 +399,7 @@ func endWords(p *printer, b console.PastBlock) string {
 func printVerdict(p *printer, w console.Why) {
 	p.styled(headlineOf(p, w))
 	if b := w.Block; b != nil && b.Author+b.Note != "" {
-		p.row("by hand", byWords(b.Author, b.Note))
+		p.row("manual", byWords(b.Author, b.Note))
 	}
 	p.row("kernel", kernelWords(w.Kernel))
 	if w.Allowed != nil {
@@ -425,11 +427,11 @@ func headlineOf(p *printer, w console.Why) (style, any, any) {
 	case console.Blocked:
 		return bad, w.Addr, as
 	case console.Spared:
-		return good, w.Addr, fmt.Sprintf("not blocked: it is %s; its network is %s, with a hole for it", console.CauseWords(w.Exempt), as)
+		return good, w.Addr, fmt.Sprintf("not blocked: it is %s; its network is %s, except for this address", console.CauseWords(w.Exempt), as)
 	case console.Idle:
 		return warning, w.Addr, fmt.Sprintf("would be %s; but %s", as, console.NotEnforcedWords(w.NotEnforced))
 	case console.Missed:
-		return bad, w.Addr, fmt.Sprintf("should be %s; but the kernel lets it pass, which uppercut firewall repair puts right", as)
+		return bad, w.Addr, fmt.Sprintf("should be %s; but the kernel does not drop it; uppercut firewall repair fixes that", as)
 	case console.Unlisted:
 		return bad, w.Addr, "not on the list, but the kernel drops it"
 	case console.NotBlocked:
@@ -461,11 +463,13 @@ func newSendersCommand(env *environment) *cobra.Command {
 	return asking(env, &cobra.Command{
 		Use:     "senders",
 		Example: "  uppercut senders",
-		Short:   "List the mail hosts that log, those that should, and who is refused",
-		Long: `senders lists each mail host at each sender, and what is made of its lines: READ
-are sendmail's and understood, UNKNOWN sendmail's and not, FOREIGN those of other
-programs with the tag of the last, UNREAD frames of the sender without a header that is known. Below stand
-the addresses that try to send and are not heard.`,
+		Short:   "List mail hosts that log, mail hosts that should, and refused addresses",
+		Long: `senders lists each mail host at each sender, and how its lines were read: READ
+are sendmail lines that were understood, UNKNOWN sendmail lines that were not,
+FOREIGN lines of other programs (with the tag of the last one), UNREAD frames of
+the sender without a known header. BY is the transport; SKEW is the age of the
+newest line when it arrived. Addresses that try to send and are refused are
+listed at the end.`,
 		Args: noArgs,
 	}, func(ctx context.Context, c *console.Client, _ []string) ([]console.Sender, error) {
 		return c.Senders(ctx)
@@ -555,7 +559,7 @@ func newTopCommand(env *environment) *cobra.Command {
 		ValidArgs: []string{"source", "reason", "host"},
 		Args:      atMostOneOf("source", "reason", "host"),
 	}
-	limitVar(command, &limit, 20, fmt.Sprintf("how many to list, %d at most; 0 lists as many", console.MaxTop))
+	limitVar(command, &limit, 20, fmt.Sprintf("how many to list, at most %d; 0 lists that many", console.MaxTop))
 	return asking(env, command, func(ctx context.Context, c *console.Client, args []string) (console.Top, error) {
 		by := "source"
 		if len(args) > 0 {
@@ -565,7 +569,7 @@ func newTopCommand(env *environment) *cobra.Command {
 	}, func(p *printer, top console.Top) error {
 		if top.By != "source" {
 			if len(top.Items) == 0 {
-				p.row("no offence since the start")
+				p.row("no offences since the start")
 				return nil
 			}
 			p.styled(heading, strings.ToUpper(top.By), "OFFENCES")
@@ -575,7 +579,7 @@ func newTopCommand(env *environment) *cobra.Command {
 			return nil
 		}
 		if len(top.Items) == 0 {
-			p.row("no source has an offence that counts now")
+			p.row("no source has offences that still count")
 			return nil
 		}
 		p.styled(heading, "SOURCE", "OFFENCES", "TO BLOCK", "LAST")
@@ -594,18 +598,18 @@ func newFirewallCommand(env *environment) *cobra.Command {
 	command := &cobra.Command{
 		Use:     "firewall",
 		Example: "  uppercut firewall verify",
-		Short:   "Show, verify or repair what is in the kernel",
+		Short:   "Show, verify or repair the firewall in the kernel",
 	}
 	asksForCommand(command)
 	var flags orderFlags
 	repair := &cobra.Command{
-		Use: "repair", Short: "Make the kernel agree with the list", Args: noArgs,
+		Use: "repair", Short: "Make the kernel match the block list", Args: noArgs,
 		Example: "  uppercut firewall repair",
 	}
 	flags.registerNote(repair)
 	command.AddCommand(
 		asking(env, &cobra.Command{
-			Use: "show", Short: "Say what is known without asking for every element", Args: noArgs,
+			Use: "show", Short: "Show the state of the firewall without reading every element", Args: noArgs,
 			Example: "  uppercut firewall show",
 		},
 			func(ctx context.Context, c *console.Client, _ []string) (console.Firewall, error) {
@@ -613,7 +617,7 @@ func newFirewallCommand(env *environment) *cobra.Command {
 			},
 			printFirewall),
 		asking(env, &cobra.Command{
-			Use: "verify", Short: "Compare the kernel with the list; exit code 3 if they differ", Args: noArgs,
+			Use: "verify", Short: "Compare the kernel with the block list; exit code 3 if they differ", Args: noArgs,
 			Example: "  uppercut firewall verify",
 		},
 			func(ctx context.Context, c *console.Client, _ []string) (console.Firewall, error) {
@@ -650,7 +654,7 @@ func driftWords(p *printer, d *console.Drift) string {
 	if d == nil {
 		return ""
 	}
-	words := fmt.Sprintf("; found last, %s: %s", p.ago(d.Time), strings.Join(d.Kinds, ", "))
+	words := fmt.Sprintf("; last difference %s: %s", p.ago(d.Time), strings.Join(d.Kinds, ", "))
 	if d.Process != "" {
 		words += fmt.Sprintf(", changed by %s (pid %d)", d.Process, d.PID)
 	}
@@ -674,6 +678,6 @@ func printVerified(p *printer, f console.Firewall) error {
 	if len(f.Problems) > 0 || f.Missing+f.Unexpected > 0 {
 		return exitCode{code: exitNo}
 	}
-	p.styled(good, "verified", "the kernel agrees with the list")
+	p.styled(good, "verified", "the kernel matches the list")
 	return nil
 }

@@ -16,11 +16,11 @@ func newAuditCommand(env *environment) *cobra.Command {
 	var search console.AuditSearch
 	command := &cobra.Command{
 		Use:   "audit [flags] [PREFIX]",
-		Short: "List who ordered what, newest first",
-		Long: `audit lists what people ordered, by command, page or control API: blocks,
-unblocks, changes of the allow list, flushes, repairs, reloads and breakers
-closed. With PREFIX (an address, a network, or the beginning of an address such
-as 203.0.) only what was about it.`,
+		Short: "List manual changes and who made them, newest first",
+		Long: `audit lists the actions of operators by command, page or control API: blocks,
+unblocks, changes of the allow list, flushes, repairs, reloads and closed
+breakers. With PREFIX (an address, a network, or the beginning of an address such
+as 203.0.) only actions on it.`,
 		Example: "  uppercut audit --action unblock 203.0.113.9",
 		Args:    atMostOne("PREFIX"),
 	}
@@ -31,9 +31,9 @@ as 203.0.) only what was about it.`,
 		if search.Action == "" || slices.Contains(console.Actions(), search.Action) {
 			return nil
 		}
-		return exitCode{exitUsage, fmt.Errorf("--action: %q is none of %s", search.Action, strings.Join(console.Actions(), ", "))}
+		return exitCode{exitUsage, fmt.Errorf("--action: %q is not one of %s", search.Action, strings.Join(console.Actions(), ", "))}
 	}
-	f.StringVar(&search.Author, "author", "", "only what this `user` ordered")
+	f.StringVar(&search.Author, "author", "", "only actions of this `user`")
 	limitVar(command, &search.Limit, 100, "how many to list; 0 lists all")
 	return asking(env, command, func(ctx context.Context, c *console.Client, args []string) (console.AuditPage, error) {
 		search.Text = strings.Join(args, "")

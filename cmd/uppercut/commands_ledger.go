@@ -147,5 +147,5 @@ func ledgerError(err error) error {
 }
 
 func summaryWords(s ledger.Summary) string {
-	return fmt.Sprintf("%d blocks in force, %d in the history, %d allowed by hand, %d orders in the audit log", s.Blocks, s.History, s.Allowed, s.Audit)
+	return fmt.Sprintf("%d blocks in force, %d in the history, %d allowed manually, %d actions in the audit log", s.Blocks, s.History, s.Allowed, s.Audit)
 }

@@ -62,15 +62,16 @@ func newBlockCommand(env *environment) *cobra.Command {
 	var flags orderFlags
 	command := &cobra.Command{
 		Use:   "block [--for D] [--note TEXT] PREFIX... | -",
-		Short: "Block addresses or networks by hand",
-		Long: `block drops everything from the given addresses or networks at the gateway for a
-while (--for, 1 hour if not given; forever until unblock). - reads a list from standard input, one a
-line. What must never be blocked is refused. Exit code 3 if any was, and if
-nothing is dropped because blocking is suspended or the mode is observe.`,
+		Short: "Block addresses or networks manually",
+		Long: `block drops all packets from the given addresses or networks at the gateway, for
+1 hour or as long as --for says; "forever" lasts until unblock. - reads a list
+from standard input, one entry per line. Addresses that must never be blocked are
+refused. Exit code 3 if any was refused, and if nothing is dropped because
+blocking is suspended or the mode is observe.`,
 		Example: "  uppercut block --for 2h --note 'ticket 4711' 203.0.113.9 198.51.100.0/24",
 		Args:    atLeastOne("an address or a network, or - for standard input"),
 	}
-	command.Flags().Var(&flags.lasts, "for", "how `long`, such as 90m, 7d or forever (default 1h)")
+	command.Flags().Var(&flags.lasts, "for", "how `long`, for example 90m, 7d or forever (default 1h)")
 	flags.registerNote(command)
 	return asking(env, command, func(ctx context.Context, c *console.Client, args []string) (console.BlockResult, error) {
 		prefixes, err := env.readPrefixes(args)
@@ -107,7 +108,7 @@ func adviseWider(p *printer, env *environment, blocked []console.Block) {
 	bits := env.read().config.Detector.IPv6Prefix
 	for _, b := range blocked {
 		if counted := detector.SourcePrefix(b.Prefix.Addr(), bits); b.Prefix.IsSingleIP() && counted.Bits() < b.Prefix.Bits() {
-			p.styled(warning, "hint", b.Prefix, fmt.Sprintf("the client most likely has all of %s, as which it is counted; block that to keep it out", counted))
+			p.styled(warning, "hint", b.Prefix, fmt.Sprintf("the client most likely owns all of %s, which is counted as one source; block that to keep it out", counted))
 		}
 	}
 }
@@ -119,18 +120,18 @@ func newUnblockCommand(env *environment) *cobra.Command {
 	)
 	command := &cobra.Command{
 		Use:   "unblock [--note TEXT] PREFIX... | - | --host HOST | --rule RULE | --reason CLASS",
-		Short: "Lift blocks, clear the scores, and leave the sources alone for a while",
-		Long: `unblock lifts every block that the given addresses or networks lie in or that
-lies in them, or all blocks that a host reported, a rule made or a class of
-offence led to. When it returns they are gone from the kernel. The scores of what
-was given are cleared, and what it does counts again only after a while. Exit
-code 3 if nothing was blocked.`,
+		Short: "Remove blocks, reset the scores, and ignore the sources for a while",
+		Long: `unblock removes every block that covers, or lies within, a given address or
+network, or all blocks that a host reported, a rule made or a class of offence
+led to. They are gone from the kernel when it returns. The scores of these
+addresses are reset, and their offences are not counted for a while. Exit code 3
+if nothing was blocked.`,
 		Example: "  uppercut unblock --note 'customer called' 203.0.113.9\n  uppercut unblock --note 'its filter was broken' --host mx3",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if (len(args) > 0) != (filter != console.Search{}) {
 				return nil
 			}
-			return exitCode{exitUsage, errors.New("unblock needs addresses or networks, or - for standard input, or else one of --host, --rule and --reason")}
+			return exitCode{exitUsage, errors.New("unblock needs addresses or networks, or - for standard input, or one of --host, --rule and --reason")}
 		},
 	}
 	flags.registerNote(command)
@@ -168,12 +169,12 @@ func printUnblocked(p *printer, result console.UnblockResult) error {
 		p.row("not blocked", prefix)
 	}
 	for _, l := range result.Listed {
-		p.styled(warning, "listed", l.Prefix, fmt.Sprintf("%s blocks it again within a minute: remove it there, or uppercut allow it", l.File))
+		p.styled(warning, "listed", l.Prefix, fmt.Sprintf("%s will block it again within a minute: remove it from the file, or use uppercut allow", l.File))
 	}
 	if !result.LeftAloneUntil.IsZero() {
 		p.row("score reset", "not counted for the next "+p.left(result.LeftAloneUntil))
 	} else {
-		p.row("no block matches")
+		p.row("no matching blocks")
 	}
 	if len(result.Unblocked) == 0 {
 		return exitCode{code: exitNo}
@@ -190,23 +191,24 @@ func newAllowCommand(env *environment) *cobra.Command {
 	)
 	command := &cobra.Command{
 		Use:   "allow [--for D] [--note TEXT] [--remove] [PREFIX... | -]",
-		Short: "Never block addresses or networks, from now on or for a while",
-		Long: `allow puts addresses or networks on the allow list, forever or for a while
-(--for), and lifts their blocks in the same second. --remove takes them off
-again; exit code 3 if none of them was on it. Without arguments it prints the
-list, that of the configuration included. What covers much of the Internet, such
-as 0.0.0.0/0, is refused without --force: hardly anybody could be blocked.`,
+		Short: "Never block addresses or networks, permanently or for a while",
+		Long: `allow adds addresses or networks to the allow list, permanently or for a while
+(--for), and removes their blocks within a second. --remove removes them from the
+list; exit code 3 if none of them was on it. Without arguments it prints the list,
+including the entries of the configuration. A prefix that covers much of the
+Internet, such as 0.0.0.0/0, is refused without --force: it would leave hardly any
+address that can be blocked.`,
 		Example: "  uppercut allow --for 7d --note 'migration of example.net' 198.51.100.0/24",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if remove {
-				return atLeastOne("what to take off the list with --remove")(cmd, args)
+				return atLeastOne("an address or network for --remove")(cmd, args)
 			}
 			return nil
 		},
 	}
 	command.Flags().Var(&flags.lasts, "for", "how `long`, such as 90m or 7d (default forever)")
-	command.Flags().BoolVar(&force, "force", false, "allow even what covers much of the Internet")
-	command.Flags().BoolVar(&remove, "remove", false, "take off the list")
+	command.Flags().BoolVar(&force, "force", false, "allow even a prefix that covers much of the Internet")
+	command.Flags().BoolVar(&remove, "remove", false, "remove from the list")
 	flags.registerNote(command)
 	return asking(env, command, func(ctx context.Context, c *console.Client, args []string) ([]console.Allowance, error) {
 		var err error
@@ -243,7 +245,7 @@ func printRemoved(p *printer, prefixes []netip.Prefix, removed []console.Allowan
 		if slices.ContainsFunc(removed, func(a console.Allowance) bool { return a.Prefix == prefix }) {
 			p.row("removed", prefix)
 		} else {
-			p.row("not listed", prefix, "what the configuration allows is removed there")
+			p.row("not listed", prefix, "entries of the configuration are removed in the configuration")
 		}
 	}
 	if len(removed) == 0 {
@@ -278,24 +280,25 @@ func newFlushCommand(env *environment) *cobra.Command {
 	command := &cobra.Command{
 		Use:     "flush [--for D] [--forget] [--note TEXT]",
 		Example: "  uppercut flush --note 'we block the wrong ones'\n  uppercut flush --for 10m",
-		Short:   "Remove every block and stop blocking until resume, or for a while",
+		Short:   "Remove all blocks and stop blocking until resume, or for a while",
 		Long: `flush removes the table "inet uppercut" with every block in it, and nothing else.
-A running appliance goes on judging but blocks nobody until "uppercut resume" or
-a restart; the list of blocks is kept and comes back then, unless --forget.
-With --for it is a pause: blocking begins again by itself when the time is up, or
-earlier by "uppercut resume"; a restart does not end it.
-Without a running appliance flush removes the table itself; the next start brings
-the blocks back, unless --forget.`,
+A running appliance continues to judge but drops nothing until "uppercut resume"
+or a restart; the list of blocks is kept and enforced again then, unless --forget
+is given.
+With --for it is a pause: blocking resumes automatically when the time is up, or
+earlier with "uppercut resume"; a restart does not end the pause.
+If no appliance is running, flush removes the table itself; the next start
+restores the blocks, unless --forget is given.`,
 		Args: noArgs,
 	}
-	command.Flags().BoolVar(&forget, "forget", false, "empty the ledger, too: no block comes back")
+	command.Flags().BoolVar(&forget, "forget", false, "also empty the ledger: no block comes back")
 	flags.registerNote(command)
 	command.Flags().Var(&flags.lasts, "for", "how `long`, such as 10m, up to 30d (default until resume or a restart)")
 	said := func() string {
 		if flags.lasts == 0 {
-			return "flushed; nobody is blocked until resume"
+			return "flushed; nothing is blocked until resume"
 		}
-		return fmt.Sprintf("paused; nobody is blocked for %s, or until resume", &flags.lasts)
+		return fmt.Sprintf("paused; nothing is blocked for %s, or until resume", &flags.lasts)
 	}
 	ordering(env, command, said, func(ctx context.Context, c *console.Client, _ []string) error {
 		return c.Flush(ctx, time.Duration(flags.lasts), forget, flags.note)
@@ -304,7 +307,7 @@ the blocks back, unless --forget.`,
 	command.RunE = func(cmd *cobra.Command, args []string) error {
 		err := ask(cmd, args)
 		if errors.Is(err, console.ErrNotRunning) && flags.lasts != 0 {
-			return fmt.Errorf("%w; without it nothing would end a pause (flush without --for removes the table)", err)
+			return fmt.Errorf("%w; nothing would end the pause (flush without --for removes the table)", err)
 		}
 		if errors.Is(err, console.ErrNotRunning) {
 			return env.flushStopped(cmd.Context(), flags.note, forget)
@@ -334,9 +337,9 @@ func (e *environment) flushStopped(ctx context.Context, note string, forget bool
 	if found {
 		did = "table removed"
 	}
-	next := "the next start brings back the blocks of the ledger that are still due; --forget empties it"
+	next := "the next start restores the blocks in the ledger that have not expired; --forget empties it"
 	if forget {
-		next = "the ledger is empty: no block comes back"
+		next = "the ledger is empty: no block will come back"
 	}
 	_, err = fmt.Fprintf(e.stdout, "%s; no appliance is running\n%s\n", did, next)
 	return err
@@ -347,9 +350,9 @@ func newResumeCommand(env *environment) *cobra.Command {
 	command := &cobra.Command{
 		Use:     "resume [--note TEXT]",
 		Example: "  uppercut resume",
-		Short:   "Block again after flush",
+		Short:   "Start blocking again after flush",
 		Long: `resume ends a flush: when it returns, the list is in the kernel. Exit code 3 if
-blocking was not suspended, and if nothing is dropped since the mode is observe.`,
+blocking was not suspended, and if nothing is dropped because the mode is observe.`,
 		Args: noArgs,
 	}
 	flags.registerNote(command)
@@ -374,7 +377,7 @@ func newBreakersCommand(env *environment) *cobra.Command {
 	command := asking(env, &cobra.Command{
 		Use:     "breakers",
 		Example: "  uppercut breakers",
-		Short:   "Show the hosts whose reports are being ignored because the host itself seems at fault",
+		Short:   "List hosts whose reports are being ignored because the host itself seems at fault",
 		Args:    noArgs,
 	}, func(ctx context.Context, c *console.Client, _ []string) ([]console.Breaker, error) {
 		return c.Breakers(ctx)
@@ -393,7 +396,7 @@ func newBreakersCommand(env *environment) *cobra.Command {
 	closing := &cobra.Command{
 		Use:     "close HOST",
 		Example: "  uppercut breakers close mx1",
-		Short:   "Count a host's evidence in full again",
+		Short:   "Count the reports of a host in full again",
 		Args:    atLeastOne("a host"),
 	}
 	flags.registerNote(closing)
@@ -408,10 +411,10 @@ func newReloadCommand(env *environment) *cobra.Command {
 	command := &cobra.Command{
 		Use:     "reload [--note TEXT]",
 		Example: "  uppercut reload",
-		Short:   "Put a changed configuration in force, without a restart",
-		Long: `reload has the running appliance read its configuration and the files that it
-names again. What cannot change while it runs is refused with its key, as is
-every mistake, and the old configuration stays in force. SIGHUP and
+		Short:   "Apply a changed configuration without a restart",
+		Long: `reload makes the running appliance read its configuration, and the files named
+in it, again. Mistakes, and changes that need a restart, are reported with their
+keys; the old configuration then stays in force. SIGHUP and
 "systemctl reload uppercut" do the same.`,
 		Args: noArgs,
 	}

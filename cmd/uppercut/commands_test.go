@@ -85,7 +85,7 @@ func TestBlockedMeansDropped(t *testing.T) {
 	g.says(t, exitOK, []string{"why", client}, "blocked as 203.0.113.0/24", "root: ticket 7", "drops it")
 	g.says(t, exitOK, []string{"allow", spared})
 	g.says(t, exitNo, []string{"why", spared},
-		"not blocked: it is on the allow list; its network is blocked as 203.0.113.0/24 since", "with a hole for it", "lets it pass")
+		"not blocked: it is on the allow list; its network is blocked as 203.0.113.0/24 since", "except for this address", "lets it pass")
 
 	// The history names what is not of the address, and knows what is in force.
 	g.ask(t, "block", client)
@@ -116,7 +116,7 @@ func TestObservedBlocksAreNotCalledBlocked(t *testing.T) {
 func TestFirewallInWords(t *testing.T) {
 	g := serveWith(t, "")
 	g.says(t, exitOK, []string{"firewall", "show"}, "compared never")
-	g.says(t, exitOK, []string{"firewall", "verify"}, "agrees with the list")
+	g.says(t, exitOK, []string{"firewall", "verify"}, "matches the list")
 	g.says(t, exitOK, []string{"firewall", "show"}, "compared", "ago")
 	if out := g.ask(t, "firewall", "show"); strings.Contains(out, "never") {
 		t.Errorf("firewall show after verify:\n%s", out)
@@ -143,13 +143,13 @@ func TestUnblockSaysWhatItDid(t *testing.T) {
 	g.says(t, exitNo, []string{"why", "203.0.113.9"}, "not blocked", "counts again in")
 	g.says(t, exitError, []string{"unblock", "0.0.0.0/0"}, "0.0.0.0/0 is wider than anything that is blocked")
 	g.says(t, exitOK, []string{"audit", "--action", "unblock"}, "203.0.113.9/32 198.51.100.8/32 (1 of them not blocked)")
-	g.says(t, exitNo, []string{"unblock", "--rule", "burst"}, "no block matches")
-	g.says(t, exitUsage, []string{"unblock", "--rule", "bust"}, `--rule: "bust" is none of burst, steady`)
+	g.says(t, exitNo, []string{"unblock", "--rule", "burst"}, "no matching blocks")
+	g.says(t, exitUsage, []string{"unblock", "--rule", "bust"}, `--rule: "bust" is not one of burst, steady`)
 	g.says(t, exitUsage, []string{"unblock", "--host", "mx9"}, `--host: "mx9" is not known; no mail host has logged yet`)
 	g.says(t, exitUsage, []string{"unblock", "--reason", "rudeness"}, "rcpt_trap")
 	g.says(t, exitUsage, []string{"unblock", "--rule", "manual", "198.51.100.7"}, "or else one of")
 	g.says(t, exitOK, []string{"unblock", "--rule", "manual"}, "unblocked    198.51.100.7/32")
-	g.says(t, exitOK, []string{"blocks"}, "nobody is blocked")
+	g.says(t, exitOK, []string{"blocks"}, "no blocks")
 }
 
 // An empty list says so, an order what it did.
@@ -174,15 +174,15 @@ func TestAllowSaysWhatItDid(t *testing.T) {
 // A list says what it is a part of, and what was asked for.
 func TestBlocksSayHowMany(t *testing.T) {
 	g := serveWith(t, "")
-	g.says(t, exitOK, []string{"blocks"}, "nobody is blocked")
-	g.says(t, exitOK, []string{"blocks", "--rule", "burst"}, "no block matches")
-	g.says(t, exitUsage, []string{"blocks", "--rule", "nonesuch"}, `--rule: "nonesuch" is none of burst, steady`)
+	g.says(t, exitOK, []string{"blocks"}, "no blocks")
+	g.says(t, exitOK, []string{"blocks", "--rule", "burst"}, "no matching blocks")
+	g.says(t, exitUsage, []string{"blocks", "--rule", "nonesuch"}, `--rule: "nonesuch" is not one of burst, steady`)
 	g.says(t, exitUsage, []string{"blocks", "--host", "nonesuch"}, `--host: "nonesuch" is not known`)
 	g.ask(t, "block", "--note", "ticket 7", "203.0.113.9", "203.0.113.10")
 	g.says(t, exitOK, []string{"blocks"}, "root  ticket 7\n", "\n2 in all\n")
 	g.says(t, exitOK, []string{"blocks", "--limit", "1"}, "\n1 of 2; --limit 0 lists all\n")
-	g.says(t, exitOK, []string{"top", "--limit", "0"}, "no source has an offence that counts now")
-	if out := g.ask(t, "top", "reason"); out != "no offence since the start\n" {
+	g.says(t, exitOK, []string{"top", "--limit", "0"}, "no source has offences that still count")
+	if out := g.ask(t, "top", "reason"); out != "no offences since the start\n" {
 		t.Errorf("top reason: %q", out)
 	}
 }
@@ -192,12 +192,12 @@ func TestFlushWithoutAnAppliance(t *testing.T) {
 	g := newGateway(t)
 	g.config = filepath.Join(g.dir, "uppercut.yaml")
 	writeFile(t, g.config, "state_dir: "+g.dir+"/state\n")
-	g.says(t, exitOK, []string{"flush"}, "there was no table", "the next start brings back the blocks")
+	g.says(t, exitOK, []string{"flush"}, "there was no table", "the next start restores the blocks")
 	if out, err := g.gw.CommandContext(t.Context(), "nft", "add", "table", "inet", "uppercut").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	g.says(t, exitError, []string{"flush", "--for", "10m"}, "not running", "nothing would end a pause")
-	g.says(t, exitOK, []string{"flush", "--forget"}, "table removed", "no block comes back")
+	g.says(t, exitError, []string{"flush", "--for", "10m"}, "not running", "nothing would end the pause")
+	g.says(t, exitOK, []string{"flush", "--forget"}, "table removed", "no block will come back")
 	g.says(t, exitError, []string{"health"}, "not running")
 }
 
@@ -232,7 +232,7 @@ func TestScoresAndSkewsAreRounded(t *testing.T) {
 func TestWhyTakesWhatBlocksPrints(t *testing.T) {
 	g := serveWith(t, "")
 	g.says(t, exitOK, []string{"block", "203.0.113.9", "198.51.100.0/24", "2001:db8:1:2::/64", "2001:db8:9::1"},
-		"hint", "the client most likely has all of 2001:db8:9::/64")
+		"hint", "the client most likely owns all of 2001:db8:9::/64")
 	for line := range strings.SplitSeq(g.ask(t, "blocks"), "\n") {
 		if prefix, _, found := strings.Cut(line, " "); found && strings.Contains(prefix, "/") {
 			g.says(t, exitOK, []string{"why", prefix}, "blocked as "+prefix+" since")
@@ -275,7 +275,7 @@ func TestBlockForever(t *testing.T) {
 	}
 	g.says(t, exitOK, []string{"why", "203.0.113.9"}, "blocked as 203.0.113.9/32 since", ", forever, by manual", "drops it (set block4, no timeout)")
 	g.says(t, exitOK, []string{"why", "198.51.100.7"}, "drops it (set block4_net, no timeout)")
-	g.says(t, exitOK, []string{"firewall", "verify"}, "agrees with the list")
+	g.says(t, exitOK, []string{"firewall", "verify"}, "matches the list")
 	g.says(t, exitOK, []string{"allow", "--for", "forever", "192.0.2.1"}, "allowed  192.0.2.1/32  forever")
 	g.says(t, exitOK, []string{"unblock", "203.0.113.9"}, "unblocked    203.0.113.9/32")
 }
@@ -284,8 +284,8 @@ func TestBlockForever(t *testing.T) {
 func TestPause(t *testing.T) {
 	g := serveWith(t, "")
 	g.ask(t, "block", "203.0.113.9")
-	g.says(t, exitOK, []string{"flush", "--for", "10m", "--note", "mail is late"}, "paused; nobody is blocked for 10m, or until resume")
-	g.says(t, exitOK, []string{"status"}, "SUSPENDED: nobody is blocked for another", "or until uppercut resume", "on the list")
+	g.says(t, exitOK, []string{"flush", "--for", "10m", "--note", "mail is late"}, "paused; nothing is blocked for 10m, or until resume")
+	g.says(t, exitOK, []string{"status"}, "SUSPENDED: nothing is blocked for another", "or until uppercut resume", "on the list")
 	g.says(t, exitNo, []string{"health"}, "blocking is suspended by an operator since", " until ")
 	g.says(t, exitOK, []string{"audit", "--action", "flush"}, "for 10m", "mail is late")
 	g.says(t, exitNo, []string{"why", "203.0.113.9"}, "would be blocked")
@@ -309,11 +309,11 @@ func TestBlockList(t *testing.T) {
 	g.serve(t, "state_dir: "+g.dir+"/state\nreceiver: {udp: [], tcp: [\"10.25.0.1:5514\"]}\nenforcer: {allow: [198.51.100.7], block: [{file: "+list+"}]}\n")
 	g.says(t, exitOK, []string{"why", "203.0.113.9"}, "forever, by blocklist", "no timeout", list)
 	g.says(t, exitOK, []string{"blocks", "--rule", "blocklist"}, "198.51.100.0/24", "192.0.2.10/31", "2001:db8:7::/48", "4 in all")
-	g.says(t, exitNo, []string{"why", "198.51.100.7"}, "not blocked: it is on the allow list", "with a hole for it")
-	g.says(t, exitOK, []string{"firewall", "verify"}, "agrees with the list")
+	g.says(t, exitNo, []string{"why", "198.51.100.7"}, "not blocked: it is on the allow list", "except for this address")
+	g.says(t, exitOK, []string{"firewall", "verify"}, "matches the list")
 
 	// Lifted by hand it comes back, and says so.
-	g.says(t, exitOK, []string{"unblock", "203.0.113.9"}, "unblocked", "listed", list+" blocks it again within a minute")
+	g.says(t, exitOK, []string{"unblock", "203.0.113.9"}, "unblocked", "listed", list+" will block it again within a minute")
 	g.says(t, exitOK, []string{"allow", "2001:db8:7::/48"}, "unblocked  2001:db8:7::/48")
 
 	// A mistake keeps what was; a change is taken over without a reload.

@@ -344,7 +344,7 @@ receiver: {udp: [], tcp: ["10.25.0.1:5514"]}
 		t.Errorf("before any repair:\n%s", out)
 	}
 	g.flushRuleset(t)
-	repaired := regexp.MustCompile(`repaired +1 times since the start; found last, .* ago: table, .*, changed by nft \(pid \d+\)\n`)
+	repaired := regexp.MustCompile(`repaired +1 times since the start; last difference .* ago: table, .*, changed by nft \(pid \d+\)\n`)
 	waitFor(t, 10*time.Second, "the repair is counted", func() bool {
 		return repaired.MatchString(g.ask(t, "firewall", "show"))
 	})

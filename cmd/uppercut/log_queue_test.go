@@ -52,7 +52,7 @@ func TestALogThatNobodyReadsHoldsUpNobody(t *testing.T) {
 		if n := strings.Count(got, "msg=block"); n != lines-int(dropped) {
 			t.Errorf("%d lines written, %v dropped", n, dropped)
 		}
-		if want := fmt.Sprintf(`level=WARN msg="log lines were dropped: nobody read them" lines=%v`, int(dropped)); !strings.Contains(got, want) {
+		if want := fmt.Sprintf(`level=WARN msg="log lines were dropped: standard error was not read" lines=%v`, int(dropped)); !strings.Contains(got, want) {
 			t.Errorf("no %q", want)
 		}
 	})

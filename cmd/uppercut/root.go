@@ -234,7 +234,7 @@ func atMostOne(what string) cobra.PositionalArgs {
 func atMostOneOf(words ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) == 1 && !slices.Contains(words, args[0]) {
-			return exitCode{exitUsage, fmt.Errorf("%s: %q is none of %s", cmd.Name(), args[0], strings.Join(words, ", "))}
+			return exitCode{exitUsage, fmt.Errorf("%s: %q is not one of %s", cmd.Name(), args[0], strings.Join(words, ", "))}
 		}
 		return atMostOne(strings.Join(words, ", "))(cmd, args)
 	}

@@ -87,15 +87,24 @@ func (a *appliance) senders(h heard, n counts) []console.Sender {
 	return list
 }
 
+// transportName is the transport as sender-config names it: RELP over TLS has a
+// name of its own there.
+func transportName(s receiver.SenderStatus) string {
+	if s.Transport == receiver.RELP && s.Encrypted {
+		return "relp-tls"
+	}
+	return s.Transport.String()
+}
+
 // senderRow is what receiver and detector know of one host at one sender.
 func senderRow(s receiver.SenderStatus, l detector.HostLines, now time.Time) console.Sender {
 	transport := ""
 	if s.Sender != "" {
-		transport = s.Transport.String()
+		transport = transportName(s)
 	}
 	row := console.Sender{
 		Host: s.Host, Sender: s.Sender, Transport: transport, Last: s.LastMessage,
-		Expected: s.Expected, Silent: s.Silent, Messages: s.Messages, Skew: console.Duration(s.ClockSkew),
+		Expected: s.Expected, Silent: s.Silent, Messages: s.Messages, Skew: console.Duration(s.Lag),
 		Understood: l.Understood, NotUnderstood: l.Unknown, Foreign: l.Foreign, ForeignTag: l.LastTag, Unread: s.Refused,
 		NothingUnderstood: l.NothingUnderstood(now) || s.Messages == 0 && s.Refused >= fewFrames,
 		SourceLost:        l.Lost, SourceLosses: l.LostUntold, LastLoss: l.LastLoss, LossText: l.LossText,

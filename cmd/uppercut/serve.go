@@ -70,7 +70,7 @@ func logHandler(format string, w io.Writer, level slog.Leveler) (slog.Handler, e
 func tellDropped(format string) func(out io.Writer, lines uint64) {
 	return func(out io.Writer, lines uint64) {
 		if handler, err := logHandler(format, out, slog.LevelWarn); err == nil {
-			slog.New(handler).Warn("log lines were dropped: nobody read them", "lines", lines)
+			slog.New(handler).Warn("log lines were dropped: standard error was not read", "lines", lines)
 		}
 	}
 }

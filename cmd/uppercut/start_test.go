@@ -135,7 +135,7 @@ func TestSecondAppliance(t *testing.T) {
 	})
 	p.start()
 	p.end(syscall.SIGTERM) // so that its log is whole
-	if !strings.Contains(p.log.String(), "would go unnoticed") {
+	if !strings.Contains(p.log.String(), "cannot be detected") {
 		t.Errorf("no warning:\n%s", p.log.String())
 	}
 }

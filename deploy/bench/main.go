@@ -142,7 +142,7 @@ func choose(names string) ([]row, error) {
 	for name := range strings.SplitSeq(names, ",") {
 		i := slices.IndexFunc(rows, func(r row) bool { return r.name == name })
 		if i < 0 {
-			return nil, fmt.Errorf("-rows: %q is none of %s", name, rowNames())
+			return nil, fmt.Errorf("-rows: %q is not one of %s", name, rowNames())
 		}
 		chosen = append(chosen, rows[i])
 	}

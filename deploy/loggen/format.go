@@ -44,7 +44,7 @@ func ParseFormat(name string) (Format, error) {
 			return Format(i), nil
 		}
 	}
-	return 0, fmt.Errorf("format %q is none of %q", name, formatNames)
+	return 0, fmt.Errorf("format %q is not one of %q", name, formatNames)
 }
 
 // Append appends the line in format f to b.

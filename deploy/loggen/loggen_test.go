@@ -214,7 +214,7 @@ func TestFormats(t *testing.T) {
 
 func TestParseFormatRefuses(t *testing.T) {
 	_, err := ParseFormat("xml")
-	if err == nil || !strings.HasPrefix(err.Error(), `format "xml" is none of ["traditional"`) {
+	if err == nil || !strings.HasPrefix(err.Error(), `format "xml" is not one of ["traditional"`) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -156,8 +156,9 @@ func flags(line string) (fs []string) {
 	return fs
 }
 
-// metricInText leaves out recorded series, which have a colon before the name.
-var metricInText = regexp.MustCompile(`(?:^|[^:\w])(uppercut_[a-z0-9_]+)`)
+// metricInText leaves out recorded series, which have a colon before the name, and
+// external labels, which have a dot there.
+var metricInText = regexp.MustCompile(`(?:^|[^:.\w])(uppercut_[a-z0-9_]+)`)
 
 // TestMetricsExist looks for each metric that a rule asks for among the names
 // that the program's source gives to metrics.

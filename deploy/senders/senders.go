@@ -50,7 +50,7 @@ type Options struct {
 // where it belongs.
 func Config(o Options) (string, error) {
 	if !slices.Contains(Transports(), o.Transport) {
-		return "", fmt.Errorf("transport %q is none of %s", o.Transport, strings.Join(Transports(), ", "))
+		return "", fmt.Errorf("transport %q is not one of %s", o.Transport, strings.Join(Transports(), ", "))
 	}
 	if o.Host == "" {
 		return "", errors.New("the name of the mail host is needed: --host mx1.example.org")

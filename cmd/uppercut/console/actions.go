@@ -38,16 +38,16 @@ var deeds = map[string]deed{
 		},
 	},
 	"unblock": {
-		Name: "unblock", Verb: "Unblock", Prefix: true, Did: "Unblocked; its scores are cleared and it is left alone for a while.",
-		Sentence: "Its packets will pass again, its scores are cleared, and it is left alone for a while.",
+		Name: "unblock", Verb: "Unblock", Prefix: true, Did: "Unblocked; its scores are reset and it is not counted for a while.",
+		Sentence: "Its packets will pass again, its scores are reset, and it is not counted for a while.",
 		do: func(ctx context.Context, op Operator, o Order, _ string) error {
 			_, err := op.Unblock(ctx, o)
 			return err
 		},
 	},
 	"allow": {
-		Name: "allow", Verb: "Never block", Prefix: true, Times: allowTimes, Did: "Put on the allow list.",
-		Sentence: "It goes on the allow list: a block is lifted at once, and none will follow.",
+		Name: "allow", Verb: "Never block", Prefix: true, Times: allowTimes, Did: "Added to the allow list.",
+		Sentence: "It is added to the allow list: an existing block is removed at once, and it will not be blocked again.",
 		do: func(ctx context.Context, op Operator, o Order, _ string) error {
 			_, err := op.Allow(ctx, o)
 			return err
@@ -63,20 +63,20 @@ var deeds = map[string]deed{
 	},
 	"close_breaker": {
 		Name: "close_breaker", Verb: "Close the breaker", Back: "/guards", Did: "The breaker is closed.",
-		Sentence: "What this host reports counts in full again.",
+		Sentence: "The reports of this host count in full again.",
 		do: func(ctx context.Context, op Operator, o Order, host string) error {
 			return op.CloseBreaker(ctx, o.By, host)
 		},
 	},
 	"flush": {
 		Name: "flush", Verb: "Pause blocking", Times: pauseTimes, Back: "/", Did: "Blocking is paused.",
-		Sentence: "Every block is taken out of the firewall, and nobody is blocked until the time is up or somebody resumes. Judging goes on, and the list comes back then.",
+		Sentence: "All blocks are removed from the firewall, and nothing is blocked until the time is up or blocking is resumed. Judging continues, and the list is enforced again then.",
 		do: func(ctx context.Context, op Operator, o Order, _ string) error {
 			return op.Flush(ctx, o.By, o.For, false)
 		},
 	},
 	"resume": {
-		Name: "resume", Verb: "Resume blocking", Back: "/", Did: "Blocking again.",
+		Name: "resume", Verb: "Resume blocking", Back: "/", Did: "Blocking resumed.",
 		Sentence: "The list goes back into the firewall.",
 		do: func(ctx context.Context, op Operator, o Order, _ string) error {
 			_, err := op.Resume(ctx, o.By)
@@ -125,11 +125,11 @@ func (c *Console) drawConfirm(w http.ResponseWriter, r *http.Request) error {
 func (c *Console) act(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 	if err := r.ParseForm(); err != nil {
-		return invalid("the form cannot be read: %s", err)
+		return invalid("invalid form: %s", err)
 	}
 	form := r.PostForm
 	if !c.tokens.valid(callerOf(r).name, form.Get("token")) {
-		c.deny(w, r, deniedToken, "This form is not ours or has grown old. Go back, load the page again and repeat.")
+		c.deny(w, r, deniedToken, "This form has expired or did not come from this page. Go back, reload the page and try again.")
 		return nil
 	}
 	d, ok := deeds[form.Get("do")]
@@ -154,7 +154,7 @@ func (d deed) order(author string, form url.Values) (Order, error) {
 	req := orderRequest{Note: form.Get("note")}
 	if text := form.Get("for"); d.Times != nil && text != "" {
 		if err := req.For.UnmarshalText([]byte(text)); err != nil {
-			return Order{}, invalid("for: %q is not a time such as 90m or 24h", text)
+			return Order{}, invalid("for: %q is not a duration such as 90m or 24h", text)
 		}
 	}
 	if !d.Prefix {
@@ -183,10 +183,10 @@ type forChoice struct {
 // The times of the forms, the usual one first.
 var (
 	blockTimes = []forChoice{
-		{"", "an hour (default)"}, {"24h0m0s", "a day"}, {"168h0m0s", "a week"}, {"720h0m0s", "30 days"}, {"forever", "ever, until unblocked"},
+		{"", "Default (1 hour)"}, {"24h0m0s", "a day"}, {"168h0m0s", "a week"}, {"720h0m0s", "30 days"}, {"forever", "forever, until unblocked"},
 	}
 	allowTimes = []forChoice{
-		{"", "ever"}, {"1h0m0s", "an hour"}, {"24h0m0s", "a day"}, {"168h0m0s", "a week"}, {"720h0m0s", "30 days"},
+		{"", "forever"}, {"1h0m0s", "an hour"}, {"24h0m0s", "a day"}, {"168h0m0s", "a week"}, {"720h0m0s", "30 days"},
 	}
 	pauseTimes = []forChoice{
 		{"10m", "10 minutes"},
@@ -194,6 +194,6 @@ var (
 		{"1h0m0s", "an hour"},
 		{"4h", "4 hours"},
 		{"24h0m0s", "a day"},
-		{"", "as long as nobody resumes and uppercut is not restarted"},
+		{"", "until resumed or uppercut is restarted"},
 	}
 )

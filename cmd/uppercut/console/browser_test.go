@@ -183,7 +183,7 @@ func TestPagesInABrowser(t *testing.T) {
 		{"blocks", "/blocks", "Blocks"},
 		{"address", "/address?addr=" + attacked.String(), attacked.String()},
 		{"senders", "/senders", "Mail hosts"},
-		{"guards", "/guards", "Guards"},
+		{"guards", "/guards", "Safety"},
 		{"samples", "/samples", "Not understood"},
 		{"audit", "/audit", "Audit log"},
 		{"config", "/config", "Configuration"},
@@ -319,7 +319,7 @@ func TestOverviewFollowsWhatHappens(t *testing.T) {
 	r := startPage(t, fleet())
 	b := openBrowser(t)
 	b.open(r, "/")
-	b.waitFor(`document.getElementById("events").innerText.includes("Nothing has happened")`)
+	b.waitFor(`document.getElementById("events").innerText.includes("No events since")`)
 	r.Publish(Event{Time: time.Now(), Kind: EventBlock, Prefix: netip.MustParsePrefix("192.0.2.99/32"), Rule: "burst", Reason: "dnsbl"})
 	r.fake.mu.Lock()
 	r.fake.status.Suspended = true

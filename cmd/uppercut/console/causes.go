@@ -23,10 +23,10 @@ var causeWords = map[string]string{
 	"sender":          "a mail host that logs here",
 	"ssh_peer":        "connected to this gateway by SSH",
 	"allowlist":       "on the allow list",
-	"reserved":        "in a reserved range, which nobody on the Internet has",
-	"already_blocked": "blocked for as long already",
-	"set_full":        "too much: the set is full",
-	"run_out":         "late: its time was up before it began",
+	"reserved":        "in a reserved range, which is not used on the Internet",
+	"already_blocked": "already blocked for as long",
+	"set_full":        "one too many: the set is full",
+	"run_out":         "too late: the block would have ended already",
 	"error":           "refused by the kernel; the log says why",
 }
 

@@ -1,7 +1,10 @@
 package console
 
 import (
+	"cmp"
 	"fmt"
+	"hash/fnv"
+	"slices"
 	"strings"
 	"time"
 )
@@ -73,8 +76,9 @@ func newChartOver(over span, title string, trends []trend, now time.Time) chart 
 		Hours: axisLabels(over, now),
 	}
 	floor := make([]uint64, over.slots)
+	colours := colourBands(bands, len(trends) > len(bands))
 	for i, t := range bands {
-		c.Bands = append(c.Bands, band{t.Name, fmt.Sprintf("band%d", i), stackPath(floor, t.counts, top), t.Total})
+		c.Bands = append(c.Bands, band{t.Name, fmt.Sprintf("band%d", colours[i]), stackPath(floor, t.counts, top), t.Total})
 		c.Total += t.Total
 	}
 	for i, n := range sums {
@@ -98,6 +102,37 @@ func foldTrends(ts []trend) []trend {
 		}
 	}
 	return append(ts[:maxBands:maxBands], rest)
+}
+
+// colourSalt gives the rules of the default configuration, manual and block list
+// included, colours apart.
+const colourSalt = "hue"
+
+// colourBands gives each band a colour, 0 to maxBands, that depends on the names
+// shown and not on their counts, so that a name keeps its colour while the counts
+// change. The last colour is that of the rest, if folded.
+func colourBands(bands []trend, folded bool) []int {
+	if folded {
+		last := len(bands) - 1
+		return append(colourBands(bands[:last], false), maxBands)
+	}
+	order := make([]int, len(bands))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(bands[a].Name, bands[b].Name) })
+	colours := make([]int, len(bands))
+	var taken [maxBands + 1]bool
+	for _, i := range order {
+		h := fnv.New32a()
+		_, _ = h.Write([]byte(colourSalt + bands[i].Name)) // never fails
+		colour := int(h.Sum32() % maxBands)
+		for taken[colour] {
+			colour = (colour + 1) % (maxBands + 1)
+		}
+		colours[i], taken[colour] = colour, true
+	}
+	return colours
 }
 
 // stackPath draws columns of counts upon floor, and raises floor by them.

@@ -54,7 +54,7 @@ func (c *Client) Unsaved() string { return c.unsaved }
 func (c *Client) explain(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("%w: nobody answers on %s", ErrNotRunning, c.socket)
+		return fmt.Errorf("%w: no answer on %s", ErrNotRunning, c.socket)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%w on %s", ErrNoPermission, c.socket)
 	}

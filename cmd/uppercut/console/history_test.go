@@ -2,9 +2,11 @@ package console
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -282,5 +284,34 @@ func TestPublishNeverWaits(t *testing.T) {
 	}
 	if got := c.history.trends(blocksByRule, time.Now()); len(got) != 1 || got[0].Total != 10*feedSize {
 		t.Errorf("history: %+v", got)
+	}
+}
+
+// A name keeps its colour when another one overtakes it, and the rest has its own.
+func TestColoursStay(t *testing.T) {
+	of := func(names ...string) map[string]int {
+		bands := make([]trend, len(names))
+		for i, name := range names {
+			bands[i].Name = name
+		}
+		colours := map[string]int{}
+		for i, c := range colourBands(bands, false) {
+			colours[names[i]] = c
+		}
+		return colours
+	}
+	if a, b := of("burst", "manual", "steady"), of("steady", "burst", "manual"); !maps.Equal(a, b) {
+		t.Errorf("another order: %v, then %v", a, b)
+	}
+	all := of("burst", "steady", "manual", "neighbourhood", "blocklist")
+	for name, colour := range all {
+		if alone := of(name)[name]; alone != colour {
+			t.Errorf("%s: %d alone, %d beside the others", name, alone, colour)
+		}
+	}
+	seven := colourBands([]trend{{Name: "a"}, {Name: "b"}, {Name: "c"}, {Name: "d"}, {Name: "e"}, {Name: "f"}, {Name: "9 others"}}, true)
+	slices.Sort(seven[:maxBands])
+	if !slices.Equal(seven, []int{0, 1, 2, 3, 4, 5, 6}) {
+		t.Errorf("seven bands: colours %v", seven)
 	}
 }

@@ -154,8 +154,8 @@ func (s Status) problems() (found []problem) {
 	}
 	enforcing := s.Mode == "enforce" && !s.Suspended
 	const missing = " blocks are not enforced: table, set or rule is missing. `uppercut firewall verify` says which."
-	add(s.Suspended && s.PausedUntil.IsZero(), true, "Blocking is suspended: somebody has flushed the table. `uppercut resume` ends that.")
-	add(s.Suspended && !s.PausedUntil.IsZero(), true, "Blocking is paused until "+clock(s.Now, s.PausedUntil)+". `uppercut resume` ends that earlier.")
+	add(s.Suspended && s.PausedUntil.IsZero(), true, "Blocking is suspended: an operator has flushed the table. `uppercut resume` starts it again.")
+	add(s.Suspended && !s.PausedUntil.IsZero(), true, "Blocking is paused until "+clock(s.Now, s.PausedUntil)+". `uppercut resume` ends the pause earlier.")
 	add(enforcing && !s.Enforcing.IPv4, true, "IPv4"+missing)
 	add(enforcing && !s.Enforcing.IPv6, true, "IPv6"+missing)
 	for _, check := range s.Checks {
@@ -163,7 +163,7 @@ func (s Status) problems() (found []problem) {
 			add(!check.OK, true, "Not ready: "+check.Name+": "+check.Problem)
 		}
 	}
-	add(s.Reload.Error != "", false, "The configuration on disk was refused, the old one is in force. `uppercut check` says why.")
+	add(s.Reload.Error != "", false, "The configuration on disk was rejected; the old one is still in force. `uppercut check` says why.")
 	add(s.HostsSeen == 0, false, "No mail host has logged since the start: there is nothing to judge.")
 	add(s.HostsSilent > 0, false, countOf(s.HostsSilent, "mail host is", "mail hosts are")+" silent.")
 	for _, r := range s.Refused {
@@ -204,7 +204,7 @@ func (s Status) calm() string {
 	case s.HostsSeen == 0:
 		return "No mail host has logged yet."
 	}
-	return "All is well: what should be blocked is blocked."
+	return "OK: every block on the list is enforced."
 }
 
 // state is the appliance in a word, and a class for its colour.

@@ -216,7 +216,7 @@ func (c *Console) drawGuards(w http.ResponseWriter, r *http.Request) error {
 		}
 		return 1
 	})
-	c.show(w, r, http.StatusOK, "guards", "Guards", v)
+	c.show(w, r, http.StatusOK, "guards", "Safety", v)
 	return nil
 }
 

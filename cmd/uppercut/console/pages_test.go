@@ -81,12 +81,12 @@ func TestActionsSayWhatDidNotWork(t *testing.T) {
 	}{
 		{"a guard refuses", form("token", token, "do", "block", "prefix", "127.0.0.1/32"), 409, "127.0.0.1/32 is in a reserved range"},
 		{"no such action", form("token", token, "do", "dance"), 400, "no action"},
-		{"no such time", form("token", token, "do", "block", "prefix", "192.0.2.1/32", "for", "soon"), 400, "is not a time"},
+		{"no such time", form("token", token, "do", "block", "prefix", "192.0.2.1/32", "for", "soon"), 400, "is not a duration"},
 		{"a pause without end", form("token", token, "do", "flush", "for", "forever"), 400, "a pause lasts up to 30d"},
 		{"no such prefix", form("token", token, "do", "unblock", "prefix", "mx1"), 400, "neither an address"},
 		{"no such breaker", form("token", token, "do", "close_breaker", "host", "mx99"), 404, "mx99"},
 		{"too long a note", form("token", token, "do", "unblock", "prefix", "192.0.2.1/32", "note", strings.Repeat("x", maxNote+1)), 400, "note"},
-		{"a form too large", form("token", token, "do", "unblock", "note", strings.Repeat("x", 65<<10)), 400, "cannot be read"},
+		{"a form too large", form("token", token, "do", "unblock", "note", strings.Repeat("x", 65<<10)), 400, "invalid form"},
 	} {
 		if w := draw(t, c, tc.r); w.Code != tc.status || !strings.Contains(w.Body.String(), tc.says) {
 			t.Errorf("%s: %d, want %d and %q:\n%.300s", tc.name, w.Code, tc.status, tc.says, w.Body)

@@ -55,8 +55,8 @@ func (c *Console) show(w http.ResponseWriter, r *http.Request, status int, name,
 	}
 	var page bytes.Buffer
 	if err := templates[name].ExecuteTemplate(&page, "layout", f); err != nil {
-		c.logger.Error("page cannot be drawn", "page", name, "error", err)
-		http.Error(w, "This page cannot be drawn; the log says why.", http.StatusInternalServerError)
+		c.logger.Error("page cannot be rendered", "page", name, "error", err)
+		http.Error(w, "This page cannot be shown; the log says why.", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")

@@ -47,16 +47,16 @@ func (w Why) Sentence(now time.Time) string {
 		}
 		return fmt.Sprintf("%s is blocked %s%s: %s.", w.Addr, w.Block.end(now), left, w.Block.cause())
 	case Spared:
-		return fmt.Sprintf("%s is not blocked: it is %s. Its network %s is blocked %s, with a hole for it.",
+		return fmt.Sprintf("%s is not blocked: it is %s. Its network %s is blocked %s, except for this address.",
 			w.Addr, CauseWords(w.Exempt), w.Block.Prefix, w.Block.end(now))
 	case Idle:
 		return fmt.Sprintf("%s would be blocked %s: %s. But %s.",
 			w.Addr, w.Block.end(now), w.Block.cause(), NotEnforcedWords(w.NotEnforced))
 	case Missed:
-		return fmt.Sprintf("%s should be blocked %s, but the kernel does not block it; `uppercut firewall repair` puts that right.",
+		return fmt.Sprintf("%s should be blocked %s, but the kernel does not block it; `uppercut firewall repair` fixes that.",
 			w.Addr, w.Block.end(now))
 	case Unlisted:
-		return fmt.Sprintf("%s is blocked by the kernel for another %s, but is not on the list; `uppercut firewall repair` puts that right.",
+		return fmt.Sprintf("%s is blocked by the kernel for another %s, but is not on the list; `uppercut firewall repair` fixes that.",
 			w.Addr, RoundDuration(time.Duration(w.Kernel.Left)))
 	case NotBlocked:
 	}
@@ -66,7 +66,7 @@ func (w Why) Sentence(now time.Time) string {
 	case w.Exempt != "":
 		return fmt.Sprintf("%s is not blocked and will not be: it is %s.", w.Addr, CauseWords(w.Exempt))
 	case w.LeftAloneUntil.After(now):
-		return fmt.Sprintf("%s is not blocked and is left alone until %s.", w.Addr, clock(now, w.LeftAloneUntil))
+		return fmt.Sprintf("%s is not blocked and its offences are not counted until %s.", w.Addr, clock(now, w.LeftAloneUntil))
 	}
 	return fmt.Sprintf("%s is not blocked; %s.", w.Addr, w.nearest())
 }
@@ -81,7 +81,7 @@ func (b *Block) end(now time.Time) string {
 
 func (b *Block) cause() string {
 	if b.Rule == "manual" {
-		return fmt.Sprintf("by hand, by %s", b.Author)
+		return fmt.Sprintf("manually, by %s", b.Author)
 	}
 	s := fmt.Sprintf("rule %s fired at a score of %.4g", b.Rule, b.Score)
 	if b.Reason != "" {
@@ -99,7 +99,7 @@ func (w Why) nearest() string {
 		}
 	}
 	if near == nil {
-		return "nothing is held against it"
+		return "no offences count against it"
 	}
 	return fmt.Sprintf("its score is %.4g of the %.4g at which rule %s fires", near.Score, near.Limit, near.Rule)
 }

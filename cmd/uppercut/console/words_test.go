@@ -134,12 +134,12 @@ func TestSentence(t *testing.T) {
 		{
 			"by hand",
 			Why{Block: &Block{Rule: "manual", Author: "anna", Until: until}, Kernel: KernelState{Blocked: true}},
-			"203.0.113.9 is blocked until " + at + ", for another 1h: by hand, by anna.",
+			"203.0.113.9 is blocked until " + at + ", for another 1h: manually, by anna.",
 		},
 		{
 			"not in the kernel",
 			Why{Block: block},
-			"203.0.113.9 should be blocked until " + at + ", but the kernel does not block it; `uppercut firewall repair` puts that right.",
+			"203.0.113.9 should be blocked until " + at + ", but the kernel does not block it; `uppercut firewall repair` fixes that.",
 		},
 		{
 			"observing",
@@ -155,7 +155,7 @@ func TestSentence(t *testing.T) {
 		{
 			"in a hole",
 			Why{Block: &Block{Prefix: netip.MustParsePrefix("203.0.113.0/24"), Until: until}, Exempt: "allowlist"},
-			"203.0.113.9 is not blocked: it is on the allow list. Its network 203.0.113.0/24 is blocked until " + at + ", with a hole for it.",
+			"203.0.113.9 is not blocked: it is on the allow list. Its network 203.0.113.0/24 is blocked until " + at + ", except for this address.",
 		},
 		{
 			"the kernel does not answer",
@@ -165,7 +165,7 @@ func TestSentence(t *testing.T) {
 		{
 			"only in the kernel",
 			Why{Kernel: KernelState{Blocked: true, Left: Duration(time.Minute)}},
-			"203.0.113.9 is blocked by the kernel for another 1m, but is not on the list; `uppercut firewall repair` puts that right.",
+			"203.0.113.9 is blocked by the kernel for another 1m, but is not on the list; `uppercut firewall repair` fixes that.",
 		},
 		{
 			"allowed",
@@ -173,13 +173,13 @@ func TestSentence(t *testing.T) {
 			"203.0.113.9 is not blocked and will not be: 203.0.113.0/24 is on the allow list.",
 		},
 		{"exempt", Why{Exempt: "resolver"}, "203.0.113.9 is not blocked and will not be: it is a DNS server of this gateway."},
-		{"left alone", Why{LeftAloneUntil: until}, "203.0.113.9 is not blocked and is left alone until " + at + "."},
+		{"left alone", Why{LeftAloneUntil: until}, "203.0.113.9 is not blocked and its offences are not counted until " + at + "."},
 		{
 			"near a rule",
 			Why{Rules: []RuleScore{{Rule: "burst", Score: 5, Limit: 10}, {Rule: "steady", Score: 30, Limit: 40}}},
 			"203.0.113.9 is not blocked; its score is 30 of the 40 at which rule steady fires.",
 		},
-		{"unknown", Why{Rules: []RuleScore{{Rule: "burst", Limit: 10}}}, "203.0.113.9 is not blocked; nothing is held against it."},
+		{"unknown", Why{Rules: []RuleScore{{Rule: "burst", Limit: 10}}}, "203.0.113.9 is not blocked; no offences count against it."},
 	} {
 		tc.why.Addr = a
 		if got := tc.why.Sentence(now); got != tc.want {

@@ -121,7 +121,7 @@ func (c SyslogConfig) mistakes() []error {
 func (d Delivery) mistakes() (mistakes []error) {
 	for i, kind := range d.Kinds {
 		if !slices.Contains(Kinds(), kind) {
-			mistakes = append(mistakes, fmt.Errorf("kinds[%d]: %q is none of %s", i, kind, strings.Join(Kinds(), ", ")))
+			mistakes = append(mistakes, fmt.Errorf("kinds[%d]: %q is not one of %s", i, kind, strings.Join(Kinds(), ", ")))
 		}
 	}
 	if d.Queue < 1 || d.Queue > 1_000_000 {
