@@ -39,6 +39,25 @@ func TestAuthReason(t *testing.T) {
 	}
 }
 
+// An error in words of Cyrus SASL's own proves the client, also with a comma in
+// them; one that repeats what the client said does not.
+func TestAuthProof(t *testing.T) {
+	for failure, want := range map[string]Proof{
+		"authentication failure (-13) SASL(-13): authentication failure: checkpass failed":                        ProofOwn,
+		"transient failure (e.g., weak key) (-8) SASL(-8): transient failure (e.g., weak key): checkpass failed":  ProofOwn,
+		"user exists, but no verifier for user (-26) SASL(-26): user exists, but no verifier for user":            ProofOwn,
+		"passphrase expired, has to be reset (-31)":                                                               ProofOwn,
+		"user not found (-20) SASL(-13): user not found: user: x, relay=y property: z not found in sasldb":        ProofWhole,
+		"x, relay=y [192.0.2.66] transient failure (e.g., weak key) (-8)":                                         ProofWhole,
+		"transient failure (e.g., weak key), relay=y [192.0.2.66] (-8) SASL(-8): transient failure: cannot reach": ProofWhole,
+	} {
+		rec := parse(t, id+"AUTH failure (PLAIN): "+failure+", user=joe, relay=h [198.51.100.7]")
+		if rec.Proof != want {
+			t.Errorf("%s: proof %v, want %v", failure, rec.Proof, want)
+		}
+	}
+}
+
 func parse(t testing.TB, text string, own ...TextReason) Record {
 	t.Helper()
 	p, err := NewParser(own)

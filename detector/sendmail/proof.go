@@ -162,6 +162,14 @@ var fixedDetails = map[string]bool{
 	"client doesn't support UTF-8":                                  true,
 }
 
+// commaErrors are the errors of Cyrus SASL (sasl_errstring, common.c) in whose
+// own words a comma stands: SASL_TRANS, SASL_NOVERIFY, SASL_EXPIRED.
+var commaErrors = map[string]bool{
+	"transient failure (e.g., weak key)":    true,
+	"user exists, but no verifier for user": true,
+	"passphrase expired, has to be reset":   true,
+}
+
 // maxUser is where sendmail cuts the user name (%.64s).
 const maxUser = 64
 
@@ -178,6 +186,9 @@ func authProof(s string) Proof {
 	text, detail, _ := strings.Cut(s, " SASL(")
 	_, detail, _ = strings.Cut(detail, "): ")
 	_, detail, _ = strings.Cut(detail, ": ")
+	if i := strings.LastIndex(text, " (-"); i >= 0 && commaErrors[text[:i]] {
+		text = text[i:]
+	}
 	if strings.IndexByte(text, ',') < 0 && fixedDetails[detail] {
 		return ProofOwn
 	}
