@@ -107,7 +107,7 @@ func TestHostsThatAreAddresses(t *testing.T) {
 	hosts := []HostConfig{{Name: "mx1", Addresses: []netip.Prefix{netip.MustParsePrefix("10.25.0.11/32"), netip.MustParsePrefix("2001:db8::/64")}}}
 	labels := newHosts(t, hosts...)
 	f := newFleet(labels, hosts, time.Now())
-	relay := &origin{sender: "192.0.2.9", transport: TCP}
+	relay := &origin{sender: "203.0.113.25", addr: netip.MustParseAddr("203.0.113.25"), transport: TCP}
 	for _, host := range []string{"10.25.0.11", "[2001:db8::7]", "10.25.0.12", "10.25.0.13", "::ffff:10.25.0.12"} {
 		f.observe(relay, []Message{claiming(host)})
 	}
@@ -122,12 +122,12 @@ func TestHostsThatAreAddresses(t *testing.T) {
 		t.Errorf("rows %s", got)
 	}
 	for host, want := range map[string]string{"10.25.0.11": "mx1", "10.25.0.12": otherHost} {
-		if got := labels.Label("192.0.2.9", host); got != want {
+		if got := labels.Label("203.0.113.25", host); got != want {
 			t.Errorf("label of %s: %s, want %s", host, got, want)
 		}
 	}
 	for host, want := range map[string]string{"10.25.0.11": "mx1", "10.25.0.12": "10.25.0.12", "mx 9": otherHost} {
-		if got := labels.Row("192.0.2.9", host); got != want {
+		if got := labels.Row("203.0.113.25", host); got != want {
 			t.Errorf("row of %s: %s, want %s", host, got, want)
 		}
 	}

@@ -260,7 +260,7 @@ func (f *fleet) countHosts(from *origin, s *senderState, messages []Message) {
 			n++
 		}
 		last := &messages[n-1]
-		label := f.labels.label(from.host, messages[0].Host)
+		label := f.labels.label(from.host, f.labels.claim(from, messages[0].Host))
 		if from.host != "" {
 			f.nameOnly(s, label)
 		}

@@ -22,8 +22,9 @@ const (
 
 // Hosts gives mail hosts their metric label, the same wherever they are
 // counted: the name that the configuration or the certificate gives to the
-// sender, else the one in its lines, of which only the first 256 get labels. It
-// is safe for concurrent use.
+// sender, else the one in its lines, of which only the first 256 get labels, and
+// none that the configuration gives to other addresses. It is safe for concurrent
+// use.
 type Hosts struct {
 	overflow prometheus.Counter
 
@@ -58,10 +59,18 @@ func (h *Hosts) configure(p *policy) {
 // Label returns the label of a host: sender as in Message.Sender, host as in
 // Message.Host.
 func (h *Hosts) Label(sender, host string) string {
+	from := originOf(sender)
 	h.mu.RLock()
-	own := h.policy.hostOf(sender)
+	own := h.policy.host(from)
 	h.mu.RUnlock()
-	return h.label(own, host)
+	return h.label(own, h.claim(from, host))
+}
+
+// claim is policy.claim of the policy in force.
+func (h *Hosts) claim(from *origin, host string) string {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.policy.claim(from, host)
 }
 
 // Row returns under which name SenderStatus lists a host: its label, and for a

@@ -14,6 +14,7 @@ func newHosts(t *testing.T, hosts ...HostConfig) *Hosts {
 	t.Helper()
 	c := DefaultConfig()
 	c.Hosts = hosts
+	c.Relays = []string{"203.0.113.25"}
 	h, err := NewHosts(c, prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
@@ -31,6 +32,13 @@ func TestHostLabels(t *testing.T) {
 		{"mx3.example.org", "mx3", "mx3.example.org"}, // by its certificate
 		{"mx4.example.org", "mx4", "mx4.example.org"}, // the same, not configured
 		{"unix", "gateway", "gateway"},                // of this host
+		{"unix", "mx1", "mx1"},                        // what this host passes on
+		{"198.51.100.1", "mx1", otherHost},            // who speaks for a host that is elsewhere
+		{"198.51.100.1", "192.0.2.1", otherHost},      // the same, by its address
+		{"198.51.100.1", "[192.0.2.1]", otherHost},
+		{"2001:db8::1", "mx1", otherHost},
+		{"203.0.113.25", "mx1", "mx1"},                         // a relay
+		{"198.51.100.1", "mx3.example.org", "mx3.example.org"}, // it has no addresses
 		{"198.51.100.1", "", otherHost},
 		{"198.51.100.1", "203.0.113.9", otherHost},
 		{"198.51.100.1", "2001:db8::1", otherHost},

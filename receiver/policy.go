@@ -14,6 +14,7 @@ type policy struct {
 	senders bart.Lite
 	hosts   bart.Table[string] // host names by address
 	names   map[string]bool    // configured host names
+	placed  map[string]bool    // those of them that have addresses
 	relays  *relays
 	idle    time.Duration // see Config.IdleTimeout
 	tags    *header.Tags
@@ -21,7 +22,7 @@ type policy struct {
 
 func newPolicy(c Config) *policy {
 	p := &policy{
-		names: make(map[string]bool, len(c.Hosts)), relays: newRelays(c.Relays), idle: c.IdleTimeout,
+		names: make(map[string]bool, len(c.Hosts)), placed: make(map[string]bool), relays: newRelays(c.Relays), idle: c.IdleTimeout,
 		tags: header.NewTags(c.Tags, c.WrappingTags),
 	}
 	for _, network := range c.Senders {
@@ -32,6 +33,7 @@ func newPolicy(c Config) *policy {
 		for _, network := range h.Addresses {
 			p.senders.Insert(network.Masked())
 			p.hosts.Insert(network.Masked(), h.Name)
+			p.placed[h.Name] = true
 		}
 	}
 	return p
@@ -59,6 +61,23 @@ func (p *policy) host(from *origin) string {
 	default:
 		return ""
 	}
+}
+
+// claim returns the host that from may be by its own lines: not one that sends
+// from other addresses, as the configuration says. What a relay passes on, or
+// writes on this machine, is taken at its word.
+func (p *policy) claim(from *origin, host string) string {
+	if p.isRelay(from) || from.transport == Unix {
+		return host
+	}
+	name := host
+	if addr := addressOf(host); addr.IsValid() {
+		name, _ = p.hosts.Lookup(addr)
+	}
+	if p.placed[name] {
+		return ""
+	}
+	return host
 }
 
 // isRelay reports whether the configuration says that a sender passes on the
