@@ -135,7 +135,7 @@ func noSuchKey(key string) error {
 }
 
 // unknownEmpty tells the unknown keys of a section of type t that hold nothing,
-// such as "reciever:" whose lines are all comments: viper leaves them out of what
+// such as "recever:" whose lines are all comments: viper leaves them out of what
 // it decodes. prefix is the dotted key of the section, with its dot.
 func unknownEmpty(settings map[string]any, t reflect.Type, prefix string) (mistakes []error) {
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
