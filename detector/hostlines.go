@@ -71,6 +71,7 @@ type hostLinesKey struct{ sender, row string }
 type hostLines struct {
 	HostLines
 	heard    time.Time
+	lastTag  []byte // HostLines.LastTag
 	counters lineCounters
 	drops    map[string]uint64 // what the host's log daemons count since they started
 }
@@ -167,8 +168,8 @@ func (r *hostLines) foreign(l *Line) {
 	r.counters.foreign.Inc()
 	if daemonOf(l.Tag) == noDaemon {
 		r.useless++
-		if r.LastTag != l.Tag {
-			r.LastTag = clone(l.Tag)
+		if string(r.lastTag) != l.Tag {
+			r.lastTag = append(r.lastTag[:0], l.Tag...)
 		}
 	}
 }
@@ -215,7 +216,9 @@ func (r *hostLines) growth(l loss) uint64 {
 func (d *Detector) HostLines() []HostLines {
 	all := make([]HostLines, 0, len(d.lines.byName))
 	for _, r := range d.lines.byName {
-		all = append(all, r.HostLines)
+		lines := r.HostLines
+		lines.LastTag = string(r.lastTag)
+		all = append(all, lines)
 	}
 	return all
 }

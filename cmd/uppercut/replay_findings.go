@@ -22,10 +22,16 @@ type findings struct {
 	wrapped map[string]uint64
 	// second counts lines of sendmail's behind the header of a relay.
 	second uint64
-	// last and run are the tag of the last foreign line and how many lines in
-	// a row have it, so that few lines look into the map.
-	last string
-	run  uint64
+	// recent are tags of the last foreign lines that tags does not count yet, the
+	// one at next the oldest, so that few lines look into the map.
+	recent [8]tagLines
+	next   int
+}
+
+// tagLines is how many lines have a tag.
+type tagLines struct {
+	tag   string
+	lines uint64
 }
 
 // own notes a line of sendmail's.
@@ -40,24 +46,28 @@ func (f *findings) foreign(h *header.Header) {
 	if h.Withheld == header.WithheldTag {
 		f.wrapped = countTag(f.wrapped, h.Tag, 1)
 	}
-	if h.Tag != f.last {
-		f.settle()
-		f.last = strings.Clone(h.Tag)
+	for i := range f.recent {
+		if r := &f.recent[i]; r.tag == h.Tag {
+			r.lines++
+			return
+		}
 	}
-	f.run++
+	f.settle(tagLines{strings.Clone(h.Tag), 1})
 }
 
-// settle counts the lines of the last tag.
-func (f *findings) settle() {
-	if f.run == 0 {
+// settle counts the oldest of the recent tags and puts t in its place.
+func (f *findings) settle(t tagLines) {
+	oldest := f.recent[f.next]
+	f.recent[f.next] = t
+	f.next = (f.next + 1) % len(f.recent)
+	if oldest.lines == 0 {
 		return
 	}
-	if _, known := f.tags[f.last]; known || len(f.tags) < maxTagsSeen {
-		f.tags = countTag(f.tags, f.last, f.run)
+	if _, known := f.tags[oldest.tag]; known || len(f.tags) < maxTagsSeen {
+		f.tags = countTag(f.tags, oldest.tag, oldest.lines)
 	} else {
-		f.other += f.run
+		f.other += oldest.lines
 	}
-	f.run = 0
 }
 
 // countTag adds n to what m counts under key, as long as there is room.
@@ -73,7 +83,9 @@ func countTag(m map[string]uint64, key string, n uint64) map[string]uint64 {
 
 // add puts what was found in a chunk to f.
 func (f *findings) add(c *findings) {
-	c.settle()
+	for range c.recent {
+		c.settle(tagLines{})
+	}
 	for tag, n := range c.tags {
 		if _, known := f.tags[tag]; !known && len(f.tags) >= maxTagsSeen {
 			f.other += n

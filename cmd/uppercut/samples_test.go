@@ -75,3 +75,14 @@ func TestSamplesAreBounded(t *testing.T) {
 
 // bufferString is a string in a buffer that is used again.
 func bufferString(b []byte) string { return unsafe.String(&b[0], len(b)) }
+
+// TestSamplesCostLittle: a line whose shape is known takes no memory, however
+// fast such lines come.
+func TestSamplesCostLittle(t *testing.T) {
+	var s samples
+	l := &detector.Line{Sender: "10.0.0.1", Host: "mx1"}
+	each := testing.AllocsPerRun(100, func() { s.line(l, "6ANJY8aV012345: something odd, user=joe password=hunter2") })
+	if each != 0 {
+		t.Errorf("%v allocations for each", each)
+	}
+}
