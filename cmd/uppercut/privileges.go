@@ -192,6 +192,9 @@ func checkStateDir(path string) error {
 	if err == nil || errors.Is(err, unix.ENOENT) {
 		return nil // or it will be ours
 	}
+	if errors.Is(err, unix.EROFS) {
+		return fmt.Errorf("state_dir: %q is on a read-only file system: remount it writable or choose another directory", path)
+	}
 	owner := "somebody else"
 	var st unix.Stat_t
 	if unix.Stat(path, &st) == nil {

@@ -378,3 +378,27 @@ func TestCapabilityNames(t *testing.T) {
 		t.Errorf("names = %q", got)
 	}
 }
+
+// On a read-only file system no owner and no mode is to blame.
+func TestStateDirOnAReadOnlyFileSystem(t *testing.T) {
+	dir := t.TempDir()
+	answer := make(chan error)
+	go func() {
+		runtime.LockOSThread() // the thread ends with the goroutine, and with it its mounts
+		err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS)
+		if err == nil {
+			err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+		}
+		if err == nil {
+			err = unix.Mount("tmpfs", dir, "tmpfs", unix.MS_RDONLY, "")
+		}
+		if err == nil {
+			err = checkStateDir(dir)
+		}
+		answer <- err
+	}()
+	want := fmt.Sprintf("state_dir: %q is on a read-only file system: remount it writable or choose another directory", dir)
+	if err := <-answer; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}

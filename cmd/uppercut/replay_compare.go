@@ -131,9 +131,9 @@ func (c *comparison) writeText(w io.Writer, top int, zone *time.Location) error 
 	fmt.Fprintf(out, "%s, %s\n\n", plural(c.reports[0].totals.lines, "line"), plural(c.reports[0].offences, "offence"))
 	for i, name := range c.names {
 		r := c.reports[i]
-		fmt.Fprintf(out, "%s of %s by %s\n", plural(uint64(len(r.verdicts)), "block"), plural(uint64(len(sentences(r.verdicts))), "network"), name)
+		fmt.Fprintf(out, "%s of %s by %s\n", plural(uint64(len(r.verdicts)), "block"), plural(uint64(len(sentences(r.verdicts))), "source"), name)
 	}
-	fmt.Fprintf(out, "%s treated alike\n", grouped(uint64(c.equalBlocked)))
+	fmt.Fprintf(out, "%s treated the same\n", plural(uint64(c.equalBlocked), "source"))
 	for _, part := range []struct {
 		title string
 		list  []difference

@@ -85,7 +85,10 @@ func attack(ctx context.Context, l *lab.Lab) error {
 	for round := 1; ctx.Err() == nil; round++ {
 		fmt.Printf("round %d: new attackers, new honest senders\n", round)
 		report, err := l.Attack(ctx, lab.Size{Guilty: 3, Petty: 1, Honest: 8})
-		if err != nil || ctx.Err() != nil {
+		if ctx.Err() != nil {
+			return nil // what the interrupted round says is no error
+		}
+		if err != nil {
 			return err
 		}
 		report.Write(os.Stdout)
