@@ -14,7 +14,8 @@ import (
 // revocations are the certificate revocation lists of a file (RFC 5280,
 // section 5), by the raw name of who issued them.
 type revocations struct {
-	lists map[string]*revocationList
+	// An authority that has changed its key and kept its name has several.
+	lists map[string][]*revocationList
 	// nextUpdate is when the first list that says so is due to be replaced.
 	nextUpdate time.Time
 }
@@ -33,18 +34,30 @@ func readRevocations(name string, authorities []*x509.Certificate) (*revocations
 	if err != nil {
 		return nil, err
 	}
-	r := &revocations{lists: make(map[string]*revocationList)}
+	r := &revocations{lists: make(map[string][]*revocationList)}
 	for _, der := range derBlocks(data, "X509 CRL") {
 		if err := r.add(der, authorities); err != nil {
 			return nil, fmt.Errorf("%s: %s: %w", key, name, err)
 		}
 	}
 	for _, a := range authorities {
-		if r.lists[string(a.RawSubject)] == nil {
+		if r.of(a) == nil {
 			return nil, fmt.Errorf("%s: %s holds no list of the authority %q in client_ca_file: ask it for one, an empty one will do", key, name, a.Subject)
 		}
 	}
+	r.setNextUpdate()
 	return r, nil
+}
+
+// setNextUpdate looks at the lists that count.
+func (r *revocations) setNextUpdate() {
+	for _, lists := range r.lists {
+		for _, known := range lists {
+			if due := known.list.NextUpdate; !due.IsZero() && (r.nextUpdate.IsZero() || due.Before(r.nextUpdate)) {
+				r.nextUpdate = due
+			}
+		}
+	}
 }
 
 // derBlocks returns the PEM blocks of one type in data, or data itself where it
@@ -73,19 +86,40 @@ func (r *revocations) add(der []byte, authorities []*x509.Certificate) error {
 	if err := signedByAny(list, authorities); err != nil {
 		return fmt.Errorf("the list of %q: %w", list.Issuer, err)
 	}
-	issuer := string(list.RawIssuer)
-	if old := r.lists[issuer]; old != nil && old.list.ThisUpdate.After(list.ThisUpdate) {
-		return nil // the newer one of two counts
-	}
 	known := &revocationList{list: list, revoked: make(map[string]bool, len(list.RevokedCertificateEntries))}
 	for i := range list.RevokedCertificateEntries {
 		known.revoked[list.RevokedCertificateEntries[i].SerialNumber.String()] = true
 	}
-	r.lists[issuer] = known
-	if due := list.NextUpdate; !due.IsZero() && (r.nextUpdate.IsZero() || due.Before(r.nextUpdate)) {
-		r.nextUpdate = due
-	}
+	r.keep(known)
 	return nil
+}
+
+// keep adds a list; the newer one of two by the same key counts.
+func (r *revocations) keep(known *revocationList) {
+	issuer := string(known.list.RawIssuer)
+	lists := r.lists[issuer]
+	same := slices.IndexFunc(lists, func(old *revocationList) bool {
+		return bytes.Equal(old.list.AuthorityKeyId, known.list.AuthorityKeyId)
+	})
+	switch {
+	case same < 0:
+		r.lists[issuer] = append(lists, known)
+	case !lists[same].list.ThisUpdate.After(known.list.ThisUpdate):
+		lists[same] = known
+	}
+}
+
+// of returns the newest list that an authority has signed, nil without any.
+func (r *revocations) of(authority *x509.Certificate) (newest *revocationList) {
+	for _, known := range r.lists[string(authority.RawSubject)] {
+		if newest != nil && newest.list.ThisUpdate.After(known.list.ThisUpdate) {
+			continue
+		}
+		if known.list.CheckSignatureFrom(authority) == nil {
+			newest = known
+		}
+	}
+	return newest
 }
 
 // signedByAny checks the signature of a list whose issuer is among the
@@ -152,9 +186,8 @@ func (r *revocations) permits(chains [][]*x509.Certificate) bool {
 
 func (r *revocations) permitsChain(chain []*x509.Certificate) bool {
 	for i, cert := range chain[:len(chain)-1] {
-		issuer := chain[i+1]
-		list := r.lists[string(cert.RawIssuer)]
-		if list == nil || list.revoked[cert.SerialNumber.String()] || list.list.CheckSignatureFrom(issuer) != nil {
+		list := r.of(chain[i+1])
+		if list == nil || list.revoked[cert.SerialNumber.String()] {
 			return false
 		}
 	}

@@ -2,13 +2,19 @@ package receiver
 
 import (
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"uppercut/deploy/certs"
+	"uppercut/netns"
 )
 
 // opening begins what a sender sends over a transport, of which next is more.
@@ -214,5 +220,43 @@ func TestRevocationListsThatAreWrong(t *testing.T) {
 				t.Errorf("error %v, want %q", err, test.want)
 			}
 		})
+	}
+}
+
+// TestAuthorityWithANewKey: while an authority goes over to another key, under its
+// old name, each of its two lists speaks for the certificates of its own key.
+func TestAuthorityWithANewKey(t *testing.T) {
+	dir := t.TempDir()
+	path := func(name string) string { return filepath.Join(dir, name) }
+	var keys [2]*certs.Authority
+	var chains [2]map[string][][]*x509.Certificate
+	var file []byte
+	for i, name := range []string{"old", "new"} {
+		a, err := certs.NewAuthority("house")
+		netns.Must(t, err)
+		netns.Must(t, os.Mkdir(path(name), 0o700),
+			a.IssueIn(path(name), time.Now().Add(time.Hour), "mx1"), a.IssueIn(path(name), time.Now().Add(time.Hour), "thief"))
+		list, err := a.Revocations(time.Now().Add(time.Hour), path(name+"/thief.pem"))
+		netns.Must(t, err)
+		file = append(file, pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: list})...)
+		keys[i], chains[i] = a, map[string][][]*x509.Certificate{}
+		for _, host := range []string{"mx1", "thief"} {
+			pair, err := tls.LoadX509KeyPair(path(name+"/"+host+".pem"), path(name+"/"+host+".key"))
+			netns.Must(t, err)
+			chains[i][host] = [][]*x509.Certificate{{pair.Leaf, a.Certificate}}
+		}
+	}
+	netns.Must(t, os.WriteFile(path("crl.pem"), file, 0o600))
+	lists, err := readRevocations(path("crl.pem"), []*x509.Certificate{keys[0].Certificate, keys[1].Certificate})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range chains {
+		if !lists.permits(chains[i]["mx1"]) || lists.permits(chains[i]["thief"]) {
+			t.Errorf("key %d: a sender is permitted: %t, one that is revoked: %t", i, lists.permits(chains[i]["mx1"]), lists.permits(chains[i]["thief"]))
+		}
+	}
+	if _, err := readRevocations(path("crl.pem"), []*x509.Certificate{keys[0].Certificate}); err == nil {
+		t.Error("a list under the authority's name that another has signed was taken")
 	}
 }
