@@ -216,8 +216,8 @@ func (t *textReport) misread() {
 		what string
 	}{
 		{t.totals.unread, "without a syslog header"},
-		{stats.Lines[sendmail.LineUnknown], "of sendmail's of no known form"},
-		{stats.Orphans, "about a client that no other line of its session names"},
+		{stats.Lines[sendmail.LineUnknown], "of sendmail in an unrecognised format"},
+		{stats.Orphans, "whose client address is unknown: no other line of the session names it"},
 		{stats.Torn, "split, with a part missing"},
 		{stats.Conflicts, "that name another client than their session"},
 	}
