@@ -34,7 +34,7 @@
 //     the client, in the strict alphabet of resolver and IDENT.
 //   - R8: where the client is the last field, cut at 100 bytes, it counts only if
 //     it is whole to the end of the line, and the line itself is whole: syslog
-//     daemons cut what they pass on, and a client who knows where makes his text
+//     daemons cut what they pass on, and a client who knows where makes its text
 //     end there in a client of his own. A line counts as whole if a longer one
 //     has come from the same host in the same way (route.go). The same holds for
 //     the only client in free text.
