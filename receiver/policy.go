@@ -43,10 +43,6 @@ func newPolicy(c Config) *policy {
 // or that of a host in receiver.hosts.
 func (p *policy) allows(addr netip.Addr) bool { return p.senders.Contains(addr) }
 
-// hostOf is host for who knows no more of a sender than Message.Sender, which
-// is an address unless there is a certificate.
-func (p *policy) hostOf(sender string) string { return p.host(originOf(sender)) }
-
 // host returns the name that the configuration or the certificate gives to a
 // sender, "" if neither does. A relay has none: its lines name their hosts.
 func (p *policy) host(from *origin) string {
