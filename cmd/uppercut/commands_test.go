@@ -147,7 +147,7 @@ func TestUnblockSaysWhatItDid(t *testing.T) {
 	g.says(t, exitUsage, []string{"unblock", "--rule", "bust"}, `--rule: "bust" is not one of burst, steady`)
 	g.says(t, exitUsage, []string{"unblock", "--host", "mx9"}, `--host: "mx9" is not known; no mail host has logged yet`)
 	g.says(t, exitUsage, []string{"unblock", "--reason", "rudeness"}, "rcpt_trap")
-	g.says(t, exitUsage, []string{"unblock", "--rule", "manual", "198.51.100.7"}, "or else one of")
+	g.says(t, exitUsage, []string{"unblock", "--rule", "manual", "198.51.100.7"}, "or one of")
 	g.says(t, exitOK, []string{"unblock", "--rule", "manual"}, "unblocked    198.51.100.7/32")
 	g.says(t, exitOK, []string{"blocks"}, "no blocks")
 }
