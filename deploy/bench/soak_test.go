@@ -16,11 +16,11 @@ func TestSoak(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var out bytes.Buffer
-	if err := run(ctx, []string{"-uppercut", buildUppercut(t), "-soak", "3s", "-rate", "2000"}, &out, io.Discard); err != nil {
+	if err := run(ctx, []string{"-uppercut", buildUppercut(t), "-soak", "3s", "-rate", "500"}, &out, io.Discard); err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
-	if !regexp.MustCompile(`(?m)^\| \ds \| 6,000 \|.* 0 \| 0 \|$`).MatchString(out.String()) {
-		t.Errorf("the last sample does not say that 6,000 were judged and none lost:\n%s", out.String())
+	if !regexp.MustCompile(`(?m)^\| \ds \| 1,500 \|.* 0 \| 0 \|$`).MatchString(out.String()) {
+		t.Errorf("the last sample does not say that 1,500 were judged and none lost:\n%s", out.String())
 	}
 }
 

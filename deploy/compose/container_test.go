@@ -24,7 +24,7 @@ type container struct {
 	Rootfs       string
 	ReadOnly     bool
 	Mounts       []mount
-	User         int // and group
+	User         int // of group 0
 	Capabilities []string
 	Env          []string
 	Args         []string
@@ -151,8 +151,8 @@ func (c container) restrict() error {
 	if err := unix.Setgroups(nil); err != nil {
 		return fmt.Errorf("give up groups: %w", err)
 	}
-	if err := unix.Setgid(c.User); err != nil {
-		return fmt.Errorf("become group %d: %w", c.User, err)
+	if err := unix.Setgid(0); err != nil {
+		return fmt.Errorf("become group 0: %w", err)
 	}
 	if err := unix.Setuid(c.User); err != nil {
 		return fmt.Errorf("become user %d: %w", c.User, err)

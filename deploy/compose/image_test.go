@@ -139,17 +139,17 @@ func TestImage(t *testing.T) {
 			if got := strings.TrimSuffix(config.OS+"/"+config.Architecture+"/"+config.Variant, "/"); got != platform {
 				t.Errorf("the image is of %s", got)
 			}
-			if config.Config.User != "65532:65532" || config.Config.Labels["org.opencontainers.image.version"] != "v"+version {
+			if config.Config.User != "65532:0" || config.Config.Labels["org.opencontainers.image.version"] != "v"+version {
 				t.Errorf("config %+v", config.Config)
 			}
 			kind := output(t, "file", "--brief", filepath.Join(rootfs, "usr/bin/uppercut"))
 			if !strings.Contains(kind, machine) || !strings.Contains(kind, "statically linked") {
 				t.Errorf("the binary is: %s", kind)
 			}
-			if got := output(t, "stat", "--format", "%A %u %g", filepath.Join(rootfs, "var/lib/uppercut")); got != "drwxrwx--- 65532 0\n" {
+			if got := output(t, "stat", "--format", "%A %u %g", filepath.Join(rootfs, "var/lib/uppercut")); got != "drwxrwx--- 0 0\n" {
 				t.Errorf("the state directory has %s", got)
 			}
-			onlyHolds(t, rootfs, "etc/ssl/certs/ca-certificates.crt", "etc/uppercut/uppercut.yaml", "usr/bin/uppercut")
+			onlyHolds(t, rootfs, "etc/ssl/certs/ca-certificates.crt", "etc/uppercut/uppercut.yaml", "usr/bin/uppercut", "usr/share/doc/uppercut/NOTICES")
 		})
 	}
 }
