@@ -10,8 +10,10 @@
 # Seen: the set has no interval flag; the network becomes the element
 # 198.51.100.0, and 2001:db8:1:2::/64 the element 2001:db8:1:2::. 0s becomes an
 # element without a timeout. Neither leaves a word in the bouncer's log.
-. "$(dirname "$0")/lib/finding.sh"
-. "$(dirname "$0")/lib/debian.sh"
+#
+# Ends with status 1 and "changed: ..." if any of this is so no more.
+. "$(dirname "$0")/lib/finding.bash"
+. "$(dirname "$0")/lib/debian.bash"
 
 unpack trixie "$work/root" crowdsec-firewall-bouncer=0.0.25-5+b11 nftables
 cat >"$work/api.py" <<'PY'

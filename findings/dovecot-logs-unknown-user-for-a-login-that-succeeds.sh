@@ -12,8 +12,10 @@
 # "Login:" and nothing joins the two but the session id. Whoever counts these
 # lines against the address, as filters for auth_verbose do, blocks the users of
 # the second database one by one.
-. "$(dirname "$0")/lib/finding.sh"
-. "$(dirname "$0")/lib/debian.sh"
+#
+# Ends with status 1 and "changed: ..." if any of this is so no more.
+. "$(dirname "$0")/lib/finding.bash"
+. "$(dirname "$0")/lib/debian.bash"
 
 version=1:2.3.19.1+dfsg1-2.1+deb12u7
 unpack bookworm "$work/root" dovecot-core="$version" dovecot-imapd="$version"

@@ -12,9 +12,11 @@
 # it; the alert that refuses it is never read. Each attempt takes lines along.
 # Over TLS 1.2, where the refusal is part of the handshake, every line waits and
 # arrives once the certificate is accepted.
-. "$(dirname "$0")/lib/finding.sh"
-. "$(dirname "$0")/lib/debian.sh"
-. "$(dirname "$0")/lib/rsyslog-tls.sh"
+#
+# Ends with status 1 and "changed: ..." if any of this is so no more.
+. "$(dirname "$0")/lib/finding.bash"
+. "$(dirname "$0")/lib/debian.bash"
+. "$(dirname "$0")/lib/rsyslog-tls.bash"
 
 lines=40
 rsyslog_root

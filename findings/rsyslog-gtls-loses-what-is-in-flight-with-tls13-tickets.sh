@@ -11,9 +11,11 @@
 # its socket when it closes; Linux answers a close with unread data by a reset,
 # and the reset discards what the server has not read yet. The last part of
 # every burst is gone. With tickets off, or with TLS 1.2, nothing is lost.
-. "$(dirname "$0")/lib/finding.sh"
-. "$(dirname "$0")/lib/debian.sh"
-. "$(dirname "$0")/lib/rsyslog-tls.sh"
+#
+# Ends with status 1 and "changed: ..." if any of this is so no more.
+. "$(dirname "$0")/lib/finding.bash"
+. "$(dirname "$0")/lib/debian.bash"
+. "$(dirname "$0")/lib/rsyslog-tls.bash"
 
 lines=30000
 rsyslog_root

@@ -12,9 +12,11 @@
 # connection and is gone, minutes after the close as well as seconds; the one
 # after it finds the connection broken, reconnects, and arrives. So each idle
 # close costs a line, and a server cannot avoid it by being polite.
-. "$(dirname "$0")/lib/finding.sh"
-. "$(dirname "$0")/lib/debian.sh"
-. "$(dirname "$0")/lib/rsyslog-tls.sh"
+#
+# Ends with status 1 and "changed: ..." if any of this is so no more.
+. "$(dirname "$0")/lib/finding.bash"
+. "$(dirname "$0")/lib/debian.bash"
+. "$(dirname "$0")/lib/rsyslog-tls.bash"
 
 rsyslog_root
 sink -tls 1.2 -close-after-first

@@ -11,8 +11,10 @@
 # that action gets one line in two seconds, mail.log and auth.log too; once the
 # main queue is full syslog(3) itself waits, in every program of the host.
 # queue.timeoutEnqueue="0" is what one expected.
-. "$(dirname "$0")/lib/finding.sh"
-. "$(dirname "$0")/lib/debian.sh"
+#
+# Ends with status 1 and "changed: ..." if any of this is so no more.
+. "$(dirname "$0")/lib/finding.bash"
+. "$(dirname "$0")/lib/debian.bash"
 
 unpack bookworm "$work/root" rsyslog=8.2302.0-1+deb12u1
 chroot "$work/root" /usr/sbin/rsyslogd -v | head -1

@@ -10,8 +10,10 @@
 # told by "rsyslogd-2177", a target that cannot be reached by "rsyslogd-2027". A
 # filter for the plain name passes the start message and none of these; what
 # works is the facility syslog, or startswith.
-. "$(dirname "$0")/lib/finding.sh"
-. "$(dirname "$0")/lib/debian.sh"
+#
+# Ends with status 1 and "changed: ..." if any of this is so no more.
+. "$(dirname "$0")/lib/finding.bash"
+. "$(dirname "$0")/lib/debian.bash"
 
 unpack bookworm "$work/root" rsyslog=8.2302.0-1+deb12u1
 chroot "$work/root" /usr/sbin/rsyslogd -v | head -1

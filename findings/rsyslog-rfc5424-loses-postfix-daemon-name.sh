@@ -11,8 +11,10 @@
 # the ISO template send the whole tag. A receiver that wants to know which daemon
 # spoke must not ask for RFC 5424, or must have a template with
 # %syslogtag% of its own.
-. "$(dirname "$0")/lib/finding.sh"
-. "$(dirname "$0")/lib/debian.sh"
+#
+# Ends with status 1 and "changed: ..." if any of this is so no more.
+. "$(dirname "$0")/lib/finding.bash"
+. "$(dirname "$0")/lib/debian.bash"
 
 unpack bookworm "$work/root" rsyslog=8.2302.0-1+deb12u1
 chroot "$work/root" /usr/sbin/rsyslogd -v | head -1

@@ -10,8 +10,10 @@
 # Seen: the generated rules match four parts between dots. An IPv6 client
 # matches none of them, so no query is made and it passes as "not listed"; every
 # IPv6 spam source is let in, and the log has nothing that could be missed.
-. "$(dirname "$0")/lib/finding.sh"
-. "$(dirname "$0")/lib/debian.sh"
+#
+# Ends with status 1 and "changed: ..." if any of this is so no more.
+. "$(dirname "$0")/lib/finding.bash"
+. "$(dirname "$0")/lib/debian.bash"
 
 unpack bookworm "$work/root" sendmail-bin=8.17.1.9-2+deb12u2 sendmail-cf=8.17.1.9-2+deb12u2 m4 dash coreutils sed
 mkdir -p "$work/root/etc/mail" "$work/root/var/spool/mqueue"

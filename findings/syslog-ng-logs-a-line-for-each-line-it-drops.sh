@@ -10,8 +10,10 @@
 # queue full, dropping message" in the host's own log, so that a destination that
 # is away doubles the log of a busy mail host just when it cannot be forwarded.
 # With reliable(no) the same loss is not told at all outside the statistics.
-. "$(dirname "$0")/lib/finding.sh"
-. "$(dirname "$0")/lib/debian.sh"
+#
+# Ends with status 1 and "changed: ..." if any of this is so no more.
+. "$(dirname "$0")/lib/finding.bash"
+. "$(dirname "$0")/lib/debian.bash"
 
 unpack bookworm "$work/root" syslog-ng-core=3.38.1-5+deb12u1
 lines=20000
