@@ -90,20 +90,7 @@ func TestCertificatesForAFleet(t *testing.T) {
 	config.TLS.Listen = []string{"127.0.0.1:0"}
 	config.TLS.CertFile, config.TLS.KeyFile = filepath.Join(dir, "log.example.org.pem"), filepath.Join(dir, "log.example.org.key")
 	config.TLS.ClientCAFile, config.TLS.ClientNames = filepath.Join(dir, "ca.pem"), []string{"mx1.example.org"}
-	got := make(chan receiver.Message, 10)
-	r, err := receiver.New(config, receiver.Options{Handle: func(batch []receiver.Message, _, _ func()) {
-		for _, m := range batch {
-			if m.Tag == "sm-mta" {
-				got <- m
-			}
-		}
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error)
-	go func() { ended <- r.Run(t.Context()) }()
-	t.Cleanup(func() { <-ended })
+	r, got := sendmailLines(t, config)
 	_, port, _ := net.SplitHostPort(r.Addrs(receiver.TLS)[0].String())
 	text, err := senders.Config(senders.Options{Host: "mx1.example.org", Collector: "log.example.org", Port: port, Transport: "tls"})
 	if err != nil {

@@ -58,11 +58,11 @@ func TestReadmeTargets(t *testing.T) {
 	}
 }
 
-// A real rsyslogd with the lines of the README forwards a mail host's log.
-func TestReadmeRsyslog(t *testing.T) {
-	got := make(chan receiver.Message, 1)
-	config := receiver.DefaultConfig()
-	config.UDP, config.TCP = nil, []string{"127.0.0.1:0"}
+// sendmailLines runs a receiver until the test ends and hands on what comes with
+// sendmail's tag, up to ten messages.
+func sendmailLines(t *testing.T, config receiver.Config) (*receiver.Receiver, <-chan receiver.Message) {
+	t.Helper()
+	got := make(chan receiver.Message, 10)
 	r, err := receiver.New(config, receiver.Options{Handle: func(batch []receiver.Message, _, _ func()) {
 		for _, m := range batch {
 			if m.Tag == "sm-mta" {
@@ -76,6 +76,14 @@ func TestReadmeRsyslog(t *testing.T) {
 	ended := make(chan error)
 	go func() { ended <- r.Run(t.Context()) }()
 	t.Cleanup(func() { <-ended })
+	return r, got
+}
+
+// A real rsyslogd with the lines of the README forwards a mail host's log.
+func TestReadmeRsyslog(t *testing.T) {
+	config := receiver.DefaultConfig()
+	config.UDP, config.TCP = nil, []string{"127.0.0.1:0"}
+	r, got := sendmailLines(t, config)
 	_, port, err := net.SplitHostPort(r.Addrs(receiver.TCP)[0].String())
 	if err != nil {
 		t.Fatal(err)
