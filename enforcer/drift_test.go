@@ -8,6 +8,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"uppercut/enforcer/nft"
 )
 
 // repairWithin is how long others' changes may last, also at a size: a second,
@@ -75,6 +77,38 @@ func TestOthersChangesAreRepaired(t *testing.T) {
 	}
 	if !state.Enforcing || a.Healthy() != nil {
 		t.Errorf("not enforcing after all repairs: %+v, %v", state, a.Healthy())
+	}
+}
+
+// TestVanishedTableIsTold: a question that fails for want of the table may come
+// before the kernel's announcement. Who deleted it must be told all the same.
+func TestVanishedTableIsTold(t *testing.T) {
+	ns := newKernel(t)
+	o := options(t, ns)
+	o.Registerer = prometheus.NewPedanticRegistry()
+	a := start(t, DefaultConfig(), o)
+	a.fill(10)
+	tables := a.metrics.drift.WithLabelValues("table")
+	for name, notice := range map[string]func(){
+		"the announcement comes next": func() { a.changed(nft.Change{Layout: true, Process: "nft", PID: 1}) },
+		"the regular look comes next": func() { a.kernel.retryAt = time.Now(); a.check() },
+	} {
+		before := testutil.ToFloat64(tables)
+		err := a.do(t.Context(), func() error {
+			ns.nft(t, "delete", "table", "inet", "uppercut")
+			a.sample()
+			if !a.vanished() {
+				t.Errorf("%s: the question did not fail: %v", name, a.kernel.broken)
+			}
+			notice()
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := testutil.ToFloat64(tables) - before; got != 1 || !a.whole(10) || a.Healthy() != nil {
+			t.Errorf("%s: %v tables told of, whole %v, %v", name, got, a.whole(10), a.Healthy())
+		}
 	}
 }
 

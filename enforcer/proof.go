@@ -1,10 +1,13 @@
 package enforcer
 
 import (
+	"errors"
 	"iter"
 	"net/netip"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"uppercut/enforcer/nft"
 )
@@ -127,13 +130,19 @@ func (e *Enforcer) watch(others *sync.WaitGroup) (<-chan nft.Change, func()) {
 // idle reports whether there is no table of ours to look after.
 func (e *Enforcer) idle() bool { return e.firewall == nil || e.suspended }
 
+// vanished reports whether the last write or question failed because the
+// kernel lacks what it names: then somebody else has deleted it, which is a
+// drift to be told of, and no reason to wait before it is repaired.
+func (e *Enforcer) vanished() bool { return errors.Is(e.kernel.broken, unix.ENOENT) }
+
 // changed looks into what somebody else did to our table.
 func (e *Enforcer) changed(c nft.Change) {
-	if e.idle() || e.kernel.broken != nil {
+	vanished := e.vanished()
+	if e.idle() || e.kernel.broken != nil && !vanished {
 		return
 	}
-	if c.Layout || c.Intervals || c.Lost {
-		e.inspect(c, c.Intervals)
+	if c.Layout || c.Intervals || c.Lost || vanished {
+		e.inspect(c, c.Intervals || vanished)
 		return
 	}
 	var missing, unexpected int
@@ -165,7 +174,11 @@ func (e *Enforcer) check() {
 		return
 	}
 	if e.kernel.broken != nil {
-		if time.Now().After(e.kernel.retryAt) {
+		switch {
+		case time.Now().Before(e.kernel.retryAt):
+		case e.vanished():
+			e.inspect(nft.Change{}, true)
+		default:
 			_ = e.rebuild() // it logs
 		}
 		return
