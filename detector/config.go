@@ -17,47 +17,49 @@ type Config struct {
 	// Tags lists the syslog tags of sendmail; a trailing * matches any rest.
 	// Default: sendmail, sm-*.
 	Tags []string `mapstructure:"tags"`
-	// Rules are evaluated together; a source is blocked by the one that gives
-	// the longest block. 1 to 32.
+	// Rules are all evaluated; if several fire, the one with the longest block
+	// applies. 1 to 32 rules.
 	Rules []Rule `mapstructure:"rules"`
-	// Weights gives the points of one offence by reason, 0 to 100 in steps of
-	// 0.05. A reason that is not named keeps its default. Answers with a 4xx
-	// code weigh nothing whatever stands here, except those of rate_limit,
-	// conn_limit, bad_command and bare_newline, which are judgements.
+	// Weights is the number of points for one offence of each reason, 0 to 100
+	// in steps of 0.05. A reason that is not listed keeps its default. Answers
+	// with a 4xx code have no weight, whatever is set here, except rate_limit,
+	// conn_limit, bad_command and bare_newline, which are judgements of the
+	// client.
 	Weights map[string]float64 `mapstructure:"weights"`
-	// SessionCaps limits the points that one SMTP session can earn by a
+	// SessionCaps limits the points that one SMTP session can earn for each
 	// reason, 0 (no limit) to 1000 in steps of 0.05.
 	SessionCaps map[string]float64 `mapstructure:"session_caps"`
-	// SessionTotal limits the points that one SMTP session can earn by all
-	// reasons together but those that only an attacker can cause and spam
-	// traps, 0 (no limit) to 1000 in steps of 0.05. Default 9.
+	// SessionTotal limits the points that one SMTP session can earn for all
+	// reasons together, 0 (no limit) to 1000 in steps of 0.05. Spam traps and
+	// what only an attacker can cause do not count towards it. Default: 9.
 	SessionTotal float64 `mapstructure:"session_total"`
-	// IPv6Prefix is the length of the prefix by which IPv6 sources are counted
-	// and blocked, 32 to 128. Default 64. NAT64 (64:ff9b::/96) and Teredo
-	// (2001::/32) are always counted by address: one /64 there is everybody.
+	// IPv6Prefix is the prefix length by which IPv6 sources are counted and
+	// blocked, 32 to 128. NAT64 (64:ff9b::/96) and Teredo (2001::/32) are always
+	// counted by address, because one /64 there holds unrelated clients.
+	// Default: 64.
 	IPv6Prefix int `mapstructure:"ipv6_prefix"`
-	// MaxSources limits the sources that are remembered, 1000 to 16000000; the
-	// least guilty is forgotten first. A source takes at most 256 bytes on
-	// average. Default 1000000.
+	// MaxSources limits the sources that are tracked, 1000 to 16000000; the
+	// source with the lowest score is dropped first. A source takes at most 256
+	// bytes on average. Default: 1000000.
 	MaxSources int `mapstructure:"max_sources"`
-	// EvidenceBytes is the size of the ring in which the lines of suspected
-	// sources live, in bytes, 65536 to 1073741824. Default 16 MiB.
+	// EvidenceBytes is the size of the ring buffer that holds the log lines of
+	// suspected sources, in bytes, 65536 to 1073741824. Default: 16 MiB.
 	EvidenceBytes int `mapstructure:"evidence_bytes"`
-	// Favour weighs what speaks for a source.
+	// Favour is how much good mail counts in favour of a source.
 	Favour Favour `mapstructure:"favour"`
-	// Breaker sets aside the evidence of a mail host that has gone wrong.
+	// Breaker disregards the evidence of a malfunctioning mail host.
 	Breaker Breaker `mapstructure:"breaker"`
-	// Ceiling limits new blocks a minute.
+	// Ceiling limits the new blocks per minute.
 	Ceiling Ceiling `mapstructure:"ceiling"`
 	// Repeat makes each further block of a source longer.
 	Repeat Repeat `mapstructure:"repeat"`
 	// Neighbourhood blocks whole networks. Off by default.
 	Neighbourhood Neighbourhood `mapstructure:"neighbourhood"`
-	// Zones gives the time zones of senders whose timestamps have none (RFC
-	// 3164). A sender that is not listed is taken to log in local time or UTC
+	// Zones lists the time zones of senders whose timestamps have none (RFC
+	// 3164). A sender that is not listed is assumed to log in local time or UTC
 	// until its lines show otherwise.
 	Zones []Zone `mapstructure:"zones"`
-	// Texts maps an administrator's own reject texts to reasons.
+	// Texts maps your own reject texts to reasons.
 	Texts []sendmail.TextReason `mapstructure:"texts"`
 }
 
@@ -65,22 +67,21 @@ type Config struct {
 type Rule struct {
 	// Name is a metric label: [a-z0-9_]{1,32}.
 	Name string `mapstructure:"name"`
-	// Window is the width of the sliding window, 1s to 7d in whole
-	// seconds.
+	// Window is the width of the sliding window, 1s to 7d in whole seconds.
 	Window time.Duration `mapstructure:"window"`
-	// Score is the sum at which the rule fires, in points, 1 to 10000 in steps
-	// of 0.05.
+	// Score is the sum of points at which the rule fires, 1 to 10000 in steps of
+	// 0.05.
 	Score float64 `mapstructure:"score"`
-	// Block is how long the source is blocked, from the offence: 1s to 365d
-	// in whole seconds.
+	// Block is how long the source is blocked, counted from the offence: 1s to
+	// 365d in whole seconds.
 	Block time.Duration `mapstructure:"block"`
-	// Reasons limits the rule to these reasons; empty: all.
+	// Reasons limits the rule to these reasons; empty means all.
 	Reasons []string `mapstructure:"reasons"`
-	// Hosts limits the rule to what these mail hosts report, by the name in
-	// their log lines; empty: all.
+	// Hosts limits the rule to reports of these mail hosts, by the name in their
+	// log lines; empty means all.
 	Hosts []string `mapstructure:"hosts"`
-	// MinHosts is the number of distinct mail hosts that must have reported
-	// the source within the window, 0 or 1 (no condition) to 1000.
+	// MinHosts is the number of distinct mail hosts that must have reported the
+	// source within the window, 0 or 1 (no condition) to 1000.
 	MinHosts int `mapstructure:"min_hosts"`
 }
 
@@ -89,85 +90,85 @@ type Rule struct {
 // dnsbl, tcpwrappers, relay_denied, ehlo_pipelining, bad_command and bad_helo;
 // never against what only the client itself can do.
 type Favour struct {
-	// Accepted is what one message accepted from the source within a rule's
-	// window takes off its score, 0 to 100 points. Default 1.
+	// Accepted is how many points each message accepted from the source within a
+	// rule's window takes off its score, 0 to 100. Default: 1.
 	Accepted float64 `mapstructure:"accepted"`
-	// Delivered is what one message that our hosts delivered to the source
-	// within a rule's window takes off its score, 0 to 100 points. Default 1.
+	// Delivered is how many points each message that your hosts delivered to the
+	// source within a rule's window takes off its score, 0 to 100. Default: 1.
 	Delivered float64 `mapstructure:"delivered"`
 	// Partner is the number of messages accepted within 7 days that make a
-	// source a partner, whom one session alone never blocks: 1 to 65535.
-	// Default 20.
+	// source a partner, which a single session never gets blocked: 1 to 65535.
+	// Default: 20.
 	Partner int `mapstructure:"partner"`
 }
 
 // Breaker opens for a mail host that refuses whom the fleet accepts, or that
 // suddenly refuses everybody for one reason.
 type Breaker struct {
-	// Enabled is true by default.
+	// Enabled turns the breaker on. Default: true.
 	Enabled bool `mapstructure:"enabled"`
 	// Sources is the least number of sources known by accepted mail that the
-	// host must refuse within 5 minutes, 1 to 1000. Default 5.
+	// host must refuse within 5 minutes, 1 to 1000. Default: 5.
 	Sources int `mapstructure:"sources"`
-	// Share is the least share of such sources among those that the host heard
-	// of in that time, above 0 to 1. Default 0.3.
+	// Share is the least share that these must be of all sources known by
+	// accepted mail that the host saw in that time, above 0 to 1. Default: 0.3.
 	Share float64 `mapstructure:"share"`
 	// Surge is how many times the usual number of distinct sources must be
-	// refused for one reason, 2 to 1000. Default 20.
+	// refused for one reason, 2 to 1000. Default: 20.
 	Surge float64 `mapstructure:"surge"`
-	// Close is how long a host must be normal for the breaker to close, 1m to
-	// 24h. Default 10m.
+	// Close is how long a host must behave normally for its breaker to close, 1m
+	// to 1d. Default: 10m.
 	Close time.Duration `mapstructure:"close"`
 }
 
 // Ceiling limits the rate of new blocks. What is above it waits in order of
 // score, 100,000 decisions at most. What only an attacker does passes.
 type Ceiling struct {
-	// PerMinute is the number of new blocks in any 60 seconds, 1 to 1000000.
-	// Default 10000.
+	// PerMinute is the number of new blocks allowed in any 60 seconds, 1 to
+	// 1000000. Default: 10000.
 	PerMinute int `mapstructure:"per_minute"`
 	// HostShare is the share of it that one mail host can use, above 0 to 1.
-	// Default 0.5.
+	// Default: 0.5.
 	HostShare float64 `mapstructure:"host_share"`
-	// HostPasses is how many sources a mail host alone can have blocked in any 60
-	// seconds beside the ceiling, by what only an attacker does; further ones
-	// wait as well. 1 to 1000000. Default 10000.
+	// HostPasses is how many sources the reports of a single mail host can get
+	// blocked in any 60 seconds outside the ceiling, for what only an attacker
+	// does; further ones wait, too. 1 to 1000000. Default: 10000.
 	HostPasses int `mapstructure:"host_passes"`
 }
 
 // Repeat is about sources that come back.
 type Repeat struct {
-	// Factor multiplies the duration with each further block, 1 to 10.
-	// Default 2.
+	// Factor multiplies the duration with each further block, 1 to 10. Default:
+	// 2.
 	Factor float64 `mapstructure:"factor"`
-	// Max limits the grown duration, up to 365d; a rule that blocks for
-	// longer by itself still does. Default 168h.
+	// Max limits the increased duration, up to 365d. It does not shorten the
+	// block of a rule that is longer by itself. Default: 7d.
 	Max time.Duration `mapstructure:"max"`
-	// Forget is how long after the end of its last block a source must be
-	// clean to be forgiven, 1h to 365d. Default 720h.
+	// Forget is how long after the end of its last block a source must be clean
+	// for its history to be forgotten, 1h to 365d. Default: 30d.
 	Forget time.Duration `mapstructure:"forget"`
 }
 
 // Neighbourhood blocks a /24 (IPv4) or /48 (IPv6) as one when many of its
 // sources are blocked, with holes for what is exempt.
 type Neighbourhood struct {
-	// Enabled is false by default.
+	// Enabled turns blocking of whole networks on. Default: false.
 	Enabled bool `mapstructure:"enabled"`
-	// IPv4 is the number of blocked addresses of a /24 that block it, 2 to
-	// 256. Default 16.
+	// IPv4 is the number of blocked addresses in a /24 at which the whole /24 is
+	// blocked, 2 to 256. Default: 16.
 	IPv4 int `mapstructure:"ipv4"`
-	// IPv6 is the number of blocked prefixes of a /48 that block it, 2 to
-	// 65536. Default 16.
+	// IPv6 is the number of blocked prefixes in a /48 at which the whole /48 is
+	// blocked, 2 to 65536. Default: 16.
 	IPv6 int `mapstructure:"ipv6"`
-	// Block is how long the network is blocked, 1s to 365d. Default 24h.
+	// Block is how long the network is blocked, 1s to 365d. Default: 1d.
 	Block time.Duration `mapstructure:"block"`
 }
 
 // Zone says in which zone a sender writes times without one.
 type Zone struct {
-	// Sender is the sender as the receiver names it.
+	// Sender is the sender's name as `uppercut senders` shows it.
 	Sender string `mapstructure:"sender"`
-	// Zone is a name of the IANA database, or UTC.
+	// Zone is a name in the IANA time zone database, or UTC.
 	Zone string `mapstructure:"zone"`
 }
 

@@ -14,57 +14,58 @@ type Config struct {
 	// expected in large numbers: it must be the length by which the detector
 	// counts IPv6 sources. 1 to 128. Default: 64.
 	IPv6PrefixLength int `mapstructure:"-"`
-	// MaxAddresses is the size of each of the sets of addresses (block4 and
-	// block6), in elements. When one is full, the least guilty make room.
-	// 1 to 16777216. Default: 1048576.
+	// MaxAddresses is the size of each of the two sets of addresses (block4 and
+	// block6), in elements, 1 to 16777216. When one is full, the blocks with the
+	// lowest scores make room. Default: 1048576.
 	MaxAddresses int `mapstructure:"max_addresses"`
-	// MaxNetworks is the size of each of the sets of networks (block4_net and
-	// block6_net), in networks; a block around an allowed address needs one
-	// for each of its pieces. 1 to 1048576. Default: 65536.
+	// MaxNetworks is the size of each of the two sets of networks (block4_net
+	// and block6_net), 1 to 1048576. A block around an allowed address takes one
+	// for each piece. Default: 65536.
 	MaxNetworks int `mapstructure:"max_networks"`
-	// Scope is what is dropped of a blocked source: "all" of its packets, or
-	// "mail": TCP to the mail ports only. Default: all.
+	// Scope is what is dropped from a blocked source: "all" of its packets, or
+	// "mail", TCP to the mail ports only. Default: all.
 	Scope string `mapstructure:"scope"`
-	// MailPorts are the ports that scope "mail" means. 1 to 64 ports.
+	// MailPorts lists the ports that scope "mail" drops, 1 to 64 of them.
 	// Default: 25, 465, 587.
 	MailPorts []uint16 `mapstructure:"mail_ports"`
-	// Counters is the largest set for which each blocked element counts its
-	// packets and bytes ("still knocking"), as MaxAddresses. A counter makes
-	// additions cost twice as much. 0 counts nowhere. Default: 0.
+	// Counters makes each blocked element count its packets and bytes if it is
+	// at least max_addresses; 0 turns this off. Adding an element then costs
+	// twice as much. 0 to 16777216. Default: 0.
 	Counters int `mapstructure:"counters"`
-	// Extend, if not 0s, keeps a blocked address blocked, when its time is up,
-	// until its packets have ceased for so long; the kernel does it. Networks
-	// do not take part. 0s or 1s to 24h. Default: 0s.
+	// Extend keeps a blocked address blocked past its end until it has sent no
+	// packet for this long; the kernel does so by itself. Networks are not
+	// extended. 0s (off), or 1s to 1d. Default: 0s.
 	Extend time.Duration `mapstructure:"extend"`
-	// ExtendLimit ends an extended block this long after it began, however
-	// much its source knocks. 1m to 8760h. Default: 168h.
+	// ExtendLimit is how long an extended block can last in all, however many
+	// packets its source sends. 1m to 365d. Default: 7d.
 	ExtendLimit time.Duration `mapstructure:"extend_limit"`
-	// Foreign is what becomes of elements that others put into our sets:
-	// "remove", or "adopt" into the ledger as blocks by hand. Default: remove.
+	// Foreign is what happens to elements that others add to uppercut's sets:
+	// "remove", or "adopt" them into the ledger as manual blocks. Default:
+	// remove.
 	Foreign string `mapstructure:"foreign"`
-	// Unsaved says what becomes of messages over RELP while the ledger cannot be
-	// written: "hold" does not acknowledge them, so that the mail hosts keep them
-	// in their queues and, when those are full, are heard no more; "acknowledge"
-	// goes on, and what was blocked meanwhile is lost by a crash. Blocks are in
-	// the kernel either way. Default: hold.
+	// Unsaved is what happens to RELP messages while the ledger cannot be
+	// written. With "hold" they are not acknowledged, so that the mail hosts
+	// keep them in their queues; once the RELP windows are full uppercut
+	// receives no more. With "acknowledge" it goes on, and a crash loses the
+	// blocks of that time. Blocks are in the kernel either way. Default: hold.
 	Unsaved string `mapstructure:"unsaved"`
-	// CheckInterval is the pause between two checks that the kernel still has
-	// our table, chain, rules and sets. Changes are also announced by the
-	// kernel, and checked at once. 50ms to 1m. Default: 500ms.
+	// CheckInterval is the interval between checks that the kernel still has
+	// uppercut's table, chain, rules and sets, 50ms to 1m. The kernel also
+	// announces changes, and these are checked at once. Default: 500ms.
 	CheckInterval time.Duration `mapstructure:"check_interval"`
-	// VerifyRate is how many elements a second are asked for one by one, so
-	// that each is seen now and then. 0 to 100000, 0 asks for none.
+	// VerifyRate is how many elements are verified in the kernel per second, one
+	// by one, so that each is checked from time to time. 0 (none) to 100000.
 	// Default: 1000.
 	VerifyRate int `mapstructure:"verify_rate"`
-	// SeenGrace is how long after a block its source may still turn up in the
-	// logs, out of queues and open sessions, before that means that its
-	// packets come around the gateway. 1s to 24h. Default: 5m.
+	// SeenGrace is how long after a block its source may still appear in the
+	// logs, because of queues and open sessions, before this means that its
+	// packets bypass the gateway. 1s to 1d. Default: 5m.
 	SeenGrace time.Duration `mapstructure:"seen_grace"`
-	// History is the number of blocks whose evidence is kept. 0 to 1000000.
+	// History is the number of blocks whose evidence is kept, 0 to 1000000.
 	// Default: 20000.
 	History int `mapstructure:"history"`
-	// Audit is the number of entries that the audit log keeps. 100 to
-	// 1000000. Default: 10000.
+	// Audit is the number of entries that the audit log keeps, 100 to 1000000.
+	// Default: 10000.
 	Audit int `mapstructure:"audit"`
 }
 

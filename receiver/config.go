@@ -14,76 +14,78 @@ import (
 // Config says where to listen and whom to hear. The zero value listens
 // nowhere; DefaultConfig is what runs without a file.
 type Config struct {
-	// UDP lists addresses "host:port" for datagrams, one message each.
+	// UDP lists addresses "host:port" to receive datagrams on, one message each.
 	// Default: 127.0.0.1:5514.
 	UDP []string `mapstructure:"udp"`
-	// TCP lists addresses "host:port" for streams, framed by LF or octet
-	// count (RFC 6587), told apart per frame. Default: 127.0.0.1:5514.
+	// TCP lists addresses "host:port" to receive streams on, framed by LF or by
+	// octet count (RFC 6587), which is detected for each frame. Default:
+	// 127.0.0.1:5514.
 	TCP []string `mapstructure:"tcp"`
 	// TLS is for syslog over TLS and for RELP over TLS.
 	TLS TLSConfig `mapstructure:"tls"`
-	// RELP lists addresses "host:port" for rsyslog's reliable protocol: each
-	// message is acknowledged when it has been judged. Default: none.
+	// RELP lists addresses "host:port" for RELP, rsyslog's reliable protocol:
+	// each message is acknowledged once it has been judged. Default: none.
 	RELP []string `mapstructure:"relp"`
 	// Unix lists paths of datagram sockets for programs on this host. They are
-	// made with mode 0660. Default: none.
+	// created with mode 0660. Default: none.
 	Unix []string `mapstructure:"unix"`
-	// Hosts names the mail hosts that should send; one that does not is
+	// Hosts lists the mail hosts that should send logs. One that falls silent is
 	// reported. Default: none.
 	Hosts []HostConfig `mapstructure:"hosts"`
-	// Senders lists the networks that may log, beside the addresses in
-	// receiver.hosts. Everybody else is dropped unread and counted, and warned
-	// about once an hour. Default: loopback and the private networks.
+	// Senders lists the networks that may send logs, besides the addresses in
+	// receiver.hosts. Anything from elsewhere is dropped unread and counted,
+	// with a warning once an hour. The default is loopback and the private
+	// networks.
 	Senders []netip.Prefix `mapstructure:"senders"`
-	// Relays lists the senders that pass on the lines of other hosts: addresses
-	// and networks, names of client certificates, or unix for the local socket.
-	// Who is not listed speaks for itself alone: it is one mail host, whatever
-	// names stand in its lines. All hosts behind a relay are together one
-	// witness. Default: none.
-	Relays []string `mapstructure:"relays"`
-	// WrappingTags lists the tags of programs that pass on what others write,
-	// with another header or sendmail's "TAG[PID]: " at the beginning of their
-	// own text: Docker's syslog driver (the container's name or ID), Fluent Bit,
-	// Logstash. A * at the end matches any rest, - stands for messages without a
-	// tag. Whoever can make such a program write a line speaks for its host. In
-	// messages of detector.tags another tag of these counts without an entry.
+	// Relays lists the senders that forward the lines of other hosts: addresses
+	// and networks, names in client certificates, or unix for the local socket.
+	// A sender that is not listed counts as a single mail host, whatever names
+	// appear in its lines. All hosts behind a relay together are one witness.
 	// Default: none.
+	Relays []string `mapstructure:"relays"`
+	// WrappingTags lists the tags of programs that forward what others wrote,
+	// with another header or sendmail's "TAG[PID]: " at the start of their own
+	// text: Docker's syslog driver (the container's name or ID), Fluent Bit,
+	// Logstash. A trailing * matches any rest; - matches messages without a tag.
+	// Whoever can make such a program write a line speaks for its host. A
+	// message whose tag is in detector.tags needs no entry for another of those
+	// tags at the start of its text. Default: none.
 	WrappingTags []string `mapstructure:"wrapping_tags"`
 	// Tags are the tags of the program whose lines matter.
 	Tags []string `mapstructure:"-"`
-	// ReversePath takes a datagram only if it arrived on the interface over
-	// which the kernel would route to its source. Without it anybody who can
-	// reach the port can speak for a listed sender. Default: true.
+	// ReversePath accepts a datagram only if it arrived on the interface that
+	// the kernel would use to reach its source. Without it anybody who can reach
+	// the port can impersonate a listed sender. Default: true.
 	ReversePath bool `mapstructure:"reverse_path"`
-	// MaxMessageSize is where a message is cut, in bytes, 1024 to 1048576.
-	// Default: 65536.
+	// MaxMessageSize is the length in bytes at which a message is cut, 1024 to
+	// 1048576. Default: 65536.
 	MaxMessageSize int `mapstructure:"max_message_size"`
-	// ReceiveBuffer is asked of the kernel for each datagram socket, in
-	// bytes, 65536 to 1 GiB. Without CAP_NET_ADMIN the kernel cuts it to
-	// net.core.rmem_max. A burst of 50,000 lines takes 64 MB, since the kernel
-	// counts what it spends on each, and grants twice what is asked for.
-	// Default: 32 MiB.
+	// ReceiveBuffer is the receive buffer to request for each datagram socket,
+	// in bytes, 65536 to 1073741824. Without CAP_NET_ADMIN the kernel limits it
+	// to net.core.rmem_max. A burst of 50,000 lines needs 64 MB, because the
+	// kernel counts its own overhead for each; it grants twice what is
+	// requested. Default: 32 MiB.
 	ReceiveBuffer int `mapstructure:"receive_buffer"`
-	// Readers is the number of sockets that share each UDP address, 1 to 64;
-	// 0 is one for each processor, at most 4. Default: 0.
+	// Readers is the number of sockets that share each UDP address, 1 to 64; 0
+	// means one for each processor, at most 4. Default: 0.
 	Readers int `mapstructure:"readers"`
-	// MaxConnections limits the stream connections of all listeners together,
-	// 1 to 1000000. Default: 4096.
+	// MaxConnections limits the stream connections of all listeners together, 1
+	// to 1000000. Default: 4096.
 	MaxConnections int `mapstructure:"max_connections"`
-	// MaxConnectionsPerSender limits those of one address, 8 to 100000;
-	// rsyslog opens several for each action. Default: 64.
+	// MaxConnectionsPerSender limits the connections from one address, 8 to
+	// 100000; rsyslog opens several for each action. Default: 64.
 	MaxConnectionsPerSender int `mapstructure:"max_connections_per_sender"`
-	// MaxSilentConnections limits the connections that have not yet sent one
-	// whole message, 8 to 100000. Above it the one that has been silent for
-	// longest is closed. Default: 512.
+	// MaxSilentConnections limits the connections that have not yet sent a whole
+	// message, 8 to 100000. Above the limit the one that has been silent longest
+	// is closed. Default: 512.
 	MaxSilentConnections int `mapstructure:"max_silent_connections"`
-	// IdleTimeout is after how long without a byte a connection is told to end,
-	// 1s to 720h; 0s is never. RELP is told so in its protocol, TCP and TLS by a
-	// FIN, behind which what still comes is read for as long again: rsyslog and
-	// syslog-ng connect anew and lose nothing. Default: 24h.
+	// IdleTimeout is how long a connection may send nothing before it is closed,
+	// 1s to 30d; 0s means forever. RELP is closed by its own protocol, TCP and
+	// TLS by a FIN, after which incoming data is still read for the same time:
+	// rsyslog and syslog-ng reconnect and lose nothing. Default: 1d.
 	IdleTimeout time.Duration `mapstructure:"idle_timeout"`
-	// StopTimeout is how long senders get to finish when the receiver stops,
-	// 0s to 5m. Default: 10s.
+	// StopTimeout is how long senders get to finish when the receiver stops, 0s
+	// to 5m. Default: 10s.
 	StopTimeout time.Duration `mapstructure:"stop_timeout"`
 }
 

@@ -16,14 +16,14 @@ import (
 
 // HostConfig names a mail host that should send logs.
 type HostConfig struct {
-	// Name is the host's name: a metric label, and the name in its
-	// certificate if it has one.
+	// Name is the host's name: a metric label, and the name in its certificate
+	// if it has one.
 	Name string `mapstructure:"name"`
-	// Addresses lists the addresses that the host, and no other, sends from.
-	// They may log, whatever receiver.senders says. Default: none, the host is known by its certificate or, without one, by
-	// the name in its lines.
+	// Addresses lists the addresses from which this host, and no other, sends.
+	// They may send whatever receiver.senders says. A host without any is
+	// identified by its certificate or, failing that, by the name in its lines.
 	Addresses []netip.Prefix `mapstructure:"addresses"`
-	// Silence is after how long without a message the host counts as silent,
+	// Silence is how long the host may send nothing before it counts as silent,
 	// 1m to 30d. Default: 1h.
 	Silence time.Duration `mapstructure:"silence"`
 }

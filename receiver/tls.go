@@ -19,38 +19,40 @@ import (
 // TLSConfig says how to listen with TLS and whom to trust.
 type TLSConfig struct {
 	// Listen lists addresses "host:port" for syslog over TLS, framed as over
-	// TCP: by octet count (RFC 5425) or by LF, as rsyslog does. Default: none.
+	// TCP: by octet count (RFC 5425), or by LF as rsyslog does. Default: none.
 	Listen []string `mapstructure:"listen"`
 	// RELPListen lists addresses "host:port" for RELP over TLS. Default: none.
 	RELPListen []string `mapstructure:"relp_listen"`
-	// CertFile holds the certificate of this host and its chain, in PEM. It
-	// is read again when it changes, and so are the three files below.
+	// CertFile is the file with this host's certificate and its chain, in PEM.
+	// It is read again when it changes, as are the three files below. Default:
+	// none.
 	CertFile string `mapstructure:"cert_file"`
-	// KeyFile holds the key of the certificate, in PEM.
+	// KeyFile is the file with the key of the certificate, in PEM. Default:
+	// none.
 	KeyFile string `mapstructure:"key_file"`
-	// ClientCAFile holds the authorities that sign the certificates of
-	// senders, in PEM. With it a sender is known by the name in its
-	// certificate, whatever its address; without it no certificate is asked
-	// for and receiver.senders decides. Default: none.
+	// ClientCAFile is the file with the authorities that sign the senders'
+	// certificates, in PEM. With it a sender is identified by the name in its
+	// certificate, whatever its address; without it no certificate is requested,
+	// and receiver.senders decides. Default: none.
 	ClientCAFile string `mapstructure:"client_ca_file"`
-	// ClientCRLFile holds the revocation lists of these authorities (CRL), in
-	// PEM or one in DER; there must be one of each, and of each intermediate
-	// authority. A list past its next update stays in force. Default: none.
+	// ClientCRLFile is the file with the revocation lists (CRL) of these
+	// authorities, in PEM, or a single one in DER. Each authority, intermediate
+	// ones included, must have a list. A list past its next update stays in
+	// force. Default: none.
 	ClientCRLFile string `mapstructure:"client_crl_file"`
-	// ClientNames lists the certificate names that may log; *.example.org
-	// stands for one label in front. Default: every name that the
-	// authorities signed.
+	// ClientNames lists the certificate names that may send logs; *.example.org
+	// matches one label in front. If empty, every name that the authorities
+	// signed may. Default: none.
 	ClientNames []string `mapstructure:"client_names"`
-	// MaxVersion is the highest version that is offered, 1.2 or 1.3. With
-	// 1.3 an rsyslog whose certificate is refused believes itself connected
-	// and throws its messages away. Default: 1.2.
+	// MaxVersion is the highest TLS version offered, 1.2 or 1.3. With 1.3 an
+	// rsyslog whose certificate is refused believes that it is connected, and
+	// its messages are lost. Default: 1.2.
 	MaxVersion string `mapstructure:"max_version"`
-	// HandshakeTimeout is how long a handshake may take, 1s to 1m.
-	// Default: 10s.
+	// HandshakeTimeout is how long a handshake may take, 1s to 1m. Default: 10s.
 	HandshakeTimeout time.Duration `mapstructure:"handshake_timeout"`
-	// MaxHandshakes limits the handshakes in flight, 2 to 10000; half of them
-	// are for addresses in receiver.senders. Above it the oldest is given up.
-	// Default: 128.
+	// MaxHandshakes limits the handshakes in progress, 2 to 10000; half of them
+	// are reserved for addresses in receiver.senders. Above the limit the oldest
+	// is abandoned. Default: 128.
 	MaxHandshakes int `mapstructure:"max_handshakes"`
 }
 

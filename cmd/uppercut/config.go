@@ -35,21 +35,21 @@ const (
 // Config is the whole configuration. Each package documents and checks its own
 // section.
 type Config struct {
-	// Mode is enforce (blocks reach the kernel) or observe (everything but
-	// that). Default: enforce.
+	// Mode is what happens to a block: enforce writes it to the kernel, observe
+	// does everything else and blocks nobody. Default: enforce.
 	Mode string `mapstructure:"mode"`
-	// StateDir is the directory of ledger, snapshot and control socket.
-	// Default: /var/lib/uppercut.
+	// StateDir is the directory of the ledger, the snapshot of scores and the
+	// control socket. Default: /var/lib/uppercut.
 	StateDir string `mapstructure:"state_dir"`
-	// Receiver says where to listen and whom to hear.
+	// Receiver is where uppercut listens, and who may send logs.
 	Receiver receiver.Config `mapstructure:"receiver"`
-	// Detector holds rules and weights.
+	// Detector holds the rules and weights.
 	Detector detector.Config `mapstructure:"detector"`
-	// Enforcer says how to block, and whom never.
+	// Enforcer is how blocking works, and who is never blocked.
 	Enforcer EnforcerConfig `mapstructure:"enforcer"`
-	// Events says whom to tell what happens, besides the log.
+	// Events is where blocks and other events are sent, besides the log.
 	Events outbox.Config `mapstructure:"events"`
-	// Web says where page and metrics are served.
+	// Web is where the page and the metrics are served.
 	Web console.Config `mapstructure:"web"`
 }
 
@@ -57,15 +57,16 @@ type Config struct {
 type EnforcerConfig struct {
 	enforcer.Config `mapstructure:",squash"`
 	// Allow lists who is never blocked: addresses, networks, ranges
-	// "192.0.2.10-192.0.2.19", files "file:/path" with one entry a line, and
-	// DNS names, all of whose addresses count. Default: nobody.
+	// "192.0.2.10-192.0.2.19", files "file:/path" with one entry a line, and DNS
+	// names, of which all addresses count. Default: none.
 	Allow []string `mapstructure:"allow"`
-	// Block lists files of who is always blocked, such as {file:
-	// /etc/uppercut/drop.txt}, at most a million entries together. The allow
-	// list and the guard win. Such blocks have the rule blocklist and no end,
-	// and go when the file no longer has them. Default: none.
+	// Block lists files of addresses that are always blocked, such as {file:
+	// /etc/uppercut/drop.txt}, with at most a million entries in all. The allow
+	// list and the guard take precedence. These blocks have the rule blocklist
+	// and no end; they are removed when the file no longer lists them. Default:
+	// none.
 	Block []blocklist.Config `mapstructure:"block"`
-	// Guard says who else is never blocked.
+	// Guard is who else is never blocked.
 	Guard guard.Config `mapstructure:"guard"`
 }
 

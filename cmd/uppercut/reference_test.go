@@ -14,6 +14,7 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -30,16 +31,16 @@ func TestConfigurationReference(t *testing.T) {
 	b.WriteString(`# Configuration
 
 Every setting, with its default. The file is YAML, ` + "`" + defaultConfigFile + "`" + ` unless
-` + "`--config`" + ` names another; without a file the defaults run. The environment wins over
+` + "`--config`" + ` names another; without a file the defaults apply. The environment overrides
 the file: ` + "`UPPERCUT_`" + ` and the key in capitals, dots as underscores, such as
 ` + "`UPPERCUT_RECEIVER_UDP=10.25.0.1:5514`" + `. A key that does not exist, a duration without a
-unit and a value that cannot be are errors that name the key and the line.
-Durations are written ` + "`90s`, `10m`, `1h30m`, `7d`" + `. Commands that ask a running appliance
-need ` + "`state_dir`" + ` only, and warn of mistakes elsewhere.
+unit and an impossible value are errors that name the key and the line.
+Durations are written ` + "`90s`, `10m`, `1h30m`, `7d`" + `. Commands that query a running appliance
+only need ` + "`state_dir`" + `, and warn about mistakes elsewhere.
 
-` + "`systemctl reload uppercut`" + ` puts a changed file in force while uppercut runs; no message
-and no score is lost. Where it says below that a change takes a restart, a reload with
-such a change is refused and changes nothing, and the old configuration stays in force.
+` + "`systemctl reload uppercut`" + ` applies a changed file while uppercut runs; no message
+and no score is lost. Where it says below that a change needs a restart, a reload with
+such a change is refused, and the old configuration stays in force.
 
 This page is generated from the comments in the code.
 `)
@@ -64,6 +65,7 @@ func describe(t *testing.T, b *bytes.Buffer, docs map[string]string, v reflect.V
 			t.Errorf("%s.%s has no comment", v.Type(), field.Name)
 		}
 		checkDurations(t, field, doc)
+		doc = prose(t, docs, field, doc, shown(t, value))
 		section := isSection(field.Type)
 		if section {
 			fmt.Fprintf(b, "\n## %s\n\n%s\n", prefix+name, doc)
@@ -77,7 +79,7 @@ func describe(t *testing.T, b *bytes.Buffer, docs map[string]string, v reflect.V
 		}
 		writeDefault(t, b, value)
 		if takesRestart(t, prefix+name) {
-			b.WriteString("\nA change takes a restart.\n")
+			b.WriteString("\nA change needs a restart.\n")
 		}
 	}
 }
@@ -138,7 +140,7 @@ func listEntry(t *testing.T, b *bytes.Buffer, docs map[string]string, entry refl
 		if name := field.Tag.Get("mapstructure"); name != "" && name != "-" {
 			doc := docs[entry.PkgPath()+"."+entry.Name()+"."+field.Name]
 			checkDurations(t, field, doc)
-			fmt.Fprintf(b, "- `%s`: %s\n", name, strings.ReplaceAll(doc, "\n", " "))
+			fmt.Fprintf(b, "- `%s`: %s\n", name, strings.ReplaceAll(withoutName(t, docs, field, doc), "\n", " "))
 		}
 	}
 }
@@ -165,18 +167,76 @@ func checkDurations(t *testing.T, field reflect.StructField, doc string) {
 
 func writeDefault(t *testing.T, b *bytes.Buffer, value reflect.Value) {
 	t.Helper()
+	text := shown(t, value)
+	if strings.Contains(text, "\n") || value.Kind() == reflect.Slice && value.Len() > 0 {
+		fmt.Fprintf(b, "\nDefault:\n\n```yaml\n%s\n```\n", text)
+		return
+	}
+	fmt.Fprintf(b, "\nDefault: `%s`\n", text)
+}
+
+// shown writes a value as the file takes it.
+func shown(t *testing.T, value reflect.Value) string {
+	t.Helper()
 	var text bytes.Buffer
 	encoder := yaml.NewEncoder(&text)
 	encoder.SetIndent(2)
 	if err := encoder.Encode(yamlNode(value)); err != nil {
 		t.Fatal(err)
 	}
-	shown := strings.TrimSpace(text.String())
-	if value.Kind() == reflect.Slice && value.Len() > 0 {
-		fmt.Fprintf(b, "\nDefault:\n\n```yaml\n%s\n```\n", shown)
-		return
+	return strings.TrimSpace(text.String())
+}
+
+var statedDefault = regexp.MustCompile(`\s*Default: (.*)\.$`)
+
+// prose is a field's comment for those who do not read Go: without the field's
+// name, and without its default, which must be the one that is in force.
+func prose(t *testing.T, docs map[string]string, field reflect.StructField, doc, value string) string {
+	t.Helper()
+	doc = withoutName(t, docs, field, doc)
+	if stated := statedDefault.FindStringSubmatch(strings.ReplaceAll(doc, "\n", " ")); stated != nil {
+		if want := inWords(value); stated[1] != want {
+			t.Errorf("the comment of %s gives the default %s; it is %s", field.Name, stated[1], want)
+		}
+		doc = doc[:strings.LastIndex(doc, "Default:")]
 	}
-	fmt.Fprintf(b, "\nDefault: `%s`\n", shown)
+	return strings.TrimSpace(doc)
+}
+
+// inWords writes a default as comments do.
+func inWords(value string) string {
+	if value == "[]" || value == `""` {
+		return "none"
+	}
+	if n, err := strconv.Atoi(value); err == nil && n >= 1<<20 && n%(1<<20) == 0 && n != 1<<20 {
+		return strconv.Itoa(n>>20) + " MiB"
+	}
+	items := strings.Split(strings.Trim(value, `"`), "\n")
+	for i, item := range items {
+		items[i] = strings.TrimPrefix(item, "- ")
+	}
+	return strings.Join(items, ", ")
+}
+
+var goName = regexp.MustCompile(`\b[A-Z][a-z0-9]+[A-Z]\w*`)
+
+// withoutName takes the field's name, and is, are or lists, from the start of its comment.
+func withoutName(t *testing.T, docs map[string]string, field reflect.StructField, doc string) string {
+	t.Helper()
+	text, ok := strings.CutPrefix(doc, field.Name)
+	if !ok {
+		t.Errorf("the comment of %s does not begin with its name", field.Name)
+	}
+	text = strings.TrimSpace(text)
+	for _, verb := range []string{"is ", "is\n", "are ", "lists "} {
+		text = strings.TrimPrefix(text, verb)
+	}
+	for _, name := range goName.FindAllString(text, -1) {
+		if slices.ContainsFunc(slices.Collect(maps.Keys(docs)), func(key string) bool { return strings.HasSuffix(key, "."+name) }) {
+			t.Errorf("the comment of %s speaks of %s, which is a name in Go", field.Name, name)
+		}
+	}
+	return strings.ToUpper(text[:1]) + text[1:]
 }
 
 // structDocs returns the comment of every struct field in the module, by

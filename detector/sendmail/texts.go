@@ -8,11 +8,11 @@ import (
 
 // TextReason maps an administrator's own reject text to a reason.
 type TextReason struct {
-	// Text is the whole reject text behind "NNN X.Y.Z [ADDRESS... ]", as sendmail
+	// Text is the whole reject text after "NNN X.Y.Z [ADDRESS... ]", as sendmail
 	// logs it. {client} in it stands for the client's address, as
 	// $&{client_addr} writes it.
 	Text string `mapstructure:"text"`
-	// Reason is the name of the class.
+	// Reason is the name of the reason.
 	Reason string `mapstructure:"reason"`
 }
 

@@ -41,7 +41,7 @@ const maxMistakes = 20
 type Config struct {
 	// File is the absolute path of a file with one address, network or range
 	// "192.0.2.10-192.0.2.19" a line; # and ; begin a comment. It is read again
-	// when it changes. Default: none.
+	// when it changes.
 	File string `mapstructure:"file"`
 }
 

@@ -18,42 +18,42 @@ type Config struct {
 	// exempt, a whole network is not. It is filled in from the key
 	// receiver.senders.
 	Senders []netip.Prefix `mapstructure:"-"`
-	// SSHPorts are the ports of the gateway's own sshd, 1 to 65535. Whoever
-	// has an open connection to one of them is not blocked. Default: 22; an
-	// empty list turns this off.
+	// SSHPorts lists the ports of the gateway's own sshd, 1 to 65535. Whoever
+	// has an open connection to one of them is not blocked. An empty list turns
+	// this off. Default: 22.
 	SSHPorts []int `mapstructure:"ssh_ports"`
-	// Reserved are ranges that are never blocked because their addresses are
-	// nobody on the Internet. Default: loopback, private (RFC 1918, fc00::/7),
-	// link-local, multicast and unspecified. The ranges for documentation,
-	// benchmarks (198.18.0.0/15) and shared addresses (100.64.0.0/10) are
-	// ordinary addresses. An empty list turns this off.
+	// Reserved lists ranges that are never blocked because nobody on the
+	// Internet has addresses in them. The default is loopback, private (RFC
+	// 1918, fc00::/7), link-local, multicast and unspecified addresses; the
+	// ranges for documentation, benchmarks (198.18.0.0/15) and shared addresses
+	// (100.64.0.0/10) are treated as ordinary addresses. An empty list turns
+	// this off.
 	Reserved []netip.Prefix `mapstructure:"reserved"`
-	// MinPrefix4 is the shortest IPv4 prefix that may be blocked, in bits, 1
-	// to 32. Default: 16.
+	// MinPrefix4 is the shortest IPv4 prefix that may be blocked, in bits, 1 to
+	// 32. Default: 16.
 	MinPrefix4 int `mapstructure:"min_prefix4"`
-	// MinPrefix6 is the shortest IPv6 prefix that may be blocked, in bits, 1
-	// to 128. Default: 32, what a registry gives to one provider.
+	// MinPrefix6 is the shortest IPv6 prefix that may be blocked, in bits, 1 to
+	// 128. A registry gives a provider a /32. Default: 32.
 	MinPrefix6 int `mapstructure:"min_prefix6"`
-	// Refresh is how often addresses and routes are read in full, beside the
-	// kernel's events, 1s to 1h. Default: 30s.
+	// Refresh is how often addresses and routes are read in full, besides
+	// following the kernel's events, 1s to 1h. Default: 30s.
 	Refresh time.Duration `mapstructure:"refresh"`
-	// Poll is how often the table of ssh connections and the dates of files
-	// are looked at, 100ms to 1m. Default: 1s.
+	// Poll is how often the table of ssh connections and the dates of files are
+	// checked, 100ms to 1m. Default: 1s.
 	Poll time.Duration `mapstructure:"poll"`
-	// ResolvConf are the files that name the gateway's resolvers. One that
-	// does not exist is empty. Default: /etc/resolv.conf and
-	// /run/systemd/resolve/resolv.conf, which names the resolvers behind
-	// systemd's stub.
+	// ResolvConf lists the files that name the gateway's resolvers; the second
+	// is for those behind systemd's stub. A file that does not exist counts as
+	// empty. Default: /etc/resolv.conf, /run/systemd/resolve/resolv.conf.
 	ResolvConf []string `mapstructure:"resolv_conf"`
-	// DNSMinRefresh is the least time between two look-ups of a DNS name in the
-	// allow list, whatever its TTL says, and the time to the next after a
-	// failure, 1s to 24h. Default: 30s.
+	// DNSMinRefresh is the shortest time between two look-ups of a DNS name in
+	// the allow list, whatever its TTL, and the time until the next look-up
+	// after a failure, 1s to 1d. Default: 30s.
 	DNSMinRefresh time.Duration `mapstructure:"dns_min_refresh"`
 	// DNSMaxRefresh is the longest time between two look-ups of a DNS name in
-	// the allow list, whatever its TTL says, 1s to 24h and no less than
+	// the allow list, whatever its TTL, 1s to 1d and no less than
 	// dns_min_refresh. Default: 1h.
 	DNSMaxRefresh time.Duration `mapstructure:"dns_max_refresh"`
-	// DNSTimeout bounds one look-up, 100ms to 1m. Default: 5s.
+	// DNSTimeout limits one look-up, 100ms to 1m. Default: 5s.
 	DNSTimeout time.Duration `mapstructure:"dns_timeout"`
 }
 

@@ -15,30 +15,32 @@ const SocketName = "control.sock"
 
 // Config says where the web listener is and under which names it is known.
 type Config struct {
-	// Listen is the address "host:port" of metrics and status page; "" has
-	// none. Default: 127.0.0.1:9514.
+	// Listen is the address "host:port" of metrics and status page; "" for none.
+	// Default: 127.0.0.1:9514.
 	Listen string `mapstructure:"listen"`
-	// ConfigFile is a web configuration file of the Prometheus
-	// exporter-toolkit, with TLS and users; "" has neither, and then the page
-	// shows counts only. Default: none.
+	// ConfigFile is a web configuration file of the Prometheus exporter-toolkit,
+	// with TLS settings and users. Without one there is no TLS, nobody can sign
+	// in, and the page shows counts only. Default: none.
 	ConfigFile string `mapstructure:"config_file"`
-	// Readers lists users of the web configuration file who see everything on
-	// the page and may change nothing, on the page or by the control API. All
-	// others of the file may act. Default: none.
+	// Readers lists users of the web configuration file who may see everything
+	// on the page but change nothing, neither there nor over the control API.
+	// All other users of the file may act. Default: none.
 	Readers []string `mapstructure:"readers"`
-	// NetworkFiles are local files in MaxMind's DB format, as GeoLite2-ASN.mmdb,
-	// GeoLite2-Country.mmdb or IP2Location's, absolute paths: the page of an
-	// address and `uppercut why` name its network and country. They are read
-	// again when they change, at most 256 MiB each. Nothing is asked outside,
-	// and nothing is judged by it. Default: none.
+	// NetworkFiles lists local files in MaxMind's DB format, such as
+	// GeoLite2-ASN.mmdb, GeoLite2-Country.mmdb or IP2Location's, as absolute
+	// paths. The page of an address and `uppercut why` show its network and
+	// country from them. They are read again when they change, and may have 256
+	// MiB each. Nothing is looked up outside, and they do not affect judging.
+	// Default: none.
 	NetworkFiles []string `mapstructure:"network_files"`
-	// Hosts lists the names under which browsers, Prometheus and probes reach
-	// the listener, besides addresses, localhost and the machine's own name: a
-	// request with another name in its Host header is refused. Default: none.
+	// Hosts lists the names by which browsers, Prometheus and probes reach the
+	// listener, besides addresses, localhost and the machine's own name. A
+	// request with any other name in its Host header is refused. Default: none.
 	Hosts []string `mapstructure:"hosts"`
-	// MaxConnections limits the connections of the web listener, 8 to 10000,
-	// and an eighth of the process's descriptors; one address has half of them.
-	// Above it the one that has been idle for longest is closed. Default: 256.
+	// MaxConnections limits the connections of the web listener, 8 to 10000, and
+	// at most an eighth of the process's file descriptors; one address may use
+	// half of them. Above the limit the connection that has been idle longest is
+	// closed. Default: 256.
 	MaxConnections int `mapstructure:"max_connections"`
 }
 

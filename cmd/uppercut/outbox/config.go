@@ -20,17 +20,19 @@ type Config struct {
 
 // WebhookConfig is where events are posted.
 type WebhookConfig struct {
-	// URL takes the posts, http or https; "" has no webhook. It is shown where
-	// the configuration is shown and so must hold no password. Default: none.
+	// URL is where events are posted, http or https; "" turns the webhook off.
+	// It appears wherever the configuration is shown, so it must not contain a
+	// password. Default: none.
 	URL string `mapstructure:"url"`
-	// SecretFile holds the secret that signs each post, "whsec_" and 24 to 64
-	// bytes in base64 (https://www.standardwebhooks.com). It must be there if
-	// URL is. Default: none.
+	// SecretFile is the file with the secret that signs each post: "whsec_" and
+	// 24 to 64 bytes in base64 (https://www.standardwebhooks.com). Required if
+	// url is set. Default: none.
 	SecretFile string `mapstructure:"secret_file"`
-	// CAFile holds the certificates in PEM that the server's must come from;
-	// "" are those of the system. Default: none.
+	// CAFile is a file with the authorities, in PEM, that the server's
+	// certificate is checked against; "" uses those of the system. Default:
+	// none.
 	CAFile string `mapstructure:"ca_file"`
-	// Timeout is how long one post may take. 1s to 5m. Default: 10s.
+	// Timeout is how long one post may take, 1s to 5m. Default: 10s.
 	Timeout time.Duration `mapstructure:"timeout"`
 	// Delivery bounds what waits.
 	Delivery `mapstructure:",squash"`
@@ -39,7 +41,7 @@ type WebhookConfig struct {
 // SyslogConfig is where events go as syslog messages (RFC 5424).
 type SyslogConfig struct {
 	// Address is udp://HOST:PORT, tcp://HOST:PORT (octet-counted frames) or
-	// unix:///PATH, such as unix:///dev/log; "" has no syslog. Default: none.
+	// unix:///PATH, such as unix:///dev/log; "" turns syslog off. Default: none.
 	Address string `mapstructure:"address"`
 	// Delivery bounds what waits.
 	Delivery `mapstructure:",squash"`
@@ -47,13 +49,14 @@ type SyslogConfig struct {
 
 // Delivery says what a sink takes, and how long it tries.
 type Delivery struct {
-	// Kinds lists what is sent: block, unblock, guard, breaker. Default: all.
+	// Kinds lists the kinds of events to send: block, unblock, guard, breaker.
+	// Default: block, unblock, guard, breaker.
 	Kinds []string `mapstructure:"kinds"`
-	// Queue is how many events may wait; what comes while so many wait is
-	// dropped and counted. 1 to 1000000. Default: 10000.
+	// Queue is how many events may wait, 1 to 1000000. When it is full, new
+	// events are dropped and counted. Default: 10000.
 	Queue int `mapstructure:"queue"`
-	// GiveUp is how long after an event its delivery is tried again; then it is
-	// dropped and counted, after one attempt at least. 1s to 7d. Default: 1h.
+	// GiveUp is how long delivery of an event is retried, 1s to 7d. After that,
+	// and after at least one attempt, it is dropped and counted. Default: 1h.
 	GiveUp time.Duration `mapstructure:"give_up"`
 }
 
