@@ -114,7 +114,10 @@ func liveRow(transport string, messages int) func(*bench) (*contest, error) {
 			contestants: []contestant{
 				{name: "uppercut serve", run: func(ctx context.Context) ([]measure, error) { return b.liveUppercut(ctx, f, transport) }},
 				{name: "rsyslogd, " + rival + ", to a file", needs: "rsyslogd", run: func(ctx context.Context) ([]measure, error) {
-					return b.liveRsyslogd(ctx, f, transport)
+					return b.liveRsyslogd(ctx, f, transport, outputs["flushed"])
+				}},
+				{name: "the same, two workers, buffered", needs: "rsyslogd", run: func(ctx context.Context) ([]measure, error) {
+					return b.liveRsyslogd(ctx, f, transport, outputs["buffered"])
 				}},
 			},
 		}, nil
@@ -139,22 +142,19 @@ func (b *bench) liveUppercut(ctx context.Context, f *fleet, transport string) ([
 }
 
 // liveRsyslogd measures from the first byte sent to the last line in the file.
-func (b *bench) liveRsyslogd(ctx context.Context, f *fleet, transport string) ([]measure, error) {
+func (b *bench) liveRsyslogd(ctx context.Context, f *fleet, transport string, o output) ([]measure, error) {
 	dir, err := os.MkdirTemp(b.dir, "")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	r, err := b.startRsyslogd(ctx, dir, transport)
+	r, err := b.startRsyslogd(ctx, dir, transport, o)
 	if err != nil {
 		return nil, err
 	}
 	defer r.stop()
 	want := f.bytes + int64(f.messages) // an LF behind each
-	return live(ctx, r.process, r.ns, f, transport, func() (bool, error) {
-		n, err := r.written()
-		return n >= want, err
-	})
+	return live(ctx, r.process, r.ns, f, transport, func() (bool, error) { return r.wrote(want) })
 }
 
 // live sends the fleet's messages to p and waits until it has done with them.

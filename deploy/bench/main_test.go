@@ -40,7 +40,7 @@ func TestEveryRow(t *testing.T) {
 	if strings.Contains(text, "skipped") || strings.Contains(text, "not installed") {
 		t.Error("a rival was skipped: is it in deploy/needs?")
 	}
-	for _, row := range []string{"grep", "fail2ban-regex", "imptcp", "gtls", "imrelp", "imudp", "fail2ban, reading", "nft -f"} {
+	for _, row := range []string{"grep", "fail2ban-regex", "imptcp", "two workers, buffered", "gtls", "imrelp", "imudp", "fail2ban, reading", "nft -f"} {
 		if !regexp.MustCompile(`\n\| [^|]*` + row + `.* \| [0-9.,]*\d`).MatchString(text) {
 			t.Errorf("%s has no figure", row)
 		}

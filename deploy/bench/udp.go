@@ -147,7 +147,7 @@ func (b *bench) udpRsyslogd(ctx context.Context, s *barrage) ([]measure, error) 
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	r, err := b.startRsyslogd(ctx, dir, "udp")
+	r, err := b.startRsyslogd(ctx, dir, "udp", outputs["flushed"])
 	if err != nil {
 		return nil, err
 	}
