@@ -407,7 +407,7 @@ func (v *verification) describe(f *console.Firewall) {
 // Configuration implements console.Reader.
 func (a *appliance) Configuration(context.Context) (string, error) {
 	var text bytes.Buffer
-	err := printConfig(&text, *a.config.Load())
+	err := a.config.Load().print(&text)
 	return text.String(), err
 }
 

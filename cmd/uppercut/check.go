@@ -1,17 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
-	"net/netip"
-	"reflect"
-	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
-	"go.yaml.in/yaml/v3"
-
-	"uppercut/cmd/uppercut/console"
 )
 
 func newCheckCommand(env *environment) *cobra.Command {
@@ -38,7 +32,7 @@ user who runs check.`,
 				err = r.checkFiles()
 			}
 			if err != nil {
-				return notValid(env, err, quiet)
+				return notValid(env, r.all(), quiet)
 			}
 			for _, warning := range r.config.warnings() {
 				fmt.Fprintf(env.stderr, "uppercut: warning: %s\n", warning)
@@ -57,93 +51,28 @@ user who runs check.`,
 }
 
 // notValid prints every mistake and, unless it is to be quiet, the verdict.
-func notValid(env *environment, err error, quiet bool) error {
+func notValid(env *environment, mistakes []error, quiet bool) error {
+	err := errors.Join(mistakes...)
 	if quiet {
 		return err
 	}
-	mistakes := len(unjoin(err))
 	fmt.Fprintf(env.stderr, "uppercut: %v\n", err)
 	word := "mistakes"
-	if mistakes == 1 {
+	if len(mistakes) == 1 {
 		word = "mistake"
 	}
-	fmt.Fprintf(env.stderr, "uppercut: configuration is not valid: %d %s\n", mistakes, word)
+	fmt.Fprintf(env.stderr, "uppercut: configuration is not valid: %d %s\n", len(mistakes), word)
 	return exitCode{code: exitError}
 }
 
 // printSettings writes c as YAML or JSON.
 func printSettings(w io.Writer, c Config, asJSON bool) error {
-	if asJSON {
-		return printConfigJSON(w, c)
+	if !asJSON {
+		return c.print(w)
 	}
-	return printConfig(w, c)
-}
-
-// printConfig writes c as YAML, in the order of the structs.
-func printConfig(w io.Writer, c Config) error {
-	encoder := yaml.NewEncoder(w)
-	encoder.SetIndent(2)
-	if err := encoder.Encode(yamlNode(reflect.ValueOf(c))); err != nil {
-		return fmt.Errorf("print configuration: %w", err)
-	}
-	return encoder.Close()
-}
-
-// printConfigJSON writes what printConfig writes, for programs.
-func printConfigJSON(w io.Writer, c Config) error {
-	var settings map[string]any
-	if err := yamlNode(reflect.ValueOf(c)).Decode(&settings); err != nil {
-		return fmt.Errorf("print configuration: %w", err)
+	settings, err := c.settings()
+	if err != nil {
+		return err
 	}
 	return printJSON(w, settings)
-}
-
-// yamlNode is v in YAML, with the words that a configuration file uses.
-func yamlNode(v reflect.Value) *yaml.Node {
-	switch value := v.Interface().(type) {
-	case time.Duration:
-		return yamlScalar(console.FormatDuration(value))
-	case netip.Prefix:
-		return yamlScalar(value.String())
-	case netip.Addr:
-		return yamlScalar(value.String())
-	case fmt.Stringer:
-		return yamlScalar(value.String())
-	}
-	switch v.Kind() {
-	case reflect.Struct:
-		return yamlMapping(v)
-	case reflect.Slice:
-		list := &yaml.Node{Kind: yaml.SequenceNode}
-		for i := range v.Len() {
-			list.Content = append(list.Content, yamlNode(v.Index(i)))
-		}
-		return list
-	}
-	node := new(yaml.Node)
-	if err := node.Encode(v.Interface()); err != nil {
-		return yamlScalar(fmt.Sprint(v.Interface()))
-	}
-	return node
-}
-
-func yamlMapping(v reflect.Value) *yaml.Node {
-	mapping := &yaml.Node{Kind: yaml.MappingNode}
-	for field, value := range v.Fields() {
-		name, options, _ := strings.Cut(field.Tag.Get("mapstructure"), ",")
-		if options == "squash" {
-			mapping.Content = append(mapping.Content, yamlMapping(value).Content...)
-			continue
-		}
-		if name != "" && name != "-" {
-			mapping.Content = append(mapping.Content, yamlScalar(name), yamlNode(value))
-		}
-	}
-	return mapping
-}
-
-func yamlScalar(text string) *yaml.Node {
-	node := new(yaml.Node)
-	node.SetString(text)
-	return node
 }

@@ -7,7 +7,7 @@ import (
 
 // Flush without an appliance needs the state directory; to forget it also needs
 // what shapes the ledger, or it would cut the audit log to another length.
-func TestConfigToFlush(t *testing.T) {
+func TestReadingToFlush(t *testing.T) {
 	for _, test := range []struct {
 		name, text          string
 		plainFails, forgets bool
@@ -26,12 +26,12 @@ func TestConfigToFlush(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "uppercut.yaml")
 			writeFile(t, file, test.text)
-			env := &environment{configFile: file}
-			c, err := env.configToFlush(false)
+			r := configSource{file: file}.read()
+			c, err := r.toFlush(false)
 			if (err != nil) != test.plainFails || err == nil && c.StateDir != "/nonexistent" {
 				t.Errorf("flush: state directory %q, error %v", c.StateDir, err)
 			}
-			if _, err := env.configToFlush(true); (err == nil) != test.forgets {
+			if _, err := r.toFlush(true); (err == nil) != test.forgets {
 				t.Errorf("flush --forget: error %v", err)
 			}
 		})

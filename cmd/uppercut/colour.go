@@ -2,8 +2,11 @@ package main
 
 import (
 	"io"
+	"os"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // style is how a line looks on a terminal: the number of an SGR sequence
@@ -33,4 +36,14 @@ func wantsColour(w io.Writer, environ []string) bool {
 		return name == "NO_COLOR" && value != "" || name == "TERM" && value == "dumb"
 	})
 	return !refused && isTerminal(w)
+}
+
+// isTerminal reports whether somebody sits in front of w.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
 }

@@ -53,7 +53,7 @@ func TestColourOnATerminalOnly(t *testing.T) {
 		{[]string{"NO_COLOR=1"}, "check\r\n"},
 		{[]string{"TERM=dumb"}, "check\r\n"},
 	} {
-		p := newPrinter(&environment{stdout: terminal, environ: tc.environ})
+		p := newPrinter(terminal, tc.environ)
 		p.styled(bad, "check")
 		if err := p.Flush(); err != nil {
 			t.Fatal(err)
@@ -64,7 +64,7 @@ func TestColourOnATerminalOnly(t *testing.T) {
 		}
 	}
 	var file bytes.Buffer
-	p := newPrinter(&environment{stdout: &file})
+	p := newPrinter(&file, nil)
 	p.styled(bad, "check")
 	if err := p.Flush(); err != nil || file.String() != "check\n" {
 		t.Errorf("%q, %v: colour in a file", file.String(), err)
@@ -100,7 +100,7 @@ func TestJSONOnATerminalIsVisible(t *testing.T) {
 func TestColoursKeepColumnsAligned(t *testing.T) {
 	show := func(colour bool) string {
 		var out bytes.Buffer
-		p := newPrinter(&environment{stdout: &out})
+		p := newPrinter(&out, nil)
 		p.colour = colour
 		page := console.BlockPage{Blocks: []console.Block{
 			{Prefix: netip.MustParsePrefix("203.0.113.9/32"), Rule: "burst", Note: "\x1b[31mred\x1b[0m\n\u202e", Seen: true},

@@ -319,7 +319,8 @@ restores the blocks, unless --forget is given.`,
 
 // flushStopped removes the table when no appliance runs.
 func (e *environment) flushStopped(ctx context.Context, note string, forget bool) error {
-	c, err := e.configToFlush(forget)
+	r := e.read()
+	c, err := r.toFlush(forget)
 	if err != nil {
 		return err
 	}
@@ -329,7 +330,7 @@ func (e *environment) flushStopped(ctx context.Context, note string, forget bool
 	}
 	defer release()
 	author := "uid " + strconv.Itoa(os.Getuid())
-	found, err := enforcer.FlushStopped(ctx, c.enforcerConfig(), enforcer.Options{StateDir: c.StateDir}, author, note, forget)
+	found, err := enforcer.FlushStopped(ctx, c.forEnforcer(), enforcer.Options{StateDir: c.StateDir}, author, note, forget)
 	if err != nil {
 		return err
 	}

@@ -212,7 +212,7 @@ func TestCausesHaveWords(t *testing.T) {
 
 func TestScoresAndSkewsAreRounded(t *testing.T) {
 	var out bytes.Buffer
-	p := newPrinter(&environment{stdout: &out})
+	p := newPrinter(&out, nil)
 	if err := printBlocks(p, console.BlockPage{Blocks: []console.Block{{Score: 10.2499}}, Matching: 1}); err != nil {
 		t.Fatal(err)
 	}

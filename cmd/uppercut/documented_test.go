@@ -30,7 +30,7 @@ func TestDocumentedConfiguration(t *testing.T) {
 				total++
 				file := filepath.Join(t.TempDir(), "uppercut.yaml")
 				writeFile(t, file, piece)
-				if _, err := loadConfig(file, nil, nil); err != nil {
+				if _, err := (configSource{file: file}).load(); err != nil {
 					t.Errorf("%s shows\n%s\nwhich is no configuration: %v", page, piece, err)
 				}
 			}

@@ -54,7 +54,7 @@ func TestUnitHasTheBudget(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	packaged, err := loadConfig("../../deploy/package/uppercut.yaml", nil, nil)
+	packaged, err := configSource{file: "../../deploy/package/uppercut.yaml"}.load()
 	if err != nil {
 		t.Fatal(err)
 	}

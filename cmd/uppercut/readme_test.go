@@ -39,7 +39,7 @@ func readFile(t *testing.T, path string) string {
 func TestReadmeConfiguration(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "uppercut.yaml")
 	writeFile(t, file, readmeBlock(t, "yaml"))
-	c, err := loadConfig(file, nil, nil)
+	c, err := configSource{file: file}.load()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"time"
 
 	"uppercut/cmd/uppercut/console"
 	"uppercut/detector"
 	"uppercut/detector/sendmail"
 	"uppercut/enforcer"
-	"uppercut/receiver"
 )
 
 // reload reads the configuration again and puts in force what can change while
@@ -59,14 +57,14 @@ func (a *appliance) tryReload(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("events.%w", err)
 	}
-	if err := a.guard.Reload(c.guardConfig()); err != nil {
+	if err := a.guard.Reload(c.forGuard()); err != nil {
 		return fmt.Errorf("enforcer.%w", err)
 	}
 	// The files have just been read: this fails only if one has changed since.
 	if err := a.lists.Reload(c.Enforcer.Block); err != nil {
-		return errors.Join(fmt.Errorf("enforcer.block%w", err), a.guard.Reload(old.guardConfig()))
+		return errors.Join(fmt.Errorf("enforcer.block%w", err), a.guard.Reload(old.forGuard()))
 	}
-	if err := a.receiver.Reconfigure(c.receiverConfig()); err != nil {
+	if err := a.receiver.Reconfigure(c.forReceiver()); err != nil {
 		return errors.Join(fmt.Errorf("receiver.%w", err), a.backTo(old))
 	}
 	var refused error
@@ -74,7 +72,7 @@ func (a *appliance) tryReload(ctx context.Context) error {
 		return err
 	}
 	if refused != nil {
-		return errors.Join(fmt.Errorf("detector.%w", refused), a.backTo(old), a.receiver.Reconfigure(old.receiverConfig()))
+		return errors.Join(fmt.Errorf("detector.%w", refused), a.backTo(old), a.receiver.Reconfigure(old.forReceiver()))
 	}
 	useEvents()
 	a.pipeline.parser.Store(parser)
@@ -85,46 +83,5 @@ func (a *appliance) tryReload(ctx context.Context) error {
 
 // backTo puts back in force who may be blocked by the old configuration.
 func (a *appliance) backTo(old *Config) error {
-	return errors.Join(a.guard.Reload(old.guardConfig()), a.lists.Reload(old.Enforcer.Block))
-}
-
-// needsRestart refuses changes that cannot be put in force while running. The
-// error begins with the key. Sources are blocked as they are counted, so that the
-// prefix by which they are counted goes with the enforcer.
-func needsRestart(old, now *Config) error {
-	for _, part := range []struct {
-		key      string
-		old, now any
-	}{
-		{"mode", old.Mode, now.Mode},
-		{"state_dir", old.StateDir, now.StateDir},
-		{"detector.ipv6_prefix", old.Detector.IPv6Prefix, now.Detector.IPv6Prefix},
-		{"enforcer", old.Enforcer.Config, now.Enforcer.Config},
-		{"web", old.Web, now.Web},
-	} {
-		if key := changedKey(part.key, reflect.ValueOf(part.old), reflect.ValueOf(part.now)); key != "" {
-			return fmt.Errorf("%s: has changed, which takes a restart", key)
-		}
-	}
-	if err := receiver.NeedsRestart(old.Receiver, now.Receiver); err != nil {
-		return fmt.Errorf("receiver.%w", err)
-	}
-	return nil
-}
-
-// changedKey returns the first setting at or below key that differs, "" if none
-// does.
-func changedKey(key string, old, now reflect.Value) string {
-	if !isSection(old.Type()) {
-		if reflect.DeepEqual(old.Interface(), now.Interface()) {
-			return ""
-		}
-		return key
-	}
-	for field, value := range old.Fields() {
-		if changed := changedKey(key+"."+field.Tag.Get("mapstructure"), value, now.FieldByIndex(field.Index)); changed != "" {
-			return changed
-		}
-	}
-	return ""
+	return errors.Join(a.guard.Reload(old.forGuard()), a.lists.Reload(old.Enforcer.Block))
 }

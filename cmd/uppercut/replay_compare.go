@@ -49,7 +49,7 @@ func (env *environment) replayCompare(ctx context.Context, in *input, c Config, 
 	if err := in.needFiles(); err != nil {
 		return exitCode{exitUsage, fmt.Errorf("--compare: %w", err)}
 	}
-	other, err := loadConfig(flags.compare, env.settings(), env.environ)
+	other, err := configSource{flags.compare, env.settings(), env.environ}.load()
 	if err != nil {
 		return err
 	}

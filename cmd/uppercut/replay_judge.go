@@ -47,7 +47,7 @@ const leastEvidence = 64 << 10
 func newJudge(c Config, r *report) (*judge, error) {
 	j := &judge{report: r}
 	// Static: these may be the logs of another machine's hosts.
-	exempt, err := guard.New(context.Background(), c.guardConfig(), guard.Options{Static: true})
+	exempt, err := guard.New(context.Background(), c.forGuard(), guard.Options{Static: true})
 	if err != nil {
 		return nil, fmt.Errorf("enforcer.%w", err)
 	}

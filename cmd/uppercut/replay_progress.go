@@ -3,11 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // progressInterval is how often the progress line changes.
@@ -73,14 +70,4 @@ func countText(n float64) string {
 		return fmt.Sprintf("%.2f million", n/1e6)
 	}
 	return grouped(uint64(n))
-}
-
-// isTerminal reports whether somebody sits in front of w.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-	return err == nil
 }

@@ -36,12 +36,17 @@ type environment struct {
 // config loads the configuration that the command line and the environment
 // name.
 func (e *environment) config() (Config, error) {
-	return loadConfig(e.configFile, e.settings(), e.environ)
+	return e.source().load()
 }
 
 // read is config for those who need only a part, or more.
 func (e *environment) read() reading {
-	return readConfig(e.configFile, e.settings(), e.environ)
+	return e.source().read()
+}
+
+// source is where the configuration comes from.
+func (e *environment) source() configSource {
+	return configSource{e.configFile, e.settings(), e.environ}
 }
 
 // settings are those that flags make; they win over file and environment.

@@ -157,7 +157,7 @@ func (a *appliance) build(ctx context.Context) (err error) {
 	if err := a.buildJudge(ctx, c); err != nil {
 		return err
 	}
-	a.receiver, err = receiver.New(c.receiverConfig(), receiver.Options{
+	a.receiver, err = receiver.New(c.forReceiver(), receiver.Options{
 		Logger: a.logger, Registerer: a.registry, Handle: a.pipeline.handle, Inherited: activation.Files(true), Met: a.meet, Hosts: a.hosts, Unread: a.samples.frame,
 	})
 	if err != nil {
@@ -189,7 +189,7 @@ func (a *appliance) buildJudge(ctx context.Context, c *Config) error {
 	if err := a.buildEvents(c); err != nil {
 		return err
 	}
-	a.guard, err = guard.New(ctx, c.guardConfig(), guard.Options{
+	a.guard, err = guard.New(ctx, c.forGuard(), guard.Options{
 		Logger: a.logger, Registerer: a.registry, OnChange: a.exempted, OnEnd: a.noLongerAllowed,
 		NamesFile: filepath.Join(c.StateDir, "names.json"),
 	})
@@ -222,7 +222,7 @@ func (a *appliance) buildEnforcer(ctx context.Context, c *Config) (err error) {
 	if err != nil {
 		return fmt.Errorf("enforcer.block%w", err)
 	}
-	a.enforcer, err = enforcer.New(ctx, c.enforcerConfig(), enforcer.Options{
+	a.enforcer, err = enforcer.New(ctx, c.forEnforcer(), enforcer.Options{
 		Logger: a.logger, Registerer: a.registry, StateDir: c.StateDir, Rules: c.ruleNames(), Listed: a.lists.Prefixes(),
 		Observe: c.Mode == modeObserve, Exempt: a.guard.Exempt, Holes: a.guard.Holes,
 		OnBlock: a.blocked, OnUnblock: a.unblocked,

@@ -32,7 +32,7 @@ func TestStatusSaysThePace(t *testing.T) {
 		},
 	} {
 		var out bytes.Buffer
-		p := newPrinter(&environment{stdout: &out})
+		p := newPrinter(&out, nil)
 		if err := printStatus(p, console.Status{Pace: test.pace}); err != nil {
 			t.Fatal(err)
 		}

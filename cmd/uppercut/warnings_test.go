@@ -28,7 +28,7 @@ func TestWarnings(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "uppercut.yaml")
 			writeFile(t, file, "mode: observe\n"+c.receiver)
-			config, err := loadConfig(file, nil, nil)
+			config, err := configSource{file: file}.load()
 			if err != nil {
 				t.Fatal(err)
 			}
