@@ -20,7 +20,8 @@ func cutSession(head, text string, limit int) []string {
 	head = fmt.Sprintf(head, 3000)
 	text = strings.Replace(text, "QID", id, 1)
 	filler := limit - len(head) - len(text) + len("%s")
-	if filler < 1 {
+	_, behind, user := strings.Cut(text, ", user=%s")
+	if filler < 1 || user && filler+len(behind) > 64 { // where sendmail cuts the name
 		return nil
 	}
 	frames := []string{
@@ -40,6 +41,8 @@ func TestCutOnTheWay(t *testing.T) {
 	texts := map[string]string{
 		"decode64":   `QID: AUTH decode64 error [-5 for "%s"], relay=v.example [192.0.2.66]`,
 		"cram":       "QID: AUTH failure (CRAM-MD5): user not found (-20) SASL(-13): user not found: user: %s, relay=[192.0.2.66]",
+		"user":       "QID: AUTH failure (LOGIN): user not found (-20) SASL(-13): user not found: checkpass failed, user=%s, relay=[192.0.2.66]",
+		"recipient":  "QID: STARTTLS=server, error: accept failed=-1, reason=%s, SSL_error=1, errno=0, retry=-1, relay=v.example [192.0.2.66]",
 		"message id": `QID: from=<"%s"@b.example>, size=1470, class=0, nrcpts=1, msgid=<a@b>, proto=ESMTP, daemon=MTA, relay=[192.0.2.66]`,
 		"header":     "QID: ruleset=CheckSubject, arg1= casino %s, relay=[192.0.2.66], reject=550",
 		"helo":       "QID: invalid domain name (%s) from v.example [192.0.2.66]",

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 // tuned is a session in which the client chose the length of its text so that a
@@ -50,6 +51,10 @@ var tunedKinds = []tuned{
 	{"collect", `QID: collect: relay=h.example, from=<"%s, relay=` + framed, `"@b>, info=Bare linefeed (LF) not allowed, where=body, status=tempfail`, 800, ""},
 	{"milter", `QID: Milter: to=<"%s, relay=` + framed, `"@b>, reject=550 5.7.1 no`, 800, ""},
 	{"HELO of a milter", `QID: Milter: helo=%s connect: host=h, addr=192.0.2.66, rejecting commands`, `, reject=Command rejected`, 800, ""},
+	{"user", "QID: AUTH failure (PLAIN): authentication failure (-13) SASL(-13): authentication failure: checkpass failed, user=%s, relay=" + framed, ", relay=" + client, maxUser - len(relayKey+framed), "auth_fail"},
+	{"user, no name", "QID: AUTH failure (LOGIN): user not found (-20) SASL(-13): user not found: checkpass failed, user=%s, relay=[192.0.2.66]", ", relay=" + client, maxUser - len(relayKey+"[192.0.2.66]"), "auth_fail"},
+	{"recipient like STARTTLS", "QID: STARTTLS=server, error: accept failed=-1, reason=%s, SSL_error=1, errno=0, retry=-1, relay=" + framed, "@lab.example... User unknown", 90, ""},
+	{"recipient like AUTH", "QID: AUTH=server, relay=" + framed + ", authid=%s, mech=PLAIN, bits=0", "@lab.example... User unknown", 100, ""},
 	{"split", `QID[2]: %s"], relay=` + framed, "x ...", 900, ""},
 }
 
@@ -108,30 +113,93 @@ func tunedSession(t *testing.T, k tuned, level, limit int) bool {
 	if level > 9 {
 		texts = append([]string{"NOQUEUE: connect from " + client}, texts...)
 	}
-	proven := 0
+	var events []Event
 	for _, text := range texts {
-		for _, e := range d.observe(100, text[:min(len(text), limit-len(tag+"100"))], tag) {
-			if e.Addr != addr("198.51.100.7") {
-				t.Errorf("cut at %d: %s of %v, line %d: %s", limit, e.Reason, e.Addr, e.Line, text)
-			}
-			proven++
+		events = append(events, d.observe(100, text[:min(len(text), limit-len(tag+"100"))], tag)...)
+	}
+	events = d.settle(events)
+	for _, e := range events {
+		if e.Addr != addr("198.51.100.7") {
+			t.Errorf("cut at %d: %s of %v, line %d: %s", limit, e.Reason, e.Addr, e.Line, line)
 		}
 	}
-	if limit > 300 && proven < 4 {
-		t.Errorf("cut at %d: %d events of the client's own lines: the session was lost", limit, proven)
+	if limit > 300 && len(events) < 4 {
+		t.Errorf("cut at %d: %d events of the client's own lines: the session was lost", limit, len(events))
 	}
 	return true
 }
 
-// observe takes a line of the process pid with a tag.
+// observe takes a line of the process pid with a tag. What waits goes on waiting.
 func (d *dialogue) observe(pid uint32, text, tag string) []Event {
 	d.line++
 	var rec Record
 	d.p.Parse(text, &rec)
-	events := d.m.Observe(Input{
+	return d.m.Observe(Input{
 		Line: d.line, Time: d.now, Host: HostKeyOf(d.sender, d.host), PID: pid, Tag: len(tag), Record: &rec,
 	}, nil)
-	return d.m.Settle(d.line, events)
+}
+
+// settle ends the waiting of every line.
+func (d *dialogue) settle(events []Event) []Event {
+	for line := d.m.Waiting(); line != 0; line = d.m.Waiting() {
+		events = d.m.Settle(line, events)
+	}
+	return events
+}
+
+// Where nothing longer comes, an AUTH failure with a short user name waits for a
+// moment: for its session to name another client, or for a line that has lost its
+// end. Then it counts, and so does what waited in its session.
+func TestShortUserNames(t *testing.T) {
+	const failure = "AUTH failure (LOGIN): user not found (-20) SASL(-13): user not found: checkpass failed, user="
+	for _, tt := range []struct {
+		name, user string
+		before     []string // lines of other processes
+		after      []string
+		at         time.Duration
+		want       string // lines and their clients
+	}{
+		{"alone", "joe", nil, nil, 0, "1 192.0.2.66"},
+		{"long enough to be no text of the client's", strings.Repeat("u", 45), nil, nil, 0, "1 192.0.2.66 at once"},
+		{"escaped bytes are one each", strings.Repeat(`\344`, 20), nil, nil, 0, "1 192.0.2.66"},
+		{"with a refusal", "joe", nil, []string{"QID: <n@lab.example>... User unknown"}, 0, "1 192.0.2.66, 2 192.0.2.66"},
+		{"a line of another process two seconds later", "joe", nil, []string{"other"}, 2 * time.Second, "1 192.0.2.66 at once"},
+		{"a line of another process one second later", "joe", nil, []string{"other"}, time.Second, "1 192.0.2.66"},
+		{"the session names another", "joe", nil, []string{"QID: " + client + " did not issue MAIL/EXPN/VRFY/ETRN during connection to MTA"}, 0, "1 198.51.100.7, 2 198.51.100.7"},
+		{"a longer line", "joe", []string{"alias " + strings.Repeat("a", 200)}, nil, 0, "2 192.0.2.66 at once"},
+		{"a line that was cut", "joe", nil, []string{"ruleset=check_rcpt, arg1=<" + strings.Repeat("a", 130)}, 0, ""},
+		{"an envelope that was cut", "joe", []string{"from=<a@b>, size=1, class=0, nrcpts=1, msgid=<" + strings.Repeat("m", 99)}, nil, 0, ""},
+		{"a line that was cut, and a longer one", "joe", []string{"ruleset=check_rcpt, arg1=<" + strings.Repeat("a", 130), "alias " + strings.Repeat("a", 300)}, nil, 0, "3 192.0.2.66"},
+	} {
+		d := newDialogue(t, MemoryOptions{})
+		id := idAt(d.now, "00", 100)
+		for _, text := range tt.before {
+			d.observe(200, text, "")
+		}
+		var got []string
+		add := func(events []Event, when string) {
+			for _, e := range events {
+				got = append(got, fmt.Sprint(e.Line, " ", e.Addr, when))
+			}
+		}
+		add(d.observe(100, id+": "+failure+tt.user+", relay=[192.0.2.66]", ""), " at once")
+		d.now = d.now.Add(tt.at)
+		for _, text := range tt.after {
+			pid := uint32(100)
+			if !strings.HasPrefix(text, "QID") {
+				pid = 300
+			}
+			when := ""
+			if text == "other" {
+				when = " at once"
+			}
+			add(d.observe(pid, strings.Replace(text, "QID", id, 1), ""), when)
+		}
+		add(d.settle(nil), "")
+		if strings.Join(got, ", ") != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
 }
 
 // Where a longer line has come, before or after, the same lines prove the client
@@ -147,6 +215,9 @@ func TestWholeLines(t *testing.T) {
 			text := k.fill(id, "", min(1800, k.most+80)) + k.rest
 			if strings.Contains(k.name, "sender") || strings.Contains(k.name, "milter") {
 				text = k.fill(id, "", 300) + k.rest
+			}
+			if strings.HasPrefix(k.name, "user") {
+				text = k.fill(id, "", len(k.line)+len(id)) + k.rest
 			}
 			if k.name == "header" || k.name == "header, whole reply" || k.name == "header, discarded" ||
 				strings.HasPrefix(text, "ruleset=") {

@@ -37,7 +37,8 @@
 //     daemons cut what they pass on, and a client who knows where makes its text
 //     end there in a client of his own. A line counts as whole if a longer one
 //     has come from the same host in the same way (route.go). The same holds for
-//     the only client in free text.
+//     the only client in free text. Where all of the client's text is a user name
+//     of 64 bytes, the line waits for a moment only (ProofShort).
 //   - R9: user errors, milter, collect and time-out lines name no address, even
 //     if there is something like one in them.
 //   - R10: such lines, and those whose client is not proven by R3 or R8, wait in

@@ -92,6 +92,7 @@ func envelopeClient(s string, size uint32, rec *Record) {
 	}
 	switch {
 	case !ok:
+		rec.torn = true
 	case isLocal(client):
 		rec.Local = true
 	default:

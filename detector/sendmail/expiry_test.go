@@ -48,8 +48,9 @@ func TestOldProcessOfThatNumber(t *testing.T) {
 	var rec Record
 	p.Parse("6AN9mW4s011892: AUTH failure (PLAIN): user not found (-20) SASL(-13): user not found, user=sales, relay=[198.51.100.10]", &rec)
 	events := m.Observe(Input{
-		Time: start.Add(6*time.Hour + 38*time.Minute), Host: HostKeyOf("a", "mx1"), PID: 11892, Record: &rec,
+		Line: 1, Time: start.Add(6*time.Hour + 38*time.Minute), Host: HostKeyOf("a", "mx1"), PID: 11892, Record: &rec,
 	}, nil)
+	events = m.Settle(1, events)
 	if len(events) != 1 || events[0].Addr.String() != "198.51.100.10" {
 		t.Errorf("events %+v, want one of 198.51.100.10", events)
 	}

@@ -29,7 +29,7 @@ func (p *Parser) body(s string, rec *Record) {
 		rec.Kind = LineUnknown
 	case read && rec.QID != "":
 		p.doubtEcho(s, rec)
-		if rec.Proof == ProofOwn && len(s) > maxEcho && isEchoLong(s) {
+		if (rec.Proof == ProofOwn || rec.Proof == ProofShort) && len(s) > maxEcho && isEchoLong(s) {
 			rec.Proof = ProofWhole // or the echo of a recipient, cut before its end
 		}
 	}
@@ -469,23 +469,32 @@ func readSTARTTLS(s string, rec *Record) bool {
 	}
 	if strings.HasPrefix(s, "error: accept failed=") {
 		if i := lastRelay(s, rec); i > 0 && lastRelayKey(s[:i]) < 0 {
-			rec.Proof = ProofOwn // the reason is OpenSSL's
+			rec.Proof = withoutID(rec) // the reason is OpenSSL's
 		}
 		return offence(rec, LineTLSFailure, TLSFail)
 	}
 	if rest, ok := strings.CutPrefix(s, "relay="); ok {
 		if addr, n := readRelay(rest); n > 0 && strings.HasPrefix(rest[n:], ", version=") {
-			rec.Kind, rec.Addr = LineClient, addr
+			rec.Kind, rec.Addr, rec.Proof = LineClient, addr, withoutID(rec)
 		}
 	}
 	return true
+}
+
+// withoutID says what the client rests on in a line that sendmail writes without a
+// queue id: one that has it is the echo of a recipient.
+func withoutID(rec *Record) Proof {
+	if rec.QID != "" {
+		return ProofSession
+	}
+	return ProofOwn
 }
 
 func readAuth(s string, rec *Record) bool {
 	switch {
 	case strings.HasPrefix(s, "AUTH failure ("):
 		if i := lastRelay(s, rec); i > 0 {
-			rec.Proof = authProof(s[:i])
+			rec.Proof = authProof(s, i)
 		}
 		rec.User = authUser(s)
 		return offence(rec, LineAuthFailure, authReason(s))
@@ -501,7 +510,7 @@ func readAuth(s string, rec *Record) bool {
 	}
 	addr, n := readRelay(rest)
 	if n > 0 && strings.HasPrefix(rest[n:], ", authid=") {
-		rec.Addr = addr
+		rec.Addr, rec.Proof = addr, withoutID(rec)
 	}
 	rec.Kind = LineAuth
 	return true
@@ -545,12 +554,11 @@ func saysNonsense(detail string) bool {
 // authUser returns the user name of an AUTH failure, "" if the line has none
 // (before 8.16).
 func authUser(s string) string {
-	const key = ", user="
-	i := strings.Index(s, key)
+	i := strings.Index(s, userKey)
 	if i < 0 {
 		return ""
 	}
-	s = s[i+len(key):]
+	s = s[i+len(userKey):]
 	if end := lastRelayKey(s); end >= 0 {
 		return s[:end]
 	}

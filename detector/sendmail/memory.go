@@ -140,6 +140,12 @@ type held struct {
 	route  *route
 }
 
+// needsRoute says whether the line names a client that a longer line of its route
+// proves.
+func (h *held) needsRoute() bool {
+	return h.claim.IsValid() && (h.proof == ProofWhole || h.proof == ProofShort)
+}
+
 // accepted is a message that came in and was not yet seen to be delivered.
 type accepted struct {
 	qid   [2]byte
@@ -262,8 +268,9 @@ func (m *Memory) observe(in *Input, dst []Event) []Event {
 func (m *Memory) proven(in *Input) bool {
 	switch in.Record.Proof {
 	case ProofOwn:
-		return true
-	case ProofWhole:
+		// or the echo of a recipient, cut before its mark
+		return m.route.tears[0] == 0 || in.Record.QID == "" || !m.route.cutsAt(lineLength(in)) || unescapedLen(in.Record.Body) > maxEcho
+	case ProofWhole, ProofShort:
 		if in.length == 0 {
 			in.length = lineLength(in)
 		}
@@ -412,7 +419,8 @@ func (m *Memory) line(s *session, in *Input, dst []Event) []Event {
 	case in.client.IsValid():
 		e.Addr = in.client
 		if rec.tellsTwice && rec.Reason == VrfyExpn {
-			return m.tell(in, s.key, e, dst)
+			e.Raw = strings.Clone(e.Text())
+			return m.tell(told{host: in.Host, key: s.key, event: e}, dst)
 		}
 		return append(dst, e)
 	case e.Kind != Offence:
@@ -427,7 +435,9 @@ func (m *Memory) line(s *session, in *Input, dst []Event) []Event {
 		e.Addr, e.ViaSession = s.addr(), true
 		return append(dst, e)
 	}
-	m.hold(s, e, in)
+	if m.hold(s, e, in); in.claim.IsValid() && rec.Proof == ProofShort && !in.Cut {
+		return m.tell(told{host: in.Host, key: s.key, event: Event{Line: in.Line, Time: in.Time}, held: true}, dst)
+	}
 	return dst
 }
 
@@ -506,9 +516,12 @@ func (m *Memory) hold(s *session, e Event, in *Input) {
 		event: e, qid: rec.transaction, hasID: rec.QID != "",
 		claim: in.claim, proof: rec.Proof, length: in.length, route: m.route,
 	})
-	if in.claim.IsValid() && rec.Proof == ProofWhole && !in.Cut {
+	if in.Cut || !x.held[len(x.held)-1].needsRoute() {
+		return
+	}
+	m.wait(m.route, s.key)
+	if rec.Proof == ProofWhole {
 		m.stats.Unproven++
-		m.wait(m.route, s.key)
 	}
 }
 

@@ -43,10 +43,10 @@ func TestAuthReason(t *testing.T) {
 // them; one that repeats what the client said does not.
 func TestAuthProof(t *testing.T) {
 	for failure, want := range map[string]Proof{
-		"authentication failure (-13) SASL(-13): authentication failure: checkpass failed":                        ProofOwn,
-		"transient failure (e.g., weak key) (-8) SASL(-8): transient failure (e.g., weak key): checkpass failed":  ProofOwn,
-		"user exists, but no verifier for user (-26) SASL(-26): user exists, but no verifier for user":            ProofOwn,
-		"passphrase expired, has to be reset (-31)":                                                               ProofOwn,
+		"authentication failure (-13) SASL(-13): authentication failure: checkpass failed":                        ProofShort,
+		"transient failure (e.g., weak key) (-8) SASL(-8): transient failure (e.g., weak key): checkpass failed":  ProofShort,
+		"user exists, but no verifier for user (-26) SASL(-26): user exists, but no verifier for user":            ProofShort,
+		"passphrase expired, has to be reset (-31)":                                                               ProofShort,
 		"user not found (-20) SASL(-13): user not found: user: x, relay=y property: z not found in sasldb":        ProofWhole,
 		"x, relay=y [192.0.2.66] transient failure (e.g., weak key) (-8)":                                         ProofWhole,
 		"transient failure (e.g., weak key), relay=y [192.0.2.66] (-8) SASL(-8): transient failure: cannot reach": ProofWhole,

@@ -12,6 +12,12 @@ const (
 	// ProofWhole means that the address stands behind text of the client's, at
 	// the end of the line or as the only one. It holds if nothing was cut off.
 	ProofWhole
+	// ProofShort means that at most 64 bytes of the client's text stand before the
+	// address, near the start of the line. It holds unless lines are cut there,
+	// which no daemon is known to do: RFC 5426, section 3.2, asks for 480 bytes.
+	// Where no longer line has come yet, the line waits for a moment, in case
+	// another one shows that they are.
+	ProofShort
 	// ProofSession means that the whole line may be text of the client's. The
 	// address holds if another line of the session names the same.
 	ProofSession
@@ -52,7 +58,7 @@ func isEchoLong(s string) bool {
 // line, it proves no address by itself; if it is more likely that than what it
 // looks like, it is read as one.
 func (p *Parser) doubtEcho(s string, rec *Record) {
-	if rec.Kind == LineInfo || rec.ownReply && rec.Proof == ProofOwn || rec.Kind == LineAuthFailure && rec.Proof == ProofOwn {
+	if rec.Kind == LineInfo || rec.ownReply && rec.Proof == ProofOwn || rec.Kind == LineAuthFailure && (rec.Proof == ProofOwn || rec.Proof == ProofShort) {
 		return
 	}
 	first := markIndex(s[rec.tail:])
@@ -170,29 +176,41 @@ var commaErrors = map[string]bool{
 	"passphrase expired, has to be reset":   true,
 }
 
-// maxUser is where sendmail cuts the user name (%.64s).
-const maxUser = 64
+// userKey announces the user name of an AUTH failure, which sendmail cuts at
+// maxUser bytes (%.64s).
+const (
+	userKey = ", user="
+	maxUser = 64
+)
 
-// authProof says what the client of an AUTH failure rests on, s the line up to
-// ", relay=". Where the error is in fixed words, the client's text is the user
-// name, cut at 64 bytes: its end is some 250 bytes from the start of a frame, and
-// nobody cuts below 480 (RFC 5426, section 3.2).
-func authProof(s string) Proof {
-	_, s, _ = strings.Cut(s, "): ")
-	s, user, _ := strings.Cut(s, ", user=")
+// authProof says what the client of an AUTH failure rests on, s the line and end
+// where its last ", relay=" begins. Where the error is in fixed words, the
+// client's text is the user name, cut at 64 bytes: a client that ends further
+// behind is not of it.
+func authProof(s string, end int) Proof {
+	head, user := s[:end], ""
+	near := false // the line ends where a user name can
+	if i := strings.Index(head, userKey); i >= 0 {
+		near = leastLength(s[i+len(userKey):]) <= maxUser
+		head, user = s[:i], s[i+len(userKey):end]
+	}
 	if len(user) > maxUser && unescapedLen(user) > maxUser || markIndex(user) >= 0 {
 		return ProofSession // a recipient that imitates such a line, see doubtEcho
 	}
-	text, detail, _ := strings.Cut(s, " SASL(")
+	_, text, _ := strings.Cut(head, "): ")
+	text, detail, _ := strings.Cut(text, " SASL(")
 	_, detail, _ = strings.Cut(detail, "): ")
 	_, detail, _ = strings.Cut(detail, ": ")
 	if i := strings.LastIndex(text, " (-"); i >= 0 && commaErrors[text[:i]] {
 		text = text[i:]
 	}
-	if strings.IndexByte(text, ',') < 0 && fixedDetails[detail] {
-		return ProofOwn
+	switch {
+	case strings.IndexByte(text, ',') >= 0 || !fixedDetails[detail]:
+		return ProofWhole
+	case near:
+		return ProofShort
 	}
-	return ProofWhole
+	return ProofOwn
 }
 
 // unescapedPrefix returns where the first n bytes of s end, as they were before

@@ -98,9 +98,19 @@ func (r *route) tear(length int) {
 
 // whole says whether a line of that length cannot have been cut.
 func (r *route) whole(length int) bool {
-	return length+routeSlack < r.longest && !slices.ContainsFunc(r.tears[:], func(tear int) bool {
+	return length+routeSlack < r.longest && !r.tornAt(length)
+}
+
+// tornAt says whether lines of about that length have lost their ends.
+func (r *route) tornAt(length int) bool {
+	return r.tears[0] != 0 && slices.ContainsFunc(r.tears[:], func(tear int) bool {
 		return tear != 0 && tear-routeSlack < length && length < tear+routeSlack
 	})
+}
+
+// cutsAt says whether it looks as if everything longer than that were cut.
+func (r *route) cutsAt(length int) bool {
+	return r.tornAt(length) && length+routeSlack >= r.longest
 }
 
 // leastLength is how long a text was at least before whoever passed it on
@@ -176,7 +186,7 @@ func (m *Memory) wait(r *route, key uint64) {
 func (m *Memory) waits(r *route, key uint64) bool {
 	s := m.sessions.find(key)
 	return s != nil && s.extras != 0 && slices.ContainsFunc(m.sessions.extrasOf(s).held, func(h held) bool {
-		return h.route == r && h.proof == ProofWhole && h.claim.IsValid()
+		return h.route == r && h.needsRoute()
 	})
 }
 
@@ -185,31 +195,32 @@ func (m *Memory) waits(r *route, key uint64) bool {
 func (m *Memory) prove(r *route, dst []Event) []Event {
 	for _, key := range r.waiting {
 		if s := m.sessions.find(key); s != nil && s.extras != 0 {
-			dst = m.proveSession(s, r, dst)
+			dst = m.proveSession(s, func(h *held) bool { return h.route == r && h.needsRoute() && r.whole(h.length) }, dst)
 		}
 	}
 	r.waiting = slices.DeleteFunc(r.waiting, func(key uint64) bool { return !m.waits(r, key) })
 	return dst
 }
 
-// proveSession gives out the lines of a session that are proven whole by now, and
-// binds it to the client that they name.
-func (m *Memory) proveSession(s *session, r *route, dst []Event) []Event {
+// proveSession gives out the lines of a session that are proven by now, and binds
+// it to the client that they name.
+func (m *Memory) proveSession(s *session, proven func(*held) bool, dst []Event) []Event {
 	if s.is(inConflict) || s.is(doubted) {
 		return dst
 	}
 	x := m.sessions.extrasOf(s)
 	kept := x.held[:0]
 	client := noAddr
-	for _, h := range x.held {
-		switch proven := h.route == r && h.proof == ProofWhole && h.claim.IsValid() && r.whole(h.length); {
-		case !proven:
+	for i := range x.held {
+		ready := proven(&x.held[i])
+		switch h := x.held[i]; {
+		case !ready:
 			kept = append(kept, h)
 		case !h.hasID:
-			dst = append(dst, m.release(s, h))
+			dst = append(dst, m.giveOut(s, h))
 		case !client.IsValid() || client == h.claim:
 			client = h.claim
-			dst = append(dst, m.release(s, h))
+			dst = append(dst, m.giveOut(s, h))
 		default: // the first is as good as this one
 			h.claim = noAddr
 			kept = append(kept, h)
@@ -225,9 +236,9 @@ func (m *Memory) proveSession(s *session, r *route, dst []Event) []Event {
 	return dst
 }
 
-// release returns the event of a line that is held no longer, for it has proven
+// giveOut returns the event of a line that is held no longer, for it has proven
 // its client itself.
-func (m *Memory) release(s *session, h held) Event {
+func (m *Memory) giveOut(s *session, h held) Event {
 	m.stats.Held--
 	m.stats.HeldBytes -= len(h.event.Raw)
 	e := h.event

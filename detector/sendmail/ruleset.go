@@ -257,7 +257,7 @@ func (p *Parser) outcome(c check, arg, s string, rec *Record) bool {
 	}
 	reply, ok := strings.CutPrefix(s, "reject=")
 	if !ok {
-		rec.Addr, rec.Kind = noAddr, LineUnknown
+		rec.Addr, rec.Kind, rec.torn = noAddr, LineUnknown, true
 		return true
 	}
 	code, enhanced, text := cutReply(reply)

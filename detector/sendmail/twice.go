@@ -2,7 +2,6 @@ package sendmail
 
 import (
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -18,23 +17,38 @@ const (
 	toldSeconds = 2
 )
 
-// told is a command that waits.
+// told is a command that waits, or a line that is held in its session until
+// another one may have shown that lines are cut (ProofShort).
 type told struct {
 	host  HostKey
 	key   uint64 // of its session
-	event Event
+	event Event  // only Line and Time of what is held
+	held  bool
 }
 
-// tell makes the event of a command wait. The one that has waited for longest
-// makes room.
-func (m *Memory) tell(in *Input, key uint64, e Event, dst []Event) []Event {
+// tell makes the event of a line wait. The one that has waited for longest makes
+// room.
+func (m *Memory) tell(w told, dst []Event) []Event {
 	if len(m.told) >= maxTold {
-		dst = append(dst, m.told[0].event)
+		dst = m.release(&m.told[0], dst)
 		m.told = slices.Delete(m.told, 0, 1)
 	}
-	e.Raw = strings.Clone(e.Text())
-	m.told = append(m.told, told{in.Host, key, e})
+	m.told = append(m.told, w)
 	return dst
+}
+
+// release gives out the event of a line that has waited for long enough.
+func (m *Memory) release(w *told, dst []Event) []Event {
+	if !w.held {
+		return append(dst, w.event)
+	}
+	s := m.sessions.find(w.key)
+	if s == nil || s.extras == 0 {
+		return dst
+	}
+	return m.proveSession(s, func(h *held) bool {
+		return h.event.Line == w.event.Line && h.needsRoute() && !h.route.cutsAt(h.length)
+	}, dst)
 }
 
 // hear gives out the commands that were not refused, now that a line of their
@@ -44,10 +58,10 @@ func (m *Memory) hear(in *Input, dst []Event) []Event {
 	kept := m.told[:0]
 	for i := range m.told {
 		switch w := &m.told[i]; {
-		case w.key == key && (in.Record.Ruleset == CheckVrfy || in.Record.Ruleset == CheckExpn):
+		case w.key == key && !w.held && (in.Record.Ruleset == CheckVrfy || in.Record.Ruleset == CheckExpn):
 			// told again
-		case w.key == key, w.host == in.Host && in.Time.Unix()-w.event.Time.Unix() >= toldSeconds:
-			dst = append(dst, w.event)
+		case w.key == key && !w.held, w.host == in.Host && in.Time.Unix()-w.event.Time.Unix() >= toldSeconds:
+			dst = m.release(w, dst)
 		default:
 			kept = append(kept, *w)
 		}
@@ -71,7 +85,7 @@ func (m *Memory) Waiting() uint64 {
 func (m *Memory) Settle(line uint64, dst []Event) []Event {
 	for i := range m.told {
 		if m.told[i].event.Line == line {
-			dst = append(dst, m.told[i].event)
+			dst = m.release(&m.told[i], dst)
 			m.told = slices.Delete(m.told, i, i+1)
 			break
 		}
