@@ -54,12 +54,19 @@ func (x *explainer) explain(l *detector.Line) {
 		proven = proven || x.events[i].Line == l.Number
 	}
 	if l.Record.Reason != sendmail.ReasonNone && !proven {
-		why := "a line of its session proves the client"
-		if l.Record.Addr.IsValid() && l.Record.Proof == sendmail.ProofOwn {
-			why = "the next line of its process, which may tell it once more"
-		}
-		fmt.Fprintf(x.out, "    %s, held until %s (R10)\n", l.Record.Reason, why)
+		fmt.Fprintf(x.out, "    %s, held until %s\n", l.Record.Reason, waitText(&l.Record))
 	}
+}
+
+// waitText says what an offence waits for.
+func waitText(rec *sendmail.Record) string {
+	switch {
+	case rec.Addr.IsValid() && rec.Proof == sendmail.ProofOwn:
+		return "the next line of its process, which may tell it once more (R10)"
+	case rec.Addr.IsValid() && rec.Proof == sendmail.ProofShort:
+		return "two seconds have passed (R8)"
+	}
+	return "a line of its session proves the client (R10)"
 }
 
 // place is where a line stands: its number, with the file if there are several.
@@ -88,7 +95,10 @@ func (x *explainer) eventText(e *sendmail.Event, number uint64) string {
 		text = fmt.Sprintf("%s to %s", what, e.Addr)
 	}
 	if e.Line != number {
-		text += fmt.Sprintf(", from line %s of the same session (R10)", x.place(e.Line))
+		text += ", from line " + x.place(e.Line)
+		if e.ViaSession {
+			text += " of the same session (R10)"
+		}
 	} else if e.ViaSession {
 		text += ", named by another line of the session (R10)"
 	}
@@ -123,6 +133,8 @@ func proofText(p sendmail.Proof) string {
 	switch p {
 	case sendmail.ProofWhole:
 		return " if the line was not cut: a longer one must come from the same host (R8)"
+	case sendmail.ProofShort:
+		return " unless lines are cut there: another one may lose its end (R8)"
 	case sendmail.ProofSession:
 		return " if another line of the session says so: this one may be all the client's (R3)"
 	}
