@@ -126,7 +126,7 @@ func TestWebUserRefuses(t *testing.T) {
 // TestWebUserOnATerminal: the password is asked for twice and not shown.
 func TestWebUserOnATerminal(t *testing.T) {
 	for typed, want := range map[string]string{"secret\nsecret\n": "anna: added", "secret\nsecrte\n": "the two passwords differ"} {
-		ours, theirs := terminal(t)
+		ours, theirs := newPseudoTerminal(t)
 		file := filepath.Join(t.TempDir(), "web.yml")
 		if _, err := ours.WriteString(typed); err != nil {
 			t.Fatal(err)
@@ -141,8 +141,8 @@ func TestWebUserOnATerminal(t *testing.T) {
 	}
 }
 
-// terminal returns both ends of a pseudoterminal.
-func terminal(t *testing.T) (ours, theirs *os.File) {
+// newPseudoTerminal returns both ends of a pseudoterminal.
+func newPseudoTerminal(t *testing.T) (ours, theirs *os.File) {
 	t.Helper()
 	ours, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
