@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"uppercut/cmd/uppercut/config"
+
 	dto "github.com/prometheus/client_model/go"
 
 	"uppercut/cmd/uppercut/console"
@@ -51,7 +53,7 @@ func (a *appliance) Status(ctx context.Context) (console.Status, error) {
 		},
 		TrackedSources: int(n.sum("uppercut_tracked_sources")),
 		TrackedLimit:   c.Detector.MaxSources,
-		Rules:          c.ruleNames(),
+		Rules:          c.RuleNames(),
 		AllowEntries:   int(n.sum("uppercut_allowlist_entries")),
 		Reload:         console.Reload{At: last.At, Success: last.Success},
 	}
@@ -176,7 +178,7 @@ func blockForPeople(b enforcer.Block) console.Block {
 // NotEnforced implements console.Reader.
 func (a *appliance) NotEnforced() string {
 	switch {
-	case a.config.Load().Mode == modeObserve:
+	case a.config.Load().Mode == config.ModeObserve:
 		return console.CauseObserve
 	case a.enforcer.Suspended():
 		return console.CauseSuspended
@@ -407,7 +409,7 @@ func (v *verification) describe(f *console.Firewall) {
 // Configuration implements console.Reader.
 func (a *appliance) Configuration(context.Context) (string, error) {
 	var text bytes.Buffer
-	err := a.config.Load().print(&text)
+	err := a.config.Load().Print(&text)
 	return text.String(), err
 }
 

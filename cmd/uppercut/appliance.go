@@ -21,6 +21,7 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"uppercut/cmd/uppercut/config"
 	"uppercut/cmd/uppercut/console"
 	"uppercut/cmd/uppercut/outbox"
 	"uppercut/detector"
@@ -36,7 +37,7 @@ import (
 type appliance struct {
 	env           *environment
 	started       time.Time
-	config        atomic.Pointer[Config]
+	config        atomic.Pointer[config.Config]
 	logger        *slog.Logger
 	registry      *prometheus.Registry
 	metrics       *applianceMetrics
@@ -326,16 +327,16 @@ func sameAddr(a, b net.Addr) bool { return a.String() == b.String() }
 func (a *appliance) sayWhatNext() {
 	c := a.config.Load()
 	basis := "on its defaults"
-	if !reflect.DeepEqual(*c, defaultConfig()) {
+	if !reflect.DeepEqual(*c, config.Default()) {
 		basis = "without a configuration file"
 	}
 	program := os.Args[0]
-	if c.StateDir != defaultConfig().StateDir {
+	if c.StateDir != config.Default().StateDir {
 		program += " --state-dir " + c.StateDir
 	}
 	promise, kernel, end := "see it blocked", "  nft list table inet uppercut\n", fmt.Sprintf(`Ctrl-C stops it; blocks stay
 until they run out, "%s flush" removes them all.`, program)
-	if c.Mode == modeObserve {
+	if c.Mode == config.ModeObserve {
 		promise, kernel, end = "see what would be blocked (in mode observe nothing is)", "", "Ctrl-C stops it."
 	}
 	fmt.Fprintf(a.env.stdout, `

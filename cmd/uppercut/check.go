@@ -6,6 +6,9 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+
+	"uppercut/cmd/uppercut/config"
+	"uppercut/cmd/uppercut/terminal"
 )
 
 func newCheckCommand(env *environment) *cobra.Command {
@@ -27,19 +30,19 @@ user who runs check.`,
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			r := env.read()
-			err := r.err()
+			err := r.Err()
 			if err == nil {
-				err = r.checkFiles()
+				err = r.CheckFiles()
 			}
 			if err != nil {
-				return notValid(env, r.all(), quiet)
+				return notValid(env, r.Mistakes(), quiet)
 			}
-			for _, warning := range r.config.warnings() {
+			for _, warning := range r.Config.Warnings() {
 				fmt.Fprintf(env.stderr, "uppercut: warning: %s\n", warning)
 			}
 			if !quiet {
-				err = printSettings(env.stdout, r.config, flags.json)
-				memoryBudget(&r.config).print(env.stderr)
+				err = printSettings(env.stdout, r.Config, flags.json)
+				memoryBudget(&r.Config).print(env.stderr)
 				fmt.Fprintln(env.stderr, "uppercut: configuration is valid")
 			}
 			return err
@@ -66,13 +69,13 @@ func notValid(env *environment, mistakes []error, quiet bool) error {
 }
 
 // printSettings writes c as YAML or JSON.
-func printSettings(w io.Writer, c Config, asJSON bool) error {
+func printSettings(w io.Writer, c config.Config, asJSON bool) error {
 	if !asJSON {
-		return c.print(w)
+		return c.Print(w)
 	}
-	settings, err := c.settings()
+	settings, err := c.Settings()
 	if err != nil {
 		return err
 	}
-	return printJSON(w, settings)
+	return terminal.WriteJSON(w, settings)
 }

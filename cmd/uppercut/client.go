@@ -14,7 +14,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"uppercut/cmd/uppercut/config"
 	"uppercut/cmd/uppercut/console"
+	"uppercut/cmd/uppercut/terminal"
 )
 
 // dial finds the running appliance by the state directory of the
@@ -22,11 +24,11 @@ import (
 // what it read before, and nobody must be kept from an undo by a typing error.
 func (e *environment) dial() (*console.Client, error) {
 	r := e.read()
-	dir, err := r.stateDir()
+	dir, err := r.StateDir()
 	if err != nil {
 		return nil, err
 	}
-	for _, mistake := range r.all() {
+	for _, mistake := range r.Mistakes() {
 		fmt.Fprintf(e.stderr, "uppercut: warning: %v\n", mistake)
 	}
 	return console.Dial(filepath.Join(dir, console.SocketName))
@@ -66,7 +68,7 @@ func (l *limitFlag) Set(text string) error {
 // show decides it.
 func asking[T any](env *environment, command *cobra.Command,
 	ask func(context.Context, *console.Client, []string) (T, error),
-	show func(*printer, T) error,
+	show func(*terminal.Printer, T) error,
 ) *cobra.Command {
 	var flags answerFlags
 	flags.register(command)
@@ -86,14 +88,14 @@ func asking[T any](env *environment, command *cobra.Command,
 		out := env.stdout
 		if flags.json {
 			out = io.Discard
-			if err := printJSON(env.stdout, answer); err != nil {
+			if err := terminal.WriteJSON(env.stdout, answer); err != nil {
 				return err
 			}
 		}
-		p := newPrinter(out, env.environ)
+		p := terminal.NewPrinter(out, env.environ)
 		shown := show(p, answer)
 		if why := client.Unsaved(); why != "" {
-			p.styled(warning, "not saved", why)
+			p.Styled(terminal.Warning, "not saved", why)
 		}
 		return errors.Join(shown, p.Flush())
 	}
@@ -113,7 +115,7 @@ func (e *environment) readPrefixes(args []string) ([]netip.Prefix, error) {
 			prefixes = append(prefixes, more...)
 			continue
 		}
-		p, err := parsePrefix(arg)
+		p, err := config.ParsePrefix(arg)
 		if err != nil {
 			return nil, exitCode{exitUsage, err}
 		}
@@ -140,7 +142,7 @@ func prefixList(r io.Reader) ([]netip.Prefix, error) {
 		if text = strings.TrimSpace(text); text == "" {
 			continue
 		}
-		p, err := parsePrefix(text)
+		p, err := config.ParsePrefix(text)
 		if err != nil {
 			return nil, fmt.Errorf("standard input:%d: %w", n, err)
 		}

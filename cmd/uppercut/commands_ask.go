@@ -11,7 +11,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"uppercut/cmd/uppercut/config"
 	"uppercut/cmd/uppercut/console"
+	"uppercut/cmd/uppercut/terminal"
 	"uppercut/detector/sendmail"
 	"uppercut/enforcer"
 )
@@ -30,44 +32,44 @@ checks.`,
 	}, printStatus)
 }
 
-func printStatus(p *printer, s console.Status) error {
-	p.row("version", s.Version, "running for "+roundDuration(s.Now.Sub(s.Started)))
-	p.styled(modeStyle(s), "mode", s.Mode, enforcingWords(s))
-	p.row(blocksWord(s), s.Blocks.Total(), fmt.Sprintf("IPv4 %d addresses %d networks, IPv6 %d addresses %d networks",
+func printStatus(p *terminal.Printer, s console.Status) error {
+	p.Row("version", s.Version, "running for "+terminal.RoundDuration(s.Now.Sub(s.Started)))
+	p.Styled(modeStyle(s), "mode", s.Mode, enforcingWords(s))
+	p.Row(blocksWord(s), s.Blocks.Total(), fmt.Sprintf("IPv4 %d addresses %d networks, IPv6 %d addresses %d networks",
 		s.Blocks.Addresses4, s.Blocks.Networks4, s.Blocks.Addresses6, s.Blocks.Networks6))
-	p.row("dropped", s.Totals.DroppedPackets, fmt.Sprintf("packets (%d bytes) since the table was created", s.Totals.DroppedBytes))
-	p.row("messages", s.Totals.Received, fmt.Sprintf("received, %d judged, %d lost, %d not understood, %d of other programs",
+	p.Row("dropped", s.Totals.DroppedPackets, fmt.Sprintf("packets (%d bytes) since the table was created", s.Totals.DroppedBytes))
+	p.Row("messages", s.Totals.Received, fmt.Sprintf("received, %d judged, %d lost, %d not understood, %d of other programs",
 		s.Totals.Judged, s.Totals.Lost, s.Totals.NotUnderstood, s.Totals.Foreign))
-	p.row("mail", s.Totals.Rejections, fmt.Sprintf("rejections, %d messages accepted", s.Totals.MailAccepted))
+	p.Row("mail", s.Totals.Rejections, fmt.Sprintf("rejections, %d messages accepted", s.Totals.MailAccepted))
 	paceRow(p, "rejections", s.Pace, s.Pace.Rejections)
 	paceRow(p, "new blocks", s.Pace, s.Pace.Blocks)
-	p.row("sources", s.TrackedSources, fmt.Sprintf("tracked, of at most %d", s.TrackedLimit))
-	p.row("hosts", s.HostsSeen, fmt.Sprintf("logging, %d configured but never heard, %d silent, %d breakers open", s.HostsUnseen, s.HostsSilent, s.BreakersOpen))
+	p.Row("sources", s.TrackedSources, fmt.Sprintf("tracked, of at most %d", s.TrackedLimit))
+	p.Row("hosts", s.HostsSeen, fmt.Sprintf("logging, %d configured but never heard, %d silent, %d breakers open", s.HostsUnseen, s.HostsSilent, s.BreakersOpen))
 	printUnheard(p, s)
-	p.row("latency", latencyWords(s))
+	p.Row("latency", latencyWords(s))
 	if s.Reload.Error != "" {
-		p.styled(warning, "reload", "failed", s.Reload.Error)
+		p.Styled(terminal.Warning, "reload", "failed", s.Reload.Error)
 	}
 	return printChecks(p, s.Checks)
 }
 
 // printUnheard says what is sent, or tried to be sent, and is of no use.
-func printUnheard(p *printer, s console.Status) {
+func printUnheard(p *terminal.Printer, s console.Status) {
 	for _, r := range s.Refused {
-		p.styled(warning, "refused", r.Sentence()+"; uppercut senders lists them")
+		p.Styled(terminal.Warning, "refused", r.Sentence()+"; uppercut senders lists them")
 	}
 	if s.SendersNotUnderstood > 0 {
-		p.styled(bad, "senders", s.NotUnderstoodSentence()+"; uppercut senders says what they send")
+		p.Styled(terminal.Bad, "senders", s.NotUnderstoodSentence()+"; uppercut senders says what they send")
 	}
 	if s.HostsLosing > 0 {
-		p.styled(warning, "losses", fmt.Sprintf("%s, %d lines since the start; uppercut senders has what they say", s.LosingSentence(), s.Totals.LostAtSource))
+		p.Styled(terminal.Warning, "losses", fmt.Sprintf("%s, %d lines since the start; uppercut senders has what they say", s.LosingSentence(), s.Totals.LostAtSource))
 	}
 }
 
 // blocksWord names what is on the list: blocks where packets are dropped.
 func blocksWord(s console.Status) string {
 	switch {
-	case s.Mode == modeObserve:
+	case s.Mode == config.ModeObserve:
 		return "would block"
 	case s.Suspended:
 		return "on the list"
@@ -86,28 +88,28 @@ func latencyWords(s console.Status) string {
 
 // paceRow writes how many there are a minute now, and how many there were; how
 // many in all where there was no minute yet.
-func paceRow(p *printer, name string, pace console.Pace, r console.Rate) {
+func paceRow(p *terminal.Printer, name string, pace console.Pace, r console.Rate) {
 	if recent := time.Duration(pace.Recent); recent < time.Minute {
-		p.row(name, fmt.Sprintf("%.0f", r.Recent*recent.Minutes()), "in the last "+roundDuration(recent))
+		p.Row(name, fmt.Sprintf("%.0f", r.Recent*recent.Minutes()), "in the last "+terminal.RoundDuration(recent))
 		return
 	}
-	words := "a minute in the last " + roundDuration(time.Duration(pace.Recent))
+	words := "a minute in the last " + terminal.RoundDuration(time.Duration(pace.Recent))
 	if pace.Before > 0 {
-		words += fmt.Sprintf(", %.1f in the %s before", r.Before, roundDuration(time.Duration(pace.Before)))
+		words += fmt.Sprintf(", %.1f in the %s before", r.Before, terminal.RoundDuration(time.Duration(pace.Before)))
 	}
-	p.row(name, fmt.Sprintf("%.1f", r.Recent), words)
+	p.Row(name, fmt.Sprintf("%.1f", r.Recent), words)
 }
 
-func modeStyle(s console.Status) style {
+func modeStyle(s console.Status) terminal.Style {
 	switch {
 	case s.Suspended:
-		return bad
-	case s.Mode == modeObserve:
-		return warning
+		return terminal.Bad
+	case s.Mode == config.ModeObserve:
+		return terminal.Warning
 	case s.Enforcing.IPv4 && s.Enforcing.IPv6:
-		return good
+		return terminal.Good
 	}
-	return bad
+	return terminal.Bad
 }
 
 func enforcingWords(s console.Status) string {
@@ -117,7 +119,7 @@ func enforcingWords(s console.Status) string {
 			return fmt.Sprintf("SUSPENDED: nothing is blocked for another %s, or until uppercut resume", console.RoundDuration(s.PausedUntil.Sub(s.Now)))
 		}
 		return "SUSPENDED by flush: nothing is blocked until uppercut resume"
-	case s.Mode == modeObserve:
+	case s.Mode == config.ModeObserve:
 		return "nothing is blocked; decisions are recorded"
 	case s.Enforcing.IPv4 && s.Enforcing.IPv6:
 		return "table, sets and rules found in the kernel"
@@ -125,15 +127,15 @@ func enforcingWords(s console.Status) string {
 	return "NOT ENFORCED: table, sets or rules are missing; see uppercut firewall verify"
 }
 
-func printChecks(p *printer, checks []console.Check) error {
+func printChecks(p *terminal.Printer, checks []console.Check) error {
 	for _, c := range checks {
 		switch {
 		case !c.OK:
-			p.styled(bad, "check", c.Name, "NOT OK: "+c.Problem)
+			p.Styled(terminal.Bad, "check", c.Name, "NOT OK: "+c.Problem)
 		case c.Warning != "":
-			p.styled(warning, "check", c.Name, "ok, but "+c.Warning)
+			p.Styled(terminal.Warning, "check", c.Name, "ok, but "+c.Warning)
 		default:
-			p.row("check", c.Name, "ok")
+			p.Row("check", c.Name, "ok")
 		}
 	}
 	return nil
@@ -150,7 +152,7 @@ appliance answers.`,
 		Args: noArgs,
 	}, func(ctx context.Context, c *console.Client, _ []string) (console.Health, error) {
 		return c.Health(ctx)
-	}, func(p *printer, h console.Health) error {
+	}, func(p *terminal.Printer, h console.Health) error {
 		if err := printChecks(p, h.Checks); err != nil || h.Ready {
 			return err
 		}
@@ -177,10 +179,10 @@ the beginning of an address such as 203.0.); without PREFIX, all of them.`,
 			return page, err
 		}
 		return page, knownNames(ctx, c, search)
-	}, func(p *printer, page console.BlockPage) error {
+	}, func(p *terminal.Printer, page console.BlockPage) error {
 		all := console.Search{Limit: search.Limit}
 		if len(page.Blocks) == 0 && search != all {
-			p.row("no matching blocks")
+			p.Row("no matching blocks")
 			return nil
 		}
 		return printBlocks(p, page)
@@ -196,7 +198,7 @@ func registerFilter(env *environment, command *cobra.Command, search *console.Se
 	completes(command, "reason", reasonNames)
 	completes(command, "rule", func() []string {
 		r := env.read()
-		return append(r.config.ruleNames(), enforcer.Manual, enforcer.Listed)
+		return append(r.Config.RuleNames(), enforcer.Manual, enforcer.Listed)
 	})
 	command.PreRunE = func(*cobra.Command, []string) error {
 		if _, known := sendmail.ParseReason(search.Reason); known || search.Reason == "" {
@@ -283,30 +285,30 @@ func allPages(ctx context.Context, c *console.Client, s console.Search) (console
 	}
 }
 
-func printBlocks(p *printer, page console.BlockPage) error {
-	p.warnNotEnforced(page.NotEnforced)
+func printBlocks(p *terminal.Printer, page console.BlockPage) error {
+	p.WarnNotEnforced(page.NotEnforced)
 	if len(page.Blocks) == 0 {
-		p.row("no blocks")
+		p.Row("no blocks")
 		return nil
 	}
-	p.styled(heading, "PREFIX", "LEFT", "SINCE", "RULE", "SCORE", "REASON", "HOSTS", "BY", "NOTE")
+	p.Styled(terminal.Heading, "PREFIX", "LEFT", "SINCE", "RULE", "SCORE", "REASON", "HOSTS", "BY", "NOTE")
 	for _, b := range page.Blocks {
-		p.styled(blockStyle(b), b.Prefix, p.left(b.Until), p.ago(b.At), b.Rule, fmt.Sprintf("%.1f", b.Score), b.Reason, strings.Join(b.Hosts, ","), b.Author, noteWords(b))
+		p.Styled(blockStyle(b), b.Prefix, p.Left(b.Until), p.Ago(b.At), b.Rule, fmt.Sprintf("%.1f", b.Score), b.Reason, strings.Join(b.Hosts, ","), b.Author, noteWords(b))
 	}
 	total := fmt.Sprintf("%d in all", page.Matching)
 	if page.Matching > len(page.Blocks) {
 		total = fmt.Sprintf("%d of %d; --limit 0 lists all", len(page.Blocks), page.Matching)
 	}
-	p.row(total)
+	p.Row(total)
 	return nil
 }
 
 // blockStyle marks blocks that do not keep out whom they should.
-func blockStyle(b console.Block) style {
+func blockStyle(b console.Block) terminal.Style {
 	if b.Seen {
-		return warning
+		return terminal.Warning
 	}
-	return plain
+	return terminal.Plain
 }
 
 // noteWords is the note, and what the operator must know of the block.
@@ -331,7 +333,7 @@ network, blocking suspended, or mode observe. It lists the last %d earlier block
 		Example: "  uppercut why 203.0.113.9\n  uppercut why 2001:db8:1:2::/64",
 		Args:    exactlyOne("address"),
 		PreRunE: func(_ *cobra.Command, args []string) (err error) {
-			if asked, err = parsePrefix(args[0]); err != nil {
+			if asked, err = config.ParsePrefix(args[0]); err != nil {
 				return exitCode{exitUsage, err}
 			}
 			return nil
@@ -341,30 +343,30 @@ network, blocking suspended, or mode observe. It lists the last %d earlier block
 	}, printWhy)
 }
 
-func printWhy(p *printer, w console.Why) error {
+func printWhy(p *terminal.Printer, w console.Why) error {
 	printVerdict(p, w)
 	for _, r := range w.Rules {
-		p.row("rule "+r.Rule, fmt.Sprintf("%.4g of %.4g points within %s", r.Score, r.Limit, console.FormatDuration(time.Duration(r.Window))))
+		p.Row("rule "+r.Rule, fmt.Sprintf("%.4g of %.4g points within %s", r.Score, r.Limit, console.FormatDuration(time.Duration(r.Window))))
 	}
 	if w.Network != nil {
-		p.row("network", w.Network)
+		p.Row("network", w.Network)
 	}
 	if in := w.Accepted; in.Messages+in.Delivered > 0 {
 		words := fmt.Sprintf("%d messages accepted, %d delivered to it", in.Messages, in.Delivered)
 		if !in.Last.IsZero() {
-			words += ", last accepted " + p.ago(in.Last)
+			words += ", last accepted " + p.Ago(in.Last)
 		}
-		p.row("in favour", words)
+		p.Row("in favour", words)
 	}
 	for _, b := range w.History {
 		when := "before"
 		if b.Cause == "" {
 			when = "also"
 		}
-		p.row(when, fmt.Sprintf("%s %s by %s, %s", blockedAs(b.Prefix, w.Addr), p.ago(b.At), b.Rule, endWords(p, b)))
+		p.Row(when, fmt.Sprintf("%s %s by %s, %s", blockedAs(b.Prefix, w.Addr), p.Ago(b.At), b.Rule, endWords(p, b)))
 	}
 	for _, e := range w.Evidence {
-		p.row(e.Reason, fmt.Sprintf("%s %s via %s (%s): %s",
+		p.Row(e.Reason, fmt.Sprintf("%s %s via %s (%s): %s",
 			e.Time.Local().Format(time.DateTime), e.Host, e.Sender, e.Transport, e.Text))
 	}
 	if s := w.Standing(); s != console.Blocked && s != console.Unlisted {
@@ -382,61 +384,61 @@ func blockedAs(prefix netip.Prefix, addr netip.Addr) string {
 }
 
 // endWords says when and how an earlier block ended.
-func endWords(p *printer, b console.PastBlock) string {
+func endWords(p *terminal.Printer, b console.PastBlock) string {
 	switch {
 	case b.Cause == "":
 		if b.Permanent {
 			return "in force, forever"
 		}
-		return "in force for another " + p.left(b.Until)
+		return "in force for another " + p.Left(b.Until)
 	case b.Ended.IsZero():
 		return "ended early (cause not recorded)"
 	}
-	return fmt.Sprintf("ended %s: %s", p.ago(b.Ended), b.Cause)
+	return fmt.Sprintf("ended %s: %s", p.Ago(b.Ended), b.Cause)
 }
 
 // printVerdict says whether the address is blocked, and what the kernel says.
-func printVerdict(p *printer, w console.Why) {
-	p.styled(headlineOf(p, w))
+func printVerdict(p *terminal.Printer, w console.Why) {
+	p.Styled(headlineOf(p, w))
 	if b := w.Block; b != nil && b.Author+b.Note != "" {
-		p.row("manual", byWords(b.Author, b.Note))
+		p.Row("manual", byWords(b.Author, b.Note))
 	}
-	p.row("kernel", kernelWords(w.Kernel))
+	p.Row("kernel", kernelWords(w.Kernel))
 	if w.Allowed != nil {
-		p.row("allowed", fmt.Sprintf("%s (%s) %s", w.Allowed.Prefix, allowanceEnd(p, *w.Allowed), w.Allowed.Note))
+		p.Row("allowed", fmt.Sprintf("%s (%s) %s", w.Allowed.Prefix, allowanceEnd(p, *w.Allowed), w.Allowed.Note))
 	}
 	if w.Exempt != "" {
-		p.row("never blocked", "it is "+console.CauseWords(w.Exempt))
+		p.Row("never blocked", "it is "+console.CauseWords(w.Exempt))
 	}
 	if !w.LeftAloneUntil.IsZero() {
-		p.row("unblocked", "counts again in "+p.left(w.LeftAloneUntil))
+		p.Row("unblocked", "counts again in "+p.Left(w.LeftAloneUntil))
 	}
 }
 
 // headlineOf answers the question in a line.
-func headlineOf(p *printer, w console.Why) (style, any, any) {
+func headlineOf(p *terminal.Printer, w console.Why) (terminal.Style, any, any) {
 	as := ""
 	if w.Block != nil {
 		lasting := "forever"
 		if !w.Block.Permanent {
-			lasting = "for another " + p.left(w.Block.Until)
+			lasting = "for another " + p.Left(w.Block.Until)
 		}
 		as = fmt.Sprintf("blocked as %s since %s, %s, by %s", w.Block.Prefix, w.Block.At.Local().Format(time.DateTime), lasting, w.Block.Rule)
 	}
 	switch w.Standing() {
 	case console.Blocked:
-		return bad, w.Addr, as
+		return terminal.Bad, w.Addr, as
 	case console.Spared:
-		return good, w.Addr, fmt.Sprintf("not blocked: it is %s; its network is %s, except for this address", console.CauseWords(w.Exempt), as)
+		return terminal.Good, w.Addr, fmt.Sprintf("not blocked: it is %s; its network is %s, except for this address", console.CauseWords(w.Exempt), as)
 	case console.Idle:
-		return warning, w.Addr, fmt.Sprintf("would be %s; but %s", as, console.NotEnforcedWords(w.NotEnforced))
+		return terminal.Warning, w.Addr, fmt.Sprintf("would be %s; but %s", as, console.NotEnforcedWords(w.NotEnforced))
 	case console.Missed:
-		return bad, w.Addr, fmt.Sprintf("should be %s; but the kernel does not drop it; uppercut firewall repair fixes that", as)
+		return terminal.Bad, w.Addr, fmt.Sprintf("should be %s; but the kernel does not drop it; uppercut firewall repair fixes that", as)
 	case console.Unlisted:
-		return bad, w.Addr, "not on the list, but the kernel drops it"
+		return terminal.Bad, w.Addr, "not on the list, but the kernel drops it"
 	case console.NotBlocked:
 	}
-	return good, w.Addr, "not blocked"
+	return terminal.Good, w.Addr, "not blocked"
 }
 
 // byWords is who ordered something, and the note if there is one.
@@ -454,7 +456,7 @@ func kernelWords(k console.KernelState) string {
 	case k.Blocked && k.Left == console.Forever:
 		return fmt.Sprintf("drops it (set %s, no timeout)", k.Set)
 	case k.Blocked:
-		return fmt.Sprintf("drops it (set %s, %s left)", k.Set, roundDuration(time.Duration(k.Left)))
+		return fmt.Sprintf("drops it (set %s, %s left)", k.Set, terminal.RoundDuration(time.Duration(k.Left)))
 	}
 	return "lets it pass"
 }
@@ -476,44 +478,44 @@ listed at the end.`,
 	}, printSenders)
 }
 
-func printSenders(p *printer, list []console.Sender) error {
-	p.styled(heading, "HOST", "SENDER", "BY", "LAST", "MESSAGES", "READ", "UNKNOWN", "FOREIGN", "UNREAD", "REJECTIONS", "ACCEPTED", "SKEW", "")
+func printSenders(p *terminal.Printer, list []console.Sender) error {
+	p.Styled(terminal.Heading, "HOST", "SENDER", "BY", "LAST", "MESSAGES", "READ", "UNKNOWN", "FOREIGN", "UNREAD", "REJECTIONS", "ACCEPTED", "SKEW", "")
 	for _, s := range list {
 		if s.Refused != nil {
-			p.styled(bad, "-", s.Sender, s.Transport, p.ago(s.Last), "", "", "", "", "", "", "", "", refusedWords(p, *s.Refused))
+			p.Styled(terminal.Bad, "-", s.Sender, s.Transport, p.Ago(s.Last), "", "", "", "", "", "", "", "", refusedWords(p, *s.Refused))
 			continue
 		}
-		p.styled(senderStyle(s), s.Host, s.Sender, s.Transport, p.ago(s.Last), s.Messages, s.Understood, s.NotUnderstood, foreignWords(s), s.Unread,
+		p.Styled(senderStyle(s), s.Host, s.Sender, s.Transport, p.Ago(s.Last), s.Messages, s.Understood, s.NotUnderstood, foreignWords(s), s.Unread,
 			s.Rejections, s.Accepted, skewWords(time.Duration(s.Skew)), senderState(s))
 	}
 	return nil
 }
 
 // refusedWords say why an address is not heard.
-func refusedWords(p *printer, r console.Refused) string {
+func refusedWords(p *terminal.Printer, r console.Refused) string {
 	words := "REFUSED: " + r.Why
 	if r.Certificate != "" {
 		words += " (" + r.Certificate + ")"
 	}
-	return fmt.Sprintf("%s, %d attempts, first %s", words, r.Attempts, p.ago(r.First))
+	return fmt.Sprintf("%s, %d attempts, first %s", words, r.Attempts, p.Ago(r.First))
 }
 
 // skewWords rounds a skew, which is below 0 for a clock that is ahead.
 func skewWords(skew time.Duration) string {
 	if skew < 0 {
-		return "-" + roundDuration(-skew)
+		return "-" + terminal.RoundDuration(-skew)
 	}
-	return roundDuration(skew)
+	return terminal.RoundDuration(skew)
 }
 
-func senderStyle(s console.Sender) style {
+func senderStyle(s console.Sender) terminal.Style {
 	switch {
 	case s.Silent, s.NothingUnderstood:
-		return bad
+		return terminal.Bad
 	case s.BreakerOpen, s.Losing(time.Now()):
-		return warning
+		return terminal.Warning
 	}
-	return plain
+	return terminal.Plain
 }
 
 func senderState(s console.Sender) string {
@@ -566,29 +568,29 @@ func newTopCommand(env *environment) *cobra.Command {
 			by = args[0]
 		}
 		return c.Top(ctx, by, cmp.Or(limit, console.MaxTop))
-	}, func(p *printer, top console.Top) error {
+	}, func(p *terminal.Printer, top console.Top) error {
 		if top.By != "source" {
 			if len(top.Items) == 0 {
-				p.row("no offences since the start")
+				p.Row("no offences since the start")
 				return nil
 			}
-			p.styled(heading, strings.ToUpper(top.By), "OFFENCES")
+			p.Styled(terminal.Heading, strings.ToUpper(top.By), "OFFENCES")
 			for _, item := range top.Items {
-				p.row(item.Name, item.Count)
+				p.Row(item.Name, item.Count)
 			}
 			return nil
 		}
 		if len(top.Items) == 0 {
-			p.row("no source has offences that still count")
+			p.Row("no source has offences that still count")
 			return nil
 		}
-		p.styled(heading, "SOURCE", "OFFENCES", "TO BLOCK", "LAST")
+		p.Styled(terminal.Heading, "SOURCE", "OFFENCES", "TO BLOCK", "LAST")
 		for _, item := range top.Items {
 			share := ""
 			if item.Score > 0 {
 				share = fmt.Sprintf("%.0f %%", 100*item.Score)
 			}
-			p.row(item.Name, item.Count, share, p.ago(item.Last))
+			p.Row(item.Name, item.Count, share, p.Ago(item.Last))
 		}
 		return nil
 	})
@@ -633,28 +635,28 @@ func newFirewallCommand(env *environment) *cobra.Command {
 	return command
 }
 
-func printFirewall(p *printer, f console.Firewall) error {
-	p.row("table", f.Table, "compared "+p.ago(f.Verified))
+func printFirewall(p *terminal.Printer, f console.Firewall) error {
+	p.Row("table", f.Table, "compared "+p.Ago(f.Verified))
 	for _, s := range f.Sets {
-		p.row("set", s.Name, elementsWords(f, s))
+		p.Row("set", s.Name, elementsWords(f, s))
 	}
-	p.row("dropped", fmt.Sprintf("%d IPv4 packets, %d IPv6 packets", f.DroppedPackets4, f.DroppedPackets6))
-	p.row("repaired", fmt.Sprintf("%d times since the start%s", f.Repairs, driftWords(p, f.LastDrift)))
+	p.Row("dropped", fmt.Sprintf("%d IPv4 packets, %d IPv6 packets", f.DroppedPackets4, f.DroppedPackets6))
+	p.Row("repaired", fmt.Sprintf("%d times since the start%s", f.Repairs, driftWords(p, f.LastDrift)))
 	for _, problem := range f.Problems {
-		p.styled(bad, "problem", problem)
+		p.Styled(terminal.Bad, "problem", problem)
 	}
 	if f.Missing+f.Unexpected > 0 {
-		p.styled(bad, "differs", fmt.Sprintf("%d elements missing, %d unexpected", f.Missing, f.Unexpected))
+		p.Styled(terminal.Bad, "differs", fmt.Sprintf("%d elements missing, %d unexpected", f.Missing, f.Unexpected))
 	}
 	return nil
 }
 
 // driftWords says what had to be repaired last, and who had changed it.
-func driftWords(p *printer, d *console.Drift) string {
+func driftWords(p *terminal.Printer, d *console.Drift) string {
 	if d == nil {
 		return ""
 	}
-	words := fmt.Sprintf("; last difference %s: %s", p.ago(d.Time), strings.Join(d.Kinds, ", "))
+	words := fmt.Sprintf("; last difference %s: %s", p.Ago(d.Time), strings.Join(d.Kinds, ", "))
 	if d.Process != "" {
 		words += fmt.Sprintf(", changed by %s (pid %d)", d.Process, d.PID)
 	}
@@ -671,13 +673,13 @@ func elementsWords(f console.Firewall, s console.FirewallSet) string {
 	return fmt.Sprintf("%d elements of %d", *s.Elements, s.Capacity)
 }
 
-func printVerified(p *printer, f console.Firewall) error {
+func printVerified(p *terminal.Printer, f console.Firewall) error {
 	if err := printFirewall(p, f); err != nil {
 		return err
 	}
 	if len(f.Problems) > 0 || f.Missing+f.Unexpected > 0 {
 		return exitCode{code: exitNo}
 	}
-	p.styled(good, "verified", "the kernel matches the list")
+	p.Styled(terminal.Good, "verified", "the kernel matches the list")
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"uppercut/cmd/uppercut/console"
+	"uppercut/cmd/uppercut/terminal"
 )
 
 func newAuditCommand(env *environment) *cobra.Command {
@@ -63,17 +64,17 @@ func allEntries(ctx context.Context, c *console.Client, s console.AuditSearch) (
 	}
 }
 
-func printAudit(p *printer, page console.AuditPage) error {
+func printAudit(p *terminal.Printer, page console.AuditPage) error {
 	if len(page.Entries) == 0 {
-		p.row("no matching entries")
+		p.Row("no matching entries")
 		return nil
 	}
-	p.styled(heading, "WHEN", "WHO", "ACTION", "ABOUT", "NOTE")
+	p.Styled(terminal.Heading, "WHEN", "WHO", "ACTION", "ABOUT", "NOTE")
 	for _, e := range page.Entries {
-		p.row(e.Time.Local().Format(time.DateTime), e.Author, e.Action, aboutWords(e), e.Note)
+		p.Row(e.Time.Local().Format(time.DateTime), e.Author, e.Action, aboutWords(e), e.Note)
 	}
 	if page.Next != "" {
-		p.row("there are more; --limit 0 lists all")
+		p.Row("there are more; --limit 0 lists all")
 	}
 	return nil
 }

@@ -118,10 +118,10 @@ func (env *environment) importLedger(in io.Reader) error {
 // ledgerPath is the file given, or the configured one.
 func (env *environment) ledgerPath(args []string) (string, error) {
 	r := env.read()
-	if err := r.err(); err != nil && len(args) == 0 {
+	if err := r.Err(); err != nil && len(args) == 0 {
 		return "", err
 	}
-	return cmp.Or(strings.Join(args, ""), filepath.Join(r.config.StateDir, enforcer.LedgerFile)), nil
+	return cmp.Or(strings.Join(args, ""), filepath.Join(r.Config.StateDir, enforcer.LedgerFile)), nil
 }
 
 func (env *environment) openLedger(args []string) (*ledger.Ledger, error) {

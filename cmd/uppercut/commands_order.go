@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"uppercut/cmd/uppercut/console"
+	"uppercut/cmd/uppercut/terminal"
 	"uppercut/detector"
 	"uppercut/enforcer"
 )
@@ -79,22 +80,22 @@ blocking is suspended or the mode is observe.`,
 			return console.BlockResult{}, err
 		}
 		return c.Block(ctx, time.Duration(flags.lasts), flags.note, prefixes...)
-	}, func(p *printer, result console.BlockResult) error {
+	}, func(p *terminal.Printer, result console.BlockResult) error {
 		verb := "blocked"
 		if result.NotEnforced != "" {
 			verb = "on the list"
 		}
 		for _, b := range result.Blocked {
-			p.row(verb, b.Prefix, p.lasting(b.Until))
+			p.Row(verb, b.Prefix, p.Lasting(b.Until))
 		}
 		if len(result.Blocked)+len(result.Refused) == 0 {
-			p.row("nothing to block: the list is empty")
+			p.Row("nothing to block: the list is empty")
 		}
 		for _, r := range result.Refused {
-			p.styled(bad, "refused", r.Prefix, fmt.Sprintf("%s: it is %s", r.Cause, console.CauseWords(r.Cause)))
+			p.Styled(terminal.Bad, "refused", r.Prefix, fmt.Sprintf("%s: it is %s", r.Cause, console.CauseWords(r.Cause)))
 		}
 		adviseWider(p, env, result.Blocked)
-		p.warnNotEnforced(result.NotEnforced)
+		p.WarnNotEnforced(result.NotEnforced)
 		if len(result.Refused) > 0 || result.NotEnforced != "" {
 			return exitCode{code: exitNo}
 		}
@@ -104,11 +105,11 @@ blocking is suspended or the mode is observe.`,
 
 // adviseWider says where a client is counted by more than the address that was
 // blocked: it can step aside.
-func adviseWider(p *printer, env *environment, blocked []console.Block) {
-	bits := env.read().config.Detector.IPv6Prefix
+func adviseWider(p *terminal.Printer, env *environment, blocked []console.Block) {
+	bits := env.read().Config.Detector.IPv6Prefix
 	for _, b := range blocked {
 		if counted := detector.SourcePrefix(b.Prefix.Addr(), bits); b.Prefix.IsSingleIP() && counted.Bits() < b.Prefix.Bits() {
-			p.styled(warning, "hint", b.Prefix, fmt.Sprintf("the client most likely owns all of %s, which is counted as one source; block that to keep it out", counted))
+			p.Styled(terminal.Warning, "hint", b.Prefix, fmt.Sprintf("the client most likely owns all of %s, which is counted as one source; block that to keep it out", counted))
 		}
 	}
 }
@@ -161,20 +162,20 @@ func blockedPrefixes(ctx context.Context, c *console.Client, filter console.Sear
 	return prefixes, err
 }
 
-func printUnblocked(p *printer, result console.UnblockResult) error {
+func printUnblocked(p *terminal.Printer, result console.UnblockResult) error {
 	for _, prefix := range result.Unblocked {
-		p.row("unblocked", prefix)
+		p.Row("unblocked", prefix)
 	}
 	for _, prefix := range result.NotBlocked {
-		p.row("not blocked", prefix)
+		p.Row("not blocked", prefix)
 	}
 	for _, l := range result.Listed {
-		p.styled(warning, "listed", l.Prefix, fmt.Sprintf("%s will block it again within a minute: remove it from the file, or use uppercut allow", l.File))
+		p.Styled(terminal.Warning, "listed", l.Prefix, fmt.Sprintf("%s will block it again within a minute: remove it from the file, or use uppercut allow", l.File))
 	}
 	if !result.LeftAloneUntil.IsZero() {
-		p.row("score reset", "not counted for the next "+p.left(result.LeftAloneUntil))
+		p.Row("score reset", "not counted for the next "+p.Left(result.LeftAloneUntil))
 	} else {
-		p.row("no matching blocks")
+		p.Row("no matching blocks")
 	}
 	if len(result.Unblocked) == 0 {
 		return exitCode{code: exitNo}
@@ -222,17 +223,17 @@ address that can be blocked.`,
 			return c.Disallow(ctx, flags.note, prefixes...)
 		}
 		return c.Allow(ctx, force, time.Duration(flags.lasts), flags.note, prefixes...)
-	}, func(p *printer, list []console.Allowance) error {
+	}, func(p *terminal.Printer, list []console.Allowance) error {
 		if remove {
 			return printRemoved(p, prefixes, list)
 		}
 		if len(list) == 0 {
-			p.row("the allow list is empty")
+			p.Row("the allow list is empty")
 		}
 		for _, a := range list {
-			p.row("allowed", a.Prefix, allowanceEnd(p, a), a.Author, a.Note)
+			p.Row("allowed", a.Prefix, allowanceEnd(p, a), a.Author, a.Note)
 			for _, lifted := range a.Lifted {
-				p.row("unblocked", lifted)
+				p.Row("unblocked", lifted)
 			}
 		}
 		return nil
@@ -240,12 +241,12 @@ address that can be blocked.`,
 }
 
 // printRemoved says which of the prefixes were on the allow list.
-func printRemoved(p *printer, prefixes []netip.Prefix, removed []console.Allowance) error {
+func printRemoved(p *terminal.Printer, prefixes []netip.Prefix, removed []console.Allowance) error {
 	for _, prefix := range prefixes {
 		if slices.ContainsFunc(removed, func(a console.Allowance) bool { return a.Prefix == prefix }) {
-			p.row("removed", prefix)
+			p.Row("removed", prefix)
 		} else {
-			p.row("not listed", prefix, "entries of the configuration are removed in the configuration")
+			p.Row("not listed", prefix, "entries of the configuration are removed in the configuration")
 		}
 	}
 	if len(removed) == 0 {
@@ -254,11 +255,11 @@ func printRemoved(p *printer, prefixes []netip.Prefix, removed []console.Allowan
 	return nil
 }
 
-func allowanceEnd(p *printer, a console.Allowance) string {
+func allowanceEnd(p *terminal.Printer, a console.Allowance) string {
 	if a.Configured {
 		return "by configuration"
 	}
-	return p.lasting(a.Until)
+	return p.Lasting(a.Until)
 }
 
 // ordering makes a command that orders one thing without an answer worth
@@ -266,8 +267,8 @@ func allowanceEnd(p *printer, a console.Allowance) string {
 func ordering(env *environment, command *cobra.Command, said func() string, order func(context.Context, *console.Client, []string) error) *cobra.Command {
 	return asking(env, command, func(ctx context.Context, c *console.Client, args []string) (map[string]string, error) {
 		return map[string]string{"done": said()}, order(ctx, c, args)
-	}, func(p *printer, _ map[string]string) error {
-		p.row(said())
+	}, func(p *terminal.Printer, _ map[string]string) error {
+		p.Row(said())
 		return nil
 	})
 }
@@ -320,7 +321,7 @@ restores the blocks, unless --forget is given.`,
 // flushStopped removes the table when no appliance runs.
 func (e *environment) flushStopped(ctx context.Context, note string, forget bool) error {
 	r := e.read()
-	c, err := r.toFlush(forget)
+	c, err := r.ToFlush(forget)
 	if err != nil {
 		return err
 	}
@@ -330,7 +331,7 @@ func (e *environment) flushStopped(ctx context.Context, note string, forget bool
 	}
 	defer release()
 	author := "uid " + strconv.Itoa(os.Getuid())
-	found, err := enforcer.FlushStopped(ctx, c.forEnforcer(), enforcer.Options{StateDir: c.StateDir}, author, note, forget)
+	found, err := enforcer.FlushStopped(ctx, c.ForEnforcer(), enforcer.Options{StateDir: c.StateDir}, author, note, forget)
 	if err != nil {
 		return err
 	}
@@ -359,14 +360,14 @@ blocking was not suspended, and if nothing is dropped because the mode is observ
 	flags.registerNote(command)
 	return asking(env, command, func(ctx context.Context, c *console.Client, _ []string) (console.ResumeResult, error) {
 		return c.Resume(ctx, flags.note)
-	}, func(p *printer, result console.ResumeResult) error {
+	}, func(p *terminal.Printer, result console.ResumeResult) error {
 		switch {
 		case !result.Resumed:
-			p.row("blocking was not suspended")
+			p.Row("blocking was not suspended")
 		case result.NotEnforced == "":
-			p.row("blocking again")
+			p.Row("blocking again")
 		}
-		p.warnNotEnforced(result.NotEnforced)
+		p.WarnNotEnforced(result.NotEnforced)
 		if !result.Resumed || result.NotEnforced != "" {
 			return exitCode{code: exitNo}
 		}
@@ -382,14 +383,14 @@ func newBreakersCommand(env *environment) *cobra.Command {
 		Args:    noArgs,
 	}, func(ctx context.Context, c *console.Client, _ []string) ([]console.Breaker, error) {
 		return c.Breakers(ctx)
-	}, func(p *printer, list []console.Breaker) error {
-		p.styled(heading, "HOST", "NAME IN LOG", "BREAKER", "SINCE", "OFFENCES IGNORED", "WHY")
+	}, func(p *terminal.Printer, list []console.Breaker) error {
+		p.Styled(terminal.Heading, "HOST", "NAME IN LOG", "BREAKER", "SINCE", "OFFENCES IGNORED", "WHY")
 		for _, b := range list {
 			state := "closed (ok)"
 			if b.Open {
 				state = "OPEN"
 			}
-			p.row(b.Host, b.Claimed, state, p.ago(b.Since), b.SetAside, b.Reason)
+			p.Row(b.Host, b.Claimed, state, p.Ago(b.Since), b.SetAside, b.Reason)
 		}
 		return nil
 	})
@@ -422,8 +423,8 @@ keys; the old configuration then stays in force. SIGHUP and
 	flags.registerNote(command)
 	return asking(env, command, func(ctx context.Context, c *console.Client, _ []string) (struct{}, error) {
 		return struct{}{}, c.Reload(ctx, flags.note)
-	}, func(p *printer, _ struct{}) error {
-		p.row("configuration reloaded")
+	}, func(p *terminal.Printer, _ struct{}) error {
+		p.Row("configuration reloaded")
 		return nil
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"uppercut/cmd/uppercut/console"
+	"uppercut/cmd/uppercut/terminal"
 	"uppercut/enforcer/guard"
 )
 
@@ -212,7 +213,7 @@ func TestCausesHaveWords(t *testing.T) {
 
 func TestScoresAndSkewsAreRounded(t *testing.T) {
 	var out bytes.Buffer
-	p := newPrinter(&out, nil)
+	p := terminal.NewPrinter(&out, nil)
 	if err := printBlocks(p, console.BlockPage{Blocks: []console.Block{{Score: 10.2499}}, Matching: 1}); err != nil {
 		t.Fatal(err)
 	}

@@ -7,12 +7,13 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"uppercut/cmd/uppercut/config"
 	"uppercut/detector"
 )
 
 func TestGauges(t *testing.T) {
 	a := &appliance{pipeline: newPipeline(nil, nil, nil, nil)}
-	a.config.Store(&Config{Detector: detector.Config{Rules: []detector.Rule{{Name: "burst", Block: time.Hour}}}})
+	a.config.Store(&config.Config{Detector: detector.Config{Rules: []detector.Rule{{Name: "burst", Block: time.Hour}}}})
 	a.pipeline.queue <- new(batch)
 	want := `
 # HELP uppercut_queue_capacity Configured capacity of the queue; while it is full, readers and senders wait.
@@ -32,7 +33,7 @@ uppercut_senders_not_understood 0
 		t.Error(err)
 	}
 	// A reload is seen at the next scrape, and no rule that has gone.
-	a.config.Store(&Config{Detector: detector.Config{Rules: []detector.Rule{{Name: "steady", Block: time.Minute}}}})
+	a.config.Store(&config.Config{Detector: detector.Config{Rules: []detector.Rule{{Name: "steady", Block: time.Minute}}}})
 	if n := testutil.CollectAndCount(gauges{a}, "uppercut_rule_block_duration_seconds"); n != 1 {
 		t.Errorf("%d rules after a reload, want 1", n)
 	}

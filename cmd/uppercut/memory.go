@@ -14,6 +14,7 @@ import (
 	"strings"
 	"unsafe"
 
+	"uppercut/cmd/uppercut/config"
 	"uppercut/detector"
 	"uppercut/receiver"
 )
@@ -54,7 +55,7 @@ type budgetPart struct {
 }
 
 // memoryBudget adds up what c allows.
-func memoryBudget(c *Config) budget {
+func memoryBudget(c *config.Config) budget {
 	r := &c.Receiver
 	var b budget
 	add := func(what string, bytes int) { b.parts = append(b.parts, budgetPart{what, bytes}) }
@@ -133,7 +134,7 @@ func (b budget) goLimitWithin(available int) int {
 // limitMemory tells the Go runtime how much memory there is, unless GOMEMLIMIT
 // in the environment has, and warns if it is less than the configuration may
 // take.
-func (a *appliance) limitMemory(c *Config) {
+func (a *appliance) limitMemory(c *config.Config) {
 	b := memoryBudget(c)
 	available, source := availableMemory("/")
 	a.metrics.memoryBudget.Set(float64(b.total()))

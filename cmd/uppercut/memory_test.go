@@ -7,25 +7,27 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"uppercut/cmd/uppercut/config"
 )
 
 // TestMemoryBudgetFollowsTheConfiguration: each limit that can be raised raises
 // what the process may take.
 func TestMemoryBudgetFollowsTheConfiguration(t *testing.T) {
-	base := defaultConfig()
-	for name, raise := range map[string]func(c *Config){
-		"detector.max_sources":      func(c *Config) { c.Detector.MaxSources *= 10 },
-		"detector.evidence_bytes":   func(c *Config) { c.Detector.EvidenceBytes *= 32 },
-		"enforcer.max_addresses":    func(c *Config) { c.Enforcer.MaxAddresses *= 8 },
-		"enforcer.max_networks":     func(c *Config) { c.Enforcer.MaxNetworks *= 16 },
-		"receiver.max_connections":  func(c *Config) { c.Receiver.MaxConnections *= 4 },
-		"receiver.max_message_size": func(c *Config) { c.Receiver.MaxMessageSize *= 16 },
-		"receiver.receive_buffer":   func(c *Config) { c.Receiver.ReceiveBuffer *= 8 },
-		"receiver.readers":          func(c *Config) { c.Receiver.Readers = 64 },
-		"receiver.relp":             func(c *Config) { c.Receiver.RELP = []string{"127.0.0.1:2514"} },
-		"web.max_connections":       func(c *Config) { c.Web.MaxConnections = 10_000 },
-		"events.webhook.queue":      func(c *Config) { c.Events.Webhook.URL, c.Events.Webhook.Queue = "https://a", 1_000_000 },
-		"events.syslog.queue":       func(c *Config) { c.Events.Syslog.Address, c.Events.Syslog.Queue = "udp://a:1", 1_000_000 },
+	base := config.Default()
+	for name, raise := range map[string]func(c *config.Config){
+		"detector.max_sources":      func(c *config.Config) { c.Detector.MaxSources *= 10 },
+		"detector.evidence_bytes":   func(c *config.Config) { c.Detector.EvidenceBytes *= 32 },
+		"enforcer.max_addresses":    func(c *config.Config) { c.Enforcer.MaxAddresses *= 8 },
+		"enforcer.max_networks":     func(c *config.Config) { c.Enforcer.MaxNetworks *= 16 },
+		"receiver.max_connections":  func(c *config.Config) { c.Receiver.MaxConnections *= 4 },
+		"receiver.max_message_size": func(c *config.Config) { c.Receiver.MaxMessageSize *= 16 },
+		"receiver.receive_buffer":   func(c *config.Config) { c.Receiver.ReceiveBuffer *= 8 },
+		"receiver.readers":          func(c *config.Config) { c.Receiver.Readers = 64 },
+		"receiver.relp":             func(c *config.Config) { c.Receiver.RELP = []string{"127.0.0.1:2514"} },
+		"web.max_connections":       func(c *config.Config) { c.Web.MaxConnections = 10_000 },
+		"events.webhook.queue":      func(c *config.Config) { c.Events.Webhook.URL, c.Events.Webhook.Queue = "https://a", 1_000_000 },
+		"events.syslog.queue":       func(c *config.Config) { c.Events.Syslog.Address, c.Events.Syslog.Queue = "udp://a:1", 1_000_000 },
 	} {
 		c := base
 		raise(&c)
@@ -38,7 +40,7 @@ func TestMemoryBudgetFollowsTheConfiguration(t *testing.T) {
 
 // TestGoLimitIsWithinWhatThereIs leaves room for what is not Go's.
 func TestGoLimitIsWithinWhatThereIs(t *testing.T) {
-	c := defaultConfig()
+	c := config.Default()
 	b := memoryBudget(&c)
 	for _, available := range []int{256 * mib, 1024 * mib, 4096 * mib, 1 << 40} {
 		limit := b.goLimitWithin(available)
@@ -54,7 +56,7 @@ func TestUnitHasTheBudget(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	packaged, err := configSource{file: "../../deploy/package/uppercut.yaml"}.load()
+	packaged, err := config.Source{File: "../../deploy/package/uppercut.yaml"}.Load()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +112,7 @@ func TestAvailableMemory(t *testing.T) {
 // TestCheckSaysTheBudget, and nothing when it is to be quiet.
 func TestCheckSaysTheBudget(t *testing.T) {
 	var out strings.Builder
-	c := defaultConfig()
+	c := config.Default()
 	memoryBudget(&c).print(&out)
 	if !regexp.MustCompile(`^uppercut: memory: \S+ GiB at most .*MemoryMax=\d+M`).MatchString(out.String()) {
 		t.Error(out.String())

@@ -13,6 +13,7 @@ import (
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
+	"uppercut/cmd/uppercut/config"
 	"uppercut/enforcer"
 )
 
@@ -51,7 +52,7 @@ var keptToStart = []capability{capNetAdmin, capNetBindService, capChown, capSetP
 
 // keptForGood returns what serving in a mode needs.
 func keptForGood(mode string) []capability {
-	if mode == modeObserve {
+	if mode == config.ModeObserve {
 		return nil
 	}
 	return []capability{capNetAdmin}
@@ -60,8 +61,8 @@ func keptForGood(mode string) []capability {
 // beginWithLess leaves what starting needs, and refuses what would fail later
 // without the rest: a firewall that is not ours to write, a state directory
 // whose owner could not read what we write.
-func (a *appliance) beginWithLess(c *Config) error {
-	if c.Mode == modeEnforce && !hasNetAdmin() {
+func (a *appliance) beginWithLess(c *config.Config) error {
+	if c.Mode == config.ModeEnforce && !hasNetAdmin() {
 		return enforcer.ErrPrivilege
 	}
 	a.keepOnly(keptToStart)

@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"uppercut/cmd/uppercut/config"
 	"uppercut/enforcer"
 	"uppercut/netns"
 )
@@ -296,8 +297,8 @@ func staticBinary(t *testing.T) string {
 func TestServeKeepsWhatItsModeNeeds(t *testing.T) {
 	binary := staticBinary(t)
 	for mode, want := range map[string]string{
-		modeEnforce: "CapInh= CapPrm=1000 CapEff=1000 CapBnd=1000 CapAmb= NoNewPrivs=1",
-		modeObserve: "CapInh= CapPrm= CapEff= CapBnd= CapAmb= NoNewPrivs=1",
+		config.ModeEnforce: "CapInh= CapPrm=1000 CapEff=1000 CapBnd=1000 CapAmb= NoNewPrivs=1",
+		config.ModeObserve: "CapInh= CapPrm= CapEff= CapBnd= CapAmb= NoNewPrivs=1",
 	} {
 		t.Run(mode, func(t *testing.T) {
 			ns := netns.New(t, "less")

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"uppercut/cmd/uppercut/config"
 	"uppercut/receiver"
 )
 
@@ -39,12 +40,12 @@ func readFile(t *testing.T, path string) string {
 func TestReadmeConfiguration(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "uppercut.yaml")
 	writeFile(t, file, readmeBlock(t, "yaml"))
-	c, err := configSource{file: file}.load()
+	c, err := config.Source{File: file}.Load()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.warnings()) > 0 || len(c.Receiver.TCP) != 1 || len(c.Enforcer.Allow) != 1 {
-		t.Errorf("it means something else: %+v, warnings %v", c, c.warnings())
+	if len(c.Warnings()) > 0 || len(c.Receiver.TCP) != 1 || len(c.Enforcer.Allow) != 1 {
+		t.Errorf("it means something else: %+v, warnings %v", c, c.Warnings())
 	}
 }
 

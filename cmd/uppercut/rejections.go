@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"uppercut/cmd/uppercut/console"
+	"uppercut/cmd/uppercut/terminal"
 	"uppercut/detector"
 	"uppercut/detector/sendmail"
 )
@@ -36,7 +37,7 @@ func (r *rejections) event(l *detector.Line, e *sendmail.Event) {
 	r.last = l.Received
 	kept := console.Rejection{
 		Time: e.Time, Addr: e.Addr, Host: strings.Clone(l.Host), Sender: strings.Clone(l.Sender),
-		Reason: e.Reason.String(), Text: strings.Clone(shortened(e.Text(), maxRejectionText)),
+		Reason: e.Reason.String(), Text: strings.Clone(terminal.Shortened(e.Text(), maxRejectionText)),
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

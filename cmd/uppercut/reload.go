@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"uppercut/cmd/uppercut/config"
 	"uppercut/cmd/uppercut/console"
 	"uppercut/detector"
 	"uppercut/detector/sendmail"
@@ -39,14 +40,14 @@ func (a *appliance) reload(ctx context.Context, by console.By) error {
 func (a *appliance) tryReload(ctx context.Context) error {
 	old := a.config.Load()
 	r := a.env.read()
-	if err := r.err(); err != nil {
+	if err := r.Err(); err != nil {
 		return err
 	}
-	c := r.config
-	if err := needsRestart(old, &c); err != nil {
+	c := r.Config
+	if err := config.NeedsRestart(old, &c); err != nil {
 		return err
 	}
-	if err := r.checkFiles(); err != nil {
+	if err := r.CheckFiles(); err != nil {
 		return err
 	}
 	parser, err := sendmail.NewParser(c.Detector.Texts)
@@ -57,14 +58,14 @@ func (a *appliance) tryReload(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("events.%w", err)
 	}
-	if err := a.guard.Reload(c.forGuard()); err != nil {
+	if err := a.guard.Reload(c.ForGuard()); err != nil {
 		return fmt.Errorf("enforcer.%w", err)
 	}
 	// The files have just been read: this fails only if one has changed since.
 	if err := a.lists.Reload(c.Enforcer.Block); err != nil {
-		return errors.Join(fmt.Errorf("enforcer.block%w", err), a.guard.Reload(old.forGuard()))
+		return errors.Join(fmt.Errorf("enforcer.block%w", err), a.guard.Reload(old.ForGuard()))
 	}
-	if err := a.receiver.Reconfigure(c.forReceiver()); err != nil {
+	if err := a.receiver.Reconfigure(c.ForReceiver()); err != nil {
 		return errors.Join(fmt.Errorf("receiver.%w", err), a.backTo(old))
 	}
 	var refused error
@@ -72,7 +73,7 @@ func (a *appliance) tryReload(ctx context.Context) error {
 		return err
 	}
 	if refused != nil {
-		return errors.Join(fmt.Errorf("detector.%w", refused), a.backTo(old), a.receiver.Reconfigure(old.forReceiver()))
+		return errors.Join(fmt.Errorf("detector.%w", refused), a.backTo(old), a.receiver.Reconfigure(old.ForReceiver()))
 	}
 	useEvents()
 	a.pipeline.parser.Store(parser)
@@ -82,6 +83,6 @@ func (a *appliance) tryReload(ctx context.Context) error {
 }
 
 // backTo puts back in force who may be blocked by the old configuration.
-func (a *appliance) backTo(old *Config) error {
-	return errors.Join(a.guard.Reload(old.forGuard()), a.lists.Reload(old.Enforcer.Block))
+func (a *appliance) backTo(old *config.Config) error {
+	return errors.Join(a.guard.Reload(old.ForGuard()), a.lists.Reload(old.Enforcer.Block))
 }

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"uppercut/cmd/uppercut/config"
 )
 
 // replayFlags are the flags of uppercut replay.
@@ -79,7 +81,7 @@ func (env *environment) replay(ctx context.Context, flags replayFlags, paths []s
 
 // replayReport prints what came of the logs, also when a file could not be read
 // to its end.
-func (env *environment) replayReport(ctx context.Context, in *input, c Config, flags replayFlags) error {
+func (env *environment) replayReport(ctx context.Context, in *input, c config.Config, flags replayFlags) error {
 	r, readErr := env.judgeAll(ctx, in, c)
 	if r == nil {
 		return readErr
@@ -95,7 +97,7 @@ func (env *environment) replayReport(ctx context.Context, in *input, c Config, f
 
 // judgeAll judges every line and returns what came of it. The report is nil if
 // nothing could be read; otherwise the error is of reading.
-func (env *environment) judgeAll(ctx context.Context, in *input, c Config) (*report, error) {
+func (env *environment) judgeAll(ctx context.Context, in *input, c config.Config) (*report, error) {
 	r := newReport()
 	judge, err := newJudge(c, r)
 	if err != nil {

@@ -11,7 +11,9 @@ import (
 	"slices"
 	"time"
 
+	"uppercut/cmd/uppercut/config"
 	"uppercut/cmd/uppercut/console"
+	"uppercut/cmd/uppercut/terminal"
 	"uppercut/detector"
 )
 
@@ -45,11 +47,11 @@ type comparison struct {
 
 // replayCompare judges the logs twice, since configurations may also differ in
 // how lines are read.
-func (env *environment) replayCompare(ctx context.Context, in *input, c Config, flags replayFlags) error {
+func (env *environment) replayCompare(ctx context.Context, in *input, c config.Config, flags replayFlags) error {
 	if err := in.needFiles(); err != nil {
 		return exitCode{exitUsage, fmt.Errorf("--compare: %w", err)}
 	}
-	other, err := configSource{flags.compare, env.settings(), env.environ}.load()
+	other, err := config.Source{File: flags.compare, Flags: env.settings(), Environ: env.environ}.Load()
 	if err != nil {
 		return err
 	}
@@ -128,12 +130,12 @@ func sentences(verdicts []detector.Verdict) map[netip.Prefix]sentence {
 // writeText prints up to top prefixes of each kind, all for 0.
 func (c *comparison) writeText(w io.Writer, top int, zone *time.Location) error {
 	out := bufio.NewWriter(w)
-	fmt.Fprintf(out, "%s, %s\n\n", plural(c.reports[0].totals.lines, "line"), plural(c.reports[0].offences, "offence"))
+	fmt.Fprintf(out, "%s, %s\n\n", terminal.Plural(c.reports[0].totals.lines, "line"), terminal.Plural(c.reports[0].offences, "offence"))
 	for i, name := range c.names {
 		r := c.reports[i]
-		fmt.Fprintf(out, "%s of %s by %s\n", plural(uint64(len(r.verdicts)), "block"), plural(uint64(len(sentences(r.verdicts))), "source"), name)
+		fmt.Fprintf(out, "%s of %s by %s\n", terminal.Plural(uint64(len(r.verdicts)), "block"), terminal.Plural(uint64(len(sentences(r.verdicts))), "source"), name)
 	}
-	fmt.Fprintf(out, "%s treated the same\n", plural(uint64(c.equalBlocked), "source"))
+	fmt.Fprintf(out, "%s treated the same\n", terminal.Plural(uint64(c.equalBlocked), "source"))
 	for _, part := range []struct {
 		title string
 		list  []difference
@@ -168,7 +170,7 @@ type comparisonJSON struct {
 }
 
 func (c *comparison) writeJSON(w io.Writer) error {
-	return printJSON(w, comparisonJSON{
+	return terminal.WriteJSON(w, comparisonJSON{
 		c.reports[0].json(), c.reports[1].json(),
 		append([]difference{}, c.more...), append([]difference{}, c.less...),
 	})

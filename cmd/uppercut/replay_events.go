@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"time"
 
+	"uppercut/cmd/uppercut/config"
 	"uppercut/detector"
 	"uppercut/detector/sendmail"
 )
@@ -27,7 +28,7 @@ type offenceJSON struct {
 }
 
 // replayEvents prints every offence as a JSON object on a line of its own.
-func replayEvents(ctx context.Context, in *input, c Config, w io.Writer) error {
+func replayEvents(ctx context.Context, in *input, c config.Config, w io.Writer) error {
 	out := bufio.NewWriter(w)
 	encoder := json.NewEncoder(out)
 	var writeErr error

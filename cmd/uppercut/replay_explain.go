@@ -8,6 +8,8 @@ import (
 	"io"
 	"strings"
 
+	"uppercut/cmd/uppercut/config"
+	"uppercut/cmd/uppercut/terminal"
 	"uppercut/detector"
 	"uppercut/detector/sendmail"
 )
@@ -20,7 +22,7 @@ type explainer struct {
 }
 
 // replayExplain explains every line of sendmail's.
-func replayExplain(ctx context.Context, in *input, c Config, w io.Writer) error {
+func replayExplain(ctx context.Context, in *input, c config.Config, w io.Writer) error {
 	x := &explainer{in: in, out: bufio.NewWriter(w)}
 	d, err := detector.New(c.Detector, detector.Options{
 		OnEvent: func(_ *detector.Line, e *sendmail.Event) { x.events = append(x.events, *e) },
@@ -43,7 +45,7 @@ func replayExplain(ctx context.Context, in *input, c Config, w io.Writer) error 
 
 func (x *explainer) explain(l *detector.Line) {
 	fmt.Fprintf(x.out, "%s  %s %s[%d]: %s\n", x.place(l.Number), l.Host, l.Tag, l.PID,
-		shortened(sendmail.Mask(l.Record.Text), 160))
+		terminal.Shortened(sendmail.Mask(l.Record.Text), 160))
 	fmt.Fprintf(x.out, "    %s\n", ruleText(&l.Record))
 	if l.Record.Count > 1 {
 		fmt.Fprintf(x.out, "    R1: it happened %d times\n", l.Record.Count)

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"uppercut/cmd/uppercut/terminal"
 	"uppercut/detector/sendmail"
 )
 
@@ -116,7 +117,7 @@ type sparedJSON struct {
 const sourcesInJSON = 1000
 
 func (r *report) writeJSON(w io.Writer) error {
-	return printJSON(w, r.json())
+	return terminal.WriteJSON(w, r.json())
 }
 
 func (r *report) json() reportJSON {

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"uppercut/cmd/uppercut/config"
 	"uppercut/detector"
 	"uppercut/detector/sendmail"
 	"uppercut/enforcer/guard"
@@ -44,10 +45,10 @@ const patience = time.Hour
 // that stays in the processor's cache costs less.
 const leastEvidence = 64 << 10
 
-func newJudge(c Config, r *report) (*judge, error) {
+func newJudge(c config.Config, r *report) (*judge, error) {
 	j := &judge{report: r}
 	// Static: these may be the logs of another machine's hosts.
-	exempt, err := guard.New(context.Background(), c.forGuard(), guard.Options{Static: true})
+	exempt, err := guard.New(context.Background(), c.ForGuard(), guard.Options{Static: true})
 	if err != nil {
 		return nil, fmt.Errorf("enforcer.%w", err)
 	}

@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"time"
+
+	"uppercut/cmd/uppercut/terminal"
 )
 
 // notes tells what makes a report less than it seems: files read once though
@@ -40,7 +42,7 @@ func (t *inputTotals) warnings(timeText func(at time.Time) string) (notes []stri
 		}
 		if f.ahead > 0 {
 			notes = append(notes, fmt.Sprintf("%s: %s dated ahead of now, the first %s, counted at the time of the line before. Is the clock wrong, or --zone?",
-				f.name, plural(f.ahead, "line"), timeText(f.aheadAt)))
+				f.name, terminal.Plural(f.ahead, "line"), timeText(f.aheadAt)))
 		}
 	}
 	notes = append(notes, t.found.wrappedNotes()...)
@@ -56,14 +58,14 @@ func (f *findings) secondNotes() []string {
 		return nil
 	}
 	return []string{fmt.Sprintf("%s behind the header of a relay: serve reads such lines only from senders that receiver.relays lists.",
-		plural(f.second, "line"))}
+		terminal.Plural(f.second, "line"))}
 }
 
 // wrappedNotes tells of tags behind which tags of sendmail's stand.
 func (f *findings) wrappedNotes() (notes []string) {
 	for _, tag := range first(mostFrequent(f.wrapped), tagsShown) {
 		notes = append(notes, fmt.Sprintf("%s of %q with a tag of sendmail's inside: list %q in receiver.wrapping_tags to have such lines read.",
-			plural(f.wrapped[tag], "line"), printableText(tag), printableText(tag)))
+			terminal.Plural(f.wrapped[tag], "line"), printableText(tag), printableText(tag)))
 	}
 	return notes
 }
@@ -82,7 +84,7 @@ func (t *inputTotals) nothingOurs() []string {
 		if tag == "" {
 			name = "(no tag)"
 		}
-		seen = append(seen, fmt.Sprintf("%s %s", name, grouped(t.found.tags[tag])))
+		seen = append(seen, fmt.Sprintf("%s %s", name, terminal.Grouped(t.found.tags[tag])))
 	}
 	if more := len(t.found.tags) - len(seen); more > 0 || t.found.other > 0 {
 		seen = append(seen, "and others")
@@ -93,4 +95,4 @@ func (t *inputTotals) nothingOurs() []string {
 	}
 }
 
-func printableText(s string) string { return shortened(s, 64) }
+func printableText(s string) string { return terminal.Shortened(s, 64) }

@@ -5,6 +5,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"uppercut/cmd/uppercut/terminal"
 )
 
 // progressInterval is how often the progress line changes.
@@ -13,7 +15,7 @@ const progressInterval = 200 * time.Millisecond
 // showProgress keeps a line on w that says how far reading has come, if w is a
 // terminal. The function that it returns removes the line.
 func showProgress(w io.Writer, p *progress) (stop func()) {
-	if !isTerminal(w) {
+	if !terminal.IsTerminal(w) {
 		return func() {}
 	}
 	begin := time.Now()
@@ -69,5 +71,5 @@ func countText(n float64) string {
 	if n >= 1e6 {
 		return fmt.Sprintf("%.2f million", n/1e6)
 	}
-	return grouped(uint64(n))
+	return terminal.Grouped(uint64(n))
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"flag"
 	"math"
 	"net/netip"
 	"os"
@@ -13,9 +14,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"uppercut/cmd/uppercut/terminal"
 	"uppercut/detector"
 	"uppercut/detector/sendmail"
 )
+
+var update = flag.Bool("update", false, "rewrite the files that outputs are compared with")
 
 // golden compares got with the file testdata/replay/name.
 func golden(t *testing.T, name, got string) {
@@ -146,7 +150,7 @@ func TestReportOfNothing(t *testing.T) {
 
 func TestGrouped(t *testing.T) {
 	for n, want := range map[uint64]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567"} {
-		if got := grouped(n); got != want {
+		if got := terminal.Grouped(n); got != want {
 			t.Errorf("grouped(%d) = %s, want %s", n, got, want)
 		}
 	}
@@ -159,7 +163,7 @@ func TestShortened(t *testing.T) {
 		{"012345678é", "012345678…"},
 		{"a\x1b[2Jb\tc", "a.[2Jb.c"},
 	} {
-		if got := shortened(test.text, 10); got != test.want {
+		if got := terminal.Shortened(test.text, 10); got != test.want {
 			t.Errorf("shortened(%q) = %q, want %q", test.text, got, test.want)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"uppercut/cmd/uppercut/console"
+	"uppercut/cmd/uppercut/terminal"
 	"uppercut/detector"
 	"uppercut/detector/sendmail"
 )
@@ -50,15 +51,15 @@ func (t *textReport) title(format string, args ...any) {
 }
 
 func (t *textReport) head() {
-	t.printf("%s in %s", plural(t.totals.lines, "line"), plural(uint64(len(t.totals.files)), "file"))
+	t.printf("%s in %s", terminal.Plural(t.totals.lines, "line"), terminal.Plural(uint64(len(t.totals.files)), "file"))
 	if t.totals.foreign > 0 {
-		t.printf(", %s not sendmail's", grouped(t.totals.foreign))
+		t.printf(", %s not sendmail's", terminal.Grouped(t.totals.foreign))
 	}
 	if !t.totals.begin.IsZero() {
 		t.printf(", %s to %s (%s)", t.time(t.totals.begin), t.time(t.totals.end), console.RoundDuration(t.totals.end.Sub(t.totals.begin)))
 	}
-	t.printf("\n%s of %s, %s\n", plural(t.offences, "offence"),
-		plural(uint64(t.offenders()), "source"), plural(t.accepted, "accepted message"))
+	t.printf("\n%s of %s, %s\n", terminal.Plural(t.offences, "offence"),
+		terminal.Plural(uint64(t.offenders()), "source"), terminal.Plural(t.accepted, "accepted message"))
 	if t.offences > 0 {
 		t.printf("%s\n", spark(t.timeline.between(t.totals.begin, t.totals.end)))
 	}
@@ -72,7 +73,7 @@ func (t *textReport) byReason() {
 	}
 	t.title("%-20s %10s %9s", "Reason", "offences", "sources")
 	for _, r := range top {
-		t.printf("  %-18s %10s %9s  %s\n", r.Reason, grouped(r.Offences), grouped(r.Sources), bar(r.Offences, top[0].Offences))
+		t.printf("  %-18s %10s %9s  %s\n", r.Reason, terminal.Grouped(r.Offences), terminal.Grouped(r.Sources), bar(r.Offences, top[0].Offences))
 	}
 }
 
@@ -85,7 +86,7 @@ func (t *textReport) byHosts() {
 	}
 	t.title("%-20s %10s %9s", "Host", "offences", "accepted")
 	for _, h := range t.byHost() {
-		t.printf("  %-18s %10s %9s\n", h.Host, grouped(h.Offences), grouped(h.Accepted))
+		t.printf("  %-18s %10s %9s\n", h.Host, terminal.Grouped(h.Offences), terminal.Grouped(h.Accepted))
 	}
 }
 
@@ -97,7 +98,7 @@ func (t *textReport) bySource() {
 	blocks := t.blocksBySource()
 	t.title("Source%s", ofAll(t.top, len(all)))
 	for _, s := range first(all, t.top) {
-		t.printf("  %-25s %9s  %s  %s\n", s.Addr, grouped(s.Offences),
+		t.printf("  %-25s %9s  %s  %s\n", s.Addr, terminal.Grouped(s.Offences),
 			spark(s.timeline.between(t.totals.begin, t.totals.end)), s.reasonsText())
 		t.printf("  %-25s %9s  %s\n", "", "", t.fate(s, blocks))
 	}
@@ -127,7 +128,7 @@ func (s *sourceTotal) reasonsText() string {
 	var parts []string
 	all := s.topReasons()
 	for _, c := range first(all, 3) {
-		parts = append(parts, fmt.Sprintf("%s %s", c.reason, grouped(uint64(c.count))))
+		parts = append(parts, fmt.Sprintf("%s %s", c.reason, terminal.Grouped(uint64(c.count))))
 	}
 	if len(all) > 3 {
 		parts = append(parts, fmt.Sprintf("%d more", len(all)-3))
@@ -162,18 +163,18 @@ func (t *textReport) blocked() {
 	t.title("Blocked%s", ofAll(t.top, len(t.verdicts)))
 	for _, v := range first(t.verdicts, t.top) {
 		t.printf("  %s  %-25s for %-9s rule %s, score %s, %s\n", t.time(v.At), prefixText(v.Prefix),
-			console.RoundDuration(v.Until.Sub(v.At)), v.Rule, strconv.FormatFloat(v.Score, 'f', -1, 64), plural(uint64(v.Hosts), "host"))
+			console.RoundDuration(v.Until.Sub(v.At)), v.Rule, strconv.FormatFloat(v.Score, 'f', -1, 64), terminal.Plural(uint64(v.Hosts), "host"))
 	}
 	t.printf("  by rule: %s\n", t.rulesText())
 	t.printf("  %s (%.0f %%) came while their source would have been blocked\n",
-		plural(t.prevented, "offence"), 100*float64(t.prevented)/float64(max(t.offences, 1)))
+		terminal.Plural(t.prevented, "offence"), 100*float64(t.prevented)/float64(max(t.offences, 1)))
 	t.lifted()
 }
 
 // lifted says how many blocks would not have lasted.
 func (t *textReport) lifted() {
 	if t.takenBack > 0 {
-		t.printf("  %s not listed: lifted when the breaker opened of a host that refused everybody\n", plural(uint64(t.takenBack), "block"))
+		t.printf("  %s not listed: lifted when the breaker opened of a host that refused everybody\n", terminal.Plural(uint64(t.takenBack), "block"))
 	}
 }
 
@@ -191,7 +192,7 @@ func (t *textReport) rulesText() string {
 		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a, b))
 	})
 	for i, rule := range rules {
-		rules[i] = fmt.Sprintf("%s %s", rule, grouped(uint64(counts[rule])))
+		rules[i] = fmt.Sprintf("%s %s", rule, terminal.Grouped(uint64(counts[rule])))
 	}
 	return strings.Join(rules, ", ")
 }
@@ -203,7 +204,7 @@ func (t *textReport) sparedOnes() {
 	}
 	t.title("Spared%s", ofAll(t.top, len(all)))
 	for _, s := range first(all, t.top) {
-		t.printf("  %-25s %9s times  %s\n", prefixText(s.Prefix), grouped(s.Verdicts), s.Cause)
+		t.printf("  %-25s %9s times  %s\n", prefixText(s.Prefix), terminal.Grouped(s.Verdicts), s.Cause)
 	}
 }
 
@@ -229,7 +230,7 @@ func (t *textReport) misread() {
 			t.title("%s", title)
 			title = ""
 		}
-		t.printf("  %s %s\n", plural(c.n, "line"), c.what)
+		t.printf("  %s %s\n", terminal.Plural(c.n, "line"), c.what)
 	}
 	t.misreadSamples()
 }
@@ -237,11 +238,11 @@ func (t *textReport) misread() {
 func (t *textReport) misreadSamples() {
 	for _, f := range t.totals.files {
 		for _, s := range f.samples {
-			t.printf("    %s:%d: %s\n", f.name, s.Line, shortened(s.Text, 100))
+			t.printf("    %s:%d: %s\n", f.name, s.Line, terminal.Shortened(s.Text, 100))
 		}
 	}
 	for _, text := range first(t.unknown, maxSamples) {
-		t.printf("    %s\n", shortened(text, 100))
+		t.printf("    %s\n", terminal.Shortened(text, 100))
 	}
 }
 
@@ -258,7 +259,7 @@ func prefixText(p netip.Prefix) string {
 // ofAll says that a list shows less than there is.
 func ofAll(shown, all int) string {
 	if shown <= 0 || all <= shown {
-		return fmt.Sprintf(" (%s)", grouped(uint64(all)))
+		return fmt.Sprintf(" (%s)", terminal.Grouped(uint64(all)))
 	}
-	return fmt.Sprintf(" (%d of %s; --top 0 lists all)", shown, grouped(uint64(all)))
+	return fmt.Sprintf(" (%d of %s; --top 0 lists all)", shown, terminal.Grouped(uint64(all)))
 }

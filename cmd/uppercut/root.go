@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"uppercut/cmd/uppercut/config"
 	"uppercut/metrics"
 )
 
@@ -35,18 +36,18 @@ type environment struct {
 
 // config loads the configuration that the command line and the environment
 // name.
-func (e *environment) config() (Config, error) {
-	return e.source().load()
+func (e *environment) config() (config.Config, error) {
+	return e.source().Load()
 }
 
 // read is config for those who need only a part, or more.
-func (e *environment) read() reading {
-	return e.source().read()
+func (e *environment) read() config.Reading {
+	return e.source().Read()
 }
 
 // source is where the configuration comes from.
-func (e *environment) source() configSource {
-	return configSource{e.configFile, e.settings(), e.environ}
+func (e *environment) source() config.Source {
+	return config.Source{File: e.configFile, Flags: e.settings(), Environ: e.environ}
 }
 
 // settings are those that flags make; they win over file and environment.
@@ -121,7 +122,7 @@ They are the same with --json.`,
 			return cmd.Help()
 		},
 	}
-	root.PersistentFlags().StringVar(&env.configFile, "config", "", "configuration `file` (default "+defaultConfigFile+" if it exists)")
+	root.PersistentFlags().StringVar(&env.configFile, "config", "", "configuration `file` (default "+config.DefaultFile+" if it exists)")
 	root.PersistentFlags().StringVar(&env.stateDir, "state-dir", "", "`directory` of ledger and control socket (default from the configuration)")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		return exitCode{exitUsage, err}

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"uppercut/cmd/uppercut/config"
 	"uppercut/detector"
 	"uppercut/detector/sendmail"
 )
@@ -32,7 +33,7 @@ func savingAppliance(t *testing.T) *appliance {
 		metrics:  newApplianceMetrics(prometheus.NewRegistry()),
 		pipeline: &pipeline{detector: d},
 	}
-	a.config.Store(&Config{StateDir: t.TempDir()})
+	a.config.Store(&config.Config{StateDir: t.TempDir()})
 	return a
 }
 

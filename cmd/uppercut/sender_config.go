@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"uppercut/cmd/uppercut/config"
 	"uppercut/deploy/senders"
 )
 
@@ -61,7 +62,7 @@ replaced stand in the file, and standard error says so.`,
 
 // completeSender fills in what c says of the transport, and says what it had to
 // make up or what the gateway still lacks.
-func completeSender(c Config, o senders.Options) (senders.Options, []string) {
+func completeSender(c config.Config, o senders.Options) (senders.Options, []string) {
 	key, addresses := listenersOf(c, o.Transport)
 	if key == "" {
 		o.Collector = cmp.Or(o.Collector, standInCollector)
@@ -98,7 +99,7 @@ func completeSender(c Config, o senders.Options) (senders.Options, []string) {
 
 // listenersOf returns the key of a transport's listeners and their addresses; ""
 // for a transport that has none.
-func listenersOf(c Config, transport string) (key string, addresses []string) {
+func listenersOf(c config.Config, transport string) (key string, addresses []string) {
 	switch transport {
 	case "udp":
 		return "receiver.udp", c.Receiver.UDP

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"uppercut/cmd/uppercut/console"
+	"uppercut/cmd/uppercut/terminal"
 	"uppercut/detector"
 	"uppercut/metrics"
 	"uppercut/receiver"
@@ -135,10 +136,10 @@ func adviceOn(s receiver.SenderStatus) string {
 		advice = append(advice, "it compresses, which is not read: take compression.mode and ZipLevel out of rsyslog's action")
 	}
 	if s.WithheldHeaders > 0 {
-		advice = append(advice, fmt.Sprintf("%s behind another header: if it is a relay, list it in receiver.relays", plural(s.WithheldHeaders, "line")))
+		advice = append(advice, fmt.Sprintf("%s behind another header: if it is a relay, list it in receiver.relays", terminal.Plural(s.WithheldHeaders, "line")))
 	}
 	if s.WithheldTags > 0 {
-		advice = append(advice, fmt.Sprintf("%s of sendmail's behind another tag: if that wraps them, list it in receiver.wrapping_tags", plural(s.WithheldTags, "line")))
+		advice = append(advice, fmt.Sprintf("%s of sendmail's behind another tag: if that wraps them, list it in receiver.wrapping_tags", terminal.Plural(s.WithheldTags, "line")))
 	}
 	return strings.Join(advice, "; ")
 }
@@ -248,7 +249,7 @@ func (a *appliance) checkSenders() error {
 	case 0:
 		return nil
 	case senders:
-		return fmt.Errorf("nothing is understood of what comes from %s: %s", plural(uint64(nothing), "sender"), remedy)
+		return fmt.Errorf("nothing is understood of what comes from %s: %s", terminal.Plural(uint64(nothing), "sender"), remedy)
 	default:
 		return metrics.Warning(fmt.Sprintf("nothing is understood of what comes from %d of %d senders: %s", nothing, senders, remedy))
 	}

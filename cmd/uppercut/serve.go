@@ -17,6 +17,7 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 	"github.com/spf13/cobra"
 
+	"uppercut/cmd/uppercut/config"
 	"uppercut/cmd/uppercut/console"
 	"uppercut/cmd/uppercut/outbox"
 	"uppercut/detector"
@@ -94,10 +95,10 @@ func (env *environment) serve(ctx context.Context, flags *serveFlags) error {
 		return err
 	}
 	r := env.read()
-	if err := r.err(); err != nil {
+	if err := r.Err(); err != nil {
 		return err
 	}
-	c := r.config
+	c := r.Config
 	registry := metrics.NewRegistry(metrics.ReadBuild(version))
 	signal.Ignore(syscall.SIGPIPE) // whoever reads the log may end before us
 	log := newLogQueue(env.stderr, registry, tellDropped(flags.logFormat))
@@ -117,18 +118,18 @@ func (env *environment) serve(ctx context.Context, flags *serveFlags) error {
 		ended:    make(chan []netip.Prefix, 64),
 	}
 	a.config.Store(&c)
-	metrics.NewMode(registry).Observe(c.Mode == modeObserve)
-	for _, warning := range c.warnings() {
+	metrics.NewMode(registry).Observe(c.Mode == config.ModeObserve)
+	for _, warning := range c.Warnings() {
 		a.logger.Warn("configuration", "warning", warning)
 	}
 	a.limitMemory(&c)
 	if err := a.beginWithLess(&c); err != nil {
 		return err
 	}
-	if err := r.checkFiles(); err != nil {
+	if err := r.CheckFiles(); err != nil {
 		return err
 	}
-	if c.Mode == modeEnforce {
+	if c.Mode == config.ModeEnforce {
 		release, err := claimTable(a.logger)
 		if err != nil {
 			return err
@@ -140,7 +141,7 @@ func (env *environment) serve(ctx context.Context, flags *serveFlags) error {
 	}
 	a.keepOnly(keptForGood(c.Mode))
 	a.reloads.Done(a.started, nil)
-	if _, err := os.Stat(cmp.Or(env.configFile, defaultConfigFile)); errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(cmp.Or(env.configFile, config.DefaultFile)); errors.Is(err, os.ErrNotExist) {
 		a.sayWhatNext()
 	}
 	return a.run(ctx)
@@ -157,7 +158,7 @@ func (a *appliance) build(ctx context.Context) (err error) {
 	if err := a.buildJudge(ctx, c); err != nil {
 		return err
 	}
-	a.receiver, err = receiver.New(c.forReceiver(), receiver.Options{
+	a.receiver, err = receiver.New(c.ForReceiver(), receiver.Options{
 		Logger: a.logger, Registerer: a.registry, Handle: a.pipeline.handle, Inherited: activation.Files(true), Met: a.meet, Hosts: a.hosts, Unread: a.samples.frame,
 	})
 	if err != nil {
@@ -177,7 +178,7 @@ func (a *appliance) build(ctx context.Context) (err error) {
 }
 
 // buildJudge makes what stands behind the receiver, but for the enforcer.
-func (a *appliance) buildJudge(ctx context.Context, c *Config) error {
+func (a *appliance) buildJudge(ctx context.Context, c *config.Config) error {
 	var err error
 	if a.hosts, err = receiver.NewHosts(c.Receiver, a.registry); err != nil {
 		return err
@@ -189,7 +190,7 @@ func (a *appliance) buildJudge(ctx context.Context, c *Config) error {
 	if err := a.buildEvents(c); err != nil {
 		return err
 	}
-	a.guard, err = guard.New(ctx, c.forGuard(), guard.Options{
+	a.guard, err = guard.New(ctx, c.ForGuard(), guard.Options{
 		Logger: a.logger, Registerer: a.registry, OnChange: a.exempted, OnEnd: a.noLongerAllowed,
 		NamesFile: filepath.Join(c.StateDir, "names.json"),
 	})
@@ -215,16 +216,16 @@ func (a *appliance) buildJudge(ctx context.Context, c *Config) error {
 
 // buildEnforcer makes the enforcer. When it returns, every block that is still
 // due is in the kernel.
-func (a *appliance) buildEnforcer(ctx context.Context, c *Config) (err error) {
+func (a *appliance) buildEnforcer(ctx context.Context, c *config.Config) (err error) {
 	a.lists, err = blocklist.New(c.Enforcer.Block, blocklist.Options{
 		Logger: a.logger, Registerer: a.registry, Poll: c.Enforcer.Guard.Poll, Apply: a.applyLists,
 	})
 	if err != nil {
 		return fmt.Errorf("enforcer.block%w", err)
 	}
-	a.enforcer, err = enforcer.New(ctx, c.forEnforcer(), enforcer.Options{
-		Logger: a.logger, Registerer: a.registry, StateDir: c.StateDir, Rules: c.ruleNames(), Listed: a.lists.Prefixes(),
-		Observe: c.Mode == modeObserve, Exempt: a.guard.Exempt, Holes: a.guard.Holes,
+	a.enforcer, err = enforcer.New(ctx, c.ForEnforcer(), enforcer.Options{
+		Logger: a.logger, Registerer: a.registry, StateDir: c.StateDir, Rules: c.RuleNames(), Listed: a.lists.Prefixes(),
+		Observe: c.Mode == config.ModeObserve, Exempt: a.guard.Exempt, Holes: a.guard.Holes,
 		OnBlock: a.blocked, OnUnblock: a.unblocked,
 	})
 	if err != nil {
@@ -237,7 +238,7 @@ func (a *appliance) buildEnforcer(ctx context.Context, c *Config) (err error) {
 	return nil
 }
 
-func (a *appliance) buildEvents(c *Config) (err error) {
+func (a *appliance) buildEvents(c *config.Config) (err error) {
 	a.events, err = outbox.New(c.Events, outbox.Options{
 		Logger: a.logger, Registerer: a.registry, Version: metrics.ReadBuild(version).Version,
 	})

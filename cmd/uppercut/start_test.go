@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"uppercut/cmd/uppercut/config"
 	"uppercut/netns"
 )
 
@@ -215,15 +216,15 @@ func TestStartAndEndAreLogged(t *testing.T) {
 // What the start promises is what the mode does.
 func TestStartPromisesWhatTheModeDoes(t *testing.T) {
 	for mode, want := range map[string]struct{ has, hasNot []string }{
-		modeEnforce: {
+		config.ModeEnforce: {
 			[]string{"see it blocked", "nft list table inet uppercut", "blocks stay\nuntil they run out", "udp 127.0.0.1:5514, tcp 127.0.0.1:5514", "192.168.0.0/16", "web.config_file"},
 			[]string{"would be"},
 		},
-		modeObserve: {[]string{"see what would be blocked (in mode observe nothing is)"}, []string{"see it blocked", "nft list", "blocks stay"}},
+		config.ModeObserve: {[]string{"see what would be blocked (in mode observe nothing is)"}, []string{"see it blocked", "nft list", "blocks stay"}},
 	} {
 		var out strings.Builder
 		a := &appliance{env: &environment{stdout: &out}}
-		c := defaultConfig()
+		c := config.Default()
 		c.Mode = mode
 		a.config.Store(&c)
 		a.sayWhatNext()

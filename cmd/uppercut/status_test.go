@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"uppercut/cmd/uppercut/console"
+	"uppercut/cmd/uppercut/terminal"
 )
 
 // TestStatusSaysThePace: at three in the morning the first question is whether
@@ -32,7 +33,7 @@ func TestStatusSaysThePace(t *testing.T) {
 		},
 	} {
 		var out bytes.Buffer
-		p := newPrinter(&out, nil)
+		p := terminal.NewPrinter(&out, nil)
 		if err := printStatus(p, console.Status{Pace: test.pace}); err != nil {
 			t.Fatal(err)
 		}

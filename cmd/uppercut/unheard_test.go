@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"uppercut/cmd/uppercut/console"
+	"uppercut/cmd/uppercut/terminal"
 	"uppercut/netns"
 )
 
@@ -118,7 +119,7 @@ func losses(t *testing.T) (frames []string) {
 func TestSendersArePrinted(t *testing.T) {
 	now := time.Now()
 	var out bytes.Buffer
-	p := newPrinter(&out, nil)
+	p := terminal.NewPrinter(&out, nil)
 	err := printSenders(p, []console.Sender{
 		{Host: "mx1", Sender: "10.0.0.1", Transport: "tcp", Last: now, Messages: 9, Understood: 7, NotUnderstood: 1, Foreign: 1, ForeignTag: "cron"},
 		{Host: "mx2", Sender: "10.0.0.2", Transport: "udp", Last: now, Unread: 12, NothingUnderstood: true},

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"uppercut/cmd/uppercut/terminal"
 	"uppercut/metrics"
 )
 
@@ -23,7 +24,7 @@ func newVersionCommand(env *environment) *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			build := metrics.ReadBuild(version)
 			if flags.json {
-				return printJSON(env.stdout, map[string]string{
+				return terminal.WriteJSON(env.stdout, map[string]string{
 					"version": build.Version, "revision": build.Revision, "go": runtime.Version(),
 					"os": runtime.GOOS, "arch": runtime.GOARCH,
 				})

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"uppercut/cmd/uppercut/console"
+	"uppercut/cmd/uppercut/terminal"
 )
 
 // defaultWebConfigFile is where web-user writes if web.config_file names
@@ -45,7 +46,7 @@ follows at once. Users listed in web.readers see everything and may not act.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			r := env.read()
 			if file == "" {
-				file = r.config.Web.ConfigFile
+				file = r.Config.Web.ConfigFile
 			}
 			if file == "" {
 				file = defaultWebConfigFile
@@ -56,7 +57,7 @@ follows at once. Users listed in web.readers see everything and may not act.`,
 			if err := env.changeUser(file, args[0], remove); err != nil {
 				return err
 			}
-			if r.config.Web.ConfigFile == "" {
+			if r.Config.Web.ConfigFile == "" {
 				fmt.Fprintf(env.stdout, "set web.config_file: %s in the configuration and restart uppercut\n", file)
 			}
 			return nil
@@ -226,7 +227,7 @@ func replaceFile(path string, text []byte) (err error) {
 func (e *environment) newPassword(name string) ([]byte, error) {
 	lines := bufio.NewReader(e.stdin)
 	in, ok := e.stdin.(*os.File)
-	if !ok || !isTerminal(in) {
+	if !ok || !terminal.IsTerminal(in) {
 		line, err := readLine(lines)
 		if err != nil {
 			return nil, err

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"fmt"
@@ -13,11 +13,11 @@ func decodeNetwork(from, to reflect.Type, value any) (any, error) {
 	if to != reflect.TypeFor[netip.Prefix]() || from.Kind() != reflect.String {
 		return value, nil
 	}
-	return parsePrefix(value.(string))
+	return ParsePrefix(value.(string))
 }
 
-// parsePrefix reads an address or a prefix, unmapped and without host bits.
-func parsePrefix(text string) (netip.Prefix, error) {
+// ParsePrefix reads an address or a prefix, unmapped and without host bits.
+func ParsePrefix(text string) (netip.Prefix, error) {
 	if !strings.Contains(text, "/") {
 		a, err := netip.ParseAddr(text)
 		if err != nil || a.Zone() != "" {

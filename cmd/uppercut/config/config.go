@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"fmt"
@@ -15,12 +15,13 @@ import (
 	"uppercut/receiver"
 )
 
-const defaultConfigFile = "/etc/uppercut/uppercut.yaml"
+// DefaultFile is read if it exists and no other file is named.
+const DefaultFile = "/etc/uppercut/uppercut.yaml"
 
 // Modes.
 const (
-	modeEnforce = "enforce"
-	modeObserve = "observe"
+	ModeEnforce = "enforce"
+	ModeObserve = "observe"
 )
 
 // Config is the whole configuration. Each package documents and checks its own
@@ -37,15 +38,15 @@ type Config struct {
 	// Detector holds the rules and weights.
 	Detector detector.Config `mapstructure:"detector"`
 	// Enforcer is how blocking works, and who is never blocked.
-	Enforcer EnforcerConfig `mapstructure:"enforcer"`
+	Enforcer Enforcer `mapstructure:"enforcer"`
 	// Events is where blocks and other events are sent, besides the log.
 	Events outbox.Config `mapstructure:"events"`
 	// Web is where the page and the metrics are served.
 	Web console.Config `mapstructure:"web"`
 }
 
-// EnforcerConfig is how to block, and whom never.
-type EnforcerConfig struct {
+// Enforcer is how to block, and whom never.
+type Enforcer struct {
 	enforcer.Config `mapstructure:",squash"`
 	// Allow lists who is never blocked: addresses, networks, ranges
 	// "192.0.2.10-192.0.2.19", files "file:/path" with one entry a line, and DNS
@@ -70,7 +71,7 @@ type section struct {
 }
 
 func (c *Config) sections() []section {
-	guarded := c.forGuard()
+	guarded := c.ForGuard()
 	return []section{
 		{"receiver", c.Receiver.Validate, c.Receiver.CheckFiles},
 		{"detector", c.Detector.Validate, nil},
@@ -82,14 +83,14 @@ func (c *Config) sections() []section {
 	}
 }
 
-// defaultConfig is what runs without a file.
-func defaultConfig() Config {
+// Default is what runs without a file.
+func Default() Config {
 	return Config{
-		Mode:     modeEnforce,
+		Mode:     ModeEnforce,
 		StateDir: "/var/lib/uppercut",
 		Receiver: receiver.DefaultConfig(),
 		Detector: detector.DefaultConfig(),
-		Enforcer: EnforcerConfig{Config: enforcer.DefaultConfig(), Guard: guard.DefaultConfig()},
+		Enforcer: Enforcer{Config: enforcer.DefaultConfig(), Guard: guard.DefaultConfig()},
 		Events:   outbox.DefaultConfig(),
 		Web:      console.DefaultConfig(),
 	}
@@ -98,7 +99,7 @@ func defaultConfig() Config {
 // validate returns every mistake, each beginning with its key.
 func (c *Config) validate() []error {
 	var mistakes []error
-	if c.Mode != modeEnforce && c.Mode != modeObserve {
+	if c.Mode != ModeEnforce && c.Mode != ModeObserve {
 		mistakes = append(mistakes, fmt.Errorf("mode: %q is neither enforce nor observe", c.Mode))
 	}
 	if !filepath.IsAbs(c.StateDir) {
@@ -125,8 +126,8 @@ func (s section) keyed(err error) (mistakes []error) {
 	return mistakes
 }
 
-// forGuard is what the guard needs to know, allow list and senders included.
-func (c *Config) forGuard() guard.Config {
+// ForGuard is what the guard needs to know, allow list and senders included.
+func (c *Config) ForGuard() guard.Config {
 	g := c.Enforcer.Guard
 	g.Allow = c.Enforcer.Allow
 	g.Senders = slices.Clone(c.Receiver.Senders)
@@ -136,23 +137,23 @@ func (c *Config) forGuard() guard.Config {
 	return g
 }
 
-// forReceiver is what the receiver needs to know, sendmail's tags included.
-func (c *Config) forReceiver() receiver.Config {
+// ForReceiver is what the receiver needs to know, sendmail's tags included.
+func (c *Config) ForReceiver() receiver.Config {
 	r := c.Receiver
 	r.Tags = c.Detector.Tags
 	return r
 }
 
-// forEnforcer is what the enforcer needs to know: IPv6 sources are blocked
+// ForEnforcer is what the enforcer needs to know: IPv6 sources are blocked
 // as they are counted.
-func (c *Config) forEnforcer() enforcer.Config {
+func (c *Config) ForEnforcer() enforcer.Config {
 	e := c.Enforcer.Config
 	e.IPv6PrefixLength = c.Detector.IPv6Prefix
 	return e
 }
 
-// ruleNames are the names of the rules, in their order.
-func (c *Config) ruleNames() []string {
+// RuleNames are the names of the rules, in their order.
+func (c *Config) RuleNames() []string {
 	names := make([]string, len(c.Detector.Rules))
 	for i, rule := range c.Detector.Rules {
 		names[i] = rule.Name

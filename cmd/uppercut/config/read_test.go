@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"path/filepath"
@@ -25,13 +25,13 @@ func TestReadingToFlush(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "uppercut.yaml")
-			writeFile(t, file, test.text)
-			r := configSource{file: file}.read()
-			c, err := r.toFlush(false)
+			writeTestFile(t, file, test.text)
+			r := Source{File: file}.Read()
+			c, err := r.ToFlush(false)
 			if (err != nil) != test.plainFails || err == nil && c.StateDir != "/nonexistent" {
 				t.Errorf("flush: state directory %q, error %v", c.StateDir, err)
 			}
-			if _, err := r.toFlush(true); (err == nil) != test.forgets {
+			if _, err := r.ToFlush(true); (err == nil) != test.forgets {
 				t.Errorf("flush --forget: error %v", err)
 			}
 		})

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"cmp"
@@ -17,9 +17,9 @@ import (
 	"uppercut/enforcer"
 )
 
-// reading is a configuration as far as it could be read.
-type reading struct {
-	config   Config
+// Reading is a configuration as far as it could be read.
+type Reading struct {
+	Config   Config
 	doc      *document
 	broken   error   // why there is no reading the file; nil if it could be read
 	mistakes []error // in file, environment and flags, each beginning with its key
@@ -29,30 +29,30 @@ type reading struct {
 	placed bool
 }
 
-// err names every mistake, with the key and the line; nil if there is none.
-func (r *reading) err() error { return errors.Join(r.broken, r.doc.locate(r.mistakes)) }
+// Err names every mistake, with the key and the line; nil if there is none.
+func (r *Reading) Err() error { return errors.Join(r.broken, r.doc.locate(r.mistakes)) }
 
-// all returns every mistake by itself.
-func (r *reading) all() []error { return unjoin(r.err()) }
+// Mistakes returns every mistake by itself.
+func (r *Reading) Mistakes() []error { return unjoin(r.Err()) }
 
-// stateDir is where the running appliance is. Mistakes elsewhere do not matter.
-func (r *reading) stateDir() (string, error) {
+// StateDir is where the running appliance is. Mistakes elsewhere do not matter.
+func (r *Reading) StateDir() (string, error) {
 	if !r.placed {
 		return "", fmt.Errorf("%w; --state-dir says where the appliance is", r.broken)
 	}
-	return r.config.StateDir, r.doc.locate(r.of("state_dir"))
+	return r.Config.StateDir, r.doc.locate(r.of("state_dir"))
 }
 
-// toFlush is what flush needs without an appliance: the state directory, and
+// ToFlush is what flush needs without an appliance: the state directory, and
 // what shapes the ledger if that is to be emptied.
-func (r *reading) toFlush(forget bool) (Config, error) {
+func (r *Reading) ToFlush(forget bool) (Config, error) {
 	mistakes := r.of("state_dir")
 	if forget {
-		keys := configKeys(reflect.TypeFor[enforcer.Config](), "enforcer.")
+		keys := allKeys(reflect.TypeFor[enforcer.Config](), "enforcer.")
 		mistakes = append(mistakes, r.of(append(keys, "detector.ipv6_prefix")...)...)
 	}
 	if forget && len(mistakes) == 0 { // what is wrong elsewhere has kept others from a look
-		for _, mistake := range unjoin(r.config.forEnforcer().Validate()) {
+		for _, mistake := range unjoin(r.Config.ForEnforcer().Validate()) {
 			mistakes = append(mistakes, fmt.Errorf("enforcer.%w", mistake))
 		}
 	}
@@ -60,11 +60,11 @@ func (r *reading) toFlush(forget bool) (Config, error) {
 	if forget {
 		err = errors.Join(r.broken, err)
 	}
-	return r.config, err
+	return r.Config, err
 }
 
 // of returns the mistakes in some keys, and in what belongs to them.
-func (r *reading) of(keys ...string) (mistakes []error) {
+func (r *Reading) of(keys ...string) (mistakes []error) {
 	for _, mistake := range r.mistakes {
 		key, _, _ := strings.Cut(mistake.Error(), ":")
 		key, _, _ = strings.Cut(key, "[")
@@ -75,50 +75,50 @@ func (r *reading) of(keys ...string) (mistakes []error) {
 	return mistakes
 }
 
-// checkFiles reads the files that the configuration names and returns what is
+// CheckFiles reads the files that the configuration names and returns what is
 // wrong with them: what would keep a valid configuration from being served.
-func (r *reading) checkFiles() error {
-	for _, s := range r.config.sections() {
+func (r *Reading) CheckFiles() error {
+	for _, s := range r.Config.sections() {
 		if s.checkFiles != nil {
 			r.mistakes = append(r.mistakes, s.keyed(s.checkFiles())...)
 		}
 	}
-	return r.err()
+	return r.Err()
 }
 
-// configSource says where the configuration comes from.
-type configSource struct {
-	file    string            // the file that was named; "" for the default file
-	flags   map[string]string // settings made by flags, which win over file and environment
-	environ []string          // UPPERCUT_... wins over the file
+// Source says where the configuration comes from.
+type Source struct {
+	File    string            // the file that was named; "" for the default file
+	Flags   map[string]string // settings made by flags, which win over file and environment
+	Environ []string          // UPPERCUT_... wins over the file
 }
 
-// load reads the file (the default file may be missing, one that is named may
+// Load reads the file (the default file may be missing, one that is named may
 // not), lays environment and flags over it and checks the whole. The error names
 // every mistake, with the key and the line.
-func (s configSource) load() (Config, error) {
-	r := s.read()
-	return r.config, r.err()
+func (s Source) Load() (Config, error) {
+	r := s.Read()
+	return r.Config, r.Err()
 }
 
-// read is load for those who need only a part.
-func (s configSource) read() reading {
-	r := reading{doc: &document{name: cmp.Or(s.file, defaultConfigFile), root: new(yaml.Node)}}
-	text, err := readConfigFile(s.file)
+// Read is load for those who need only a part.
+func (s Source) Read() Reading {
+	r := Reading{doc: &document{name: cmp.Or(s.File, DefaultFile), root: new(yaml.Node)}}
+	text, err := readFile(s.File)
 	opened := err == nil
 	if opened {
 		r.doc, err = parseDocument(r.doc.name, text)
 	}
 	v := viper.NewWithOptions(viper.WithDecodeHook(decodeHook()))
 	r.broken = errors.Join(err, v.MergeConfigMap(r.doc.settings))
-	r.mistakes = applyEnviron(v, s.environ)
-	for key, value := range s.flags {
+	r.mistakes = applyEnviron(v, s.Environ)
+	for key, value := range s.Flags {
 		v.Set(key, value)
 	}
-	r.placed = opened || s.file == "" || v.IsSet("state_dir")
+	r.placed = opened || s.File == "" || v.IsSet("state_dir")
 	c, mistakes := decode(v)
 	mistakes = append(mistakes, unknownEmpty(r.doc.settings, reflect.TypeFor[Config](), "")...)
-	r.config, r.mistakes = c, append(r.mistakes, mistakes...)
+	r.Config, r.mistakes = c, append(r.mistakes, mistakes...)
 	if r.broken == nil {
 		r.mistakes = append(r.mistakes, beyond(r.mistakes, c.validate())...)
 	}
@@ -140,10 +140,10 @@ func beyond(mistakes, more []error) []error {
 	})
 }
 
-// readConfigFile returns the text of file, nothing if it is the default file
+// readFile returns the text of file, nothing if it is the default file
 // and does not exist.
-func readConfigFile(file string) ([]byte, error) {
-	text, err := os.ReadFile(cmp.Or(file, defaultConfigFile))
+func readFile(file string) ([]byte, error) {
+	text, err := os.ReadFile(cmp.Or(file, DefaultFile))
 	if file == "" && errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -155,7 +155,7 @@ func readConfigFile(file string) ([]byte, error) {
 
 // decode fills a Config from what v holds. A mistake begins with its key.
 func decode(v *viper.Viper) (Config, []error) {
-	c := defaultConfig()
+	c := Default()
 	forgetLists(v, reflect.ValueOf(&c).Elem(), "")
 	var meta mapstructure.Metadata
 	err := v.Unmarshal(&c, func(d *mapstructure.DecoderConfig) {
@@ -223,7 +223,7 @@ func innermost(err error) error {
 // applyEnviron lays UPPERCUT_SECTION_KEY=value over what v holds. A variable
 // that names no key is a mistake: it would be a setting that silently is not.
 func applyEnviron(v *viper.Viper, environ []string) (mistakes []error) {
-	keys := configKeys(reflect.TypeFor[Config](), "")
+	keys := allKeys(reflect.TypeFor[Config](), "")
 	for _, assignment := range environ {
 		name, value, _ := strings.Cut(assignment, "=")
 		if !strings.HasPrefix(name, "UPPERCUT_") {
@@ -260,18 +260,18 @@ func environName(key string) string {
 	return "UPPERCUT_" + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 }
 
-// configKeys lists the dotted keys of every setting in t.
-func configKeys(t reflect.Type, prefix string) []string {
+// allKeys lists the dotted keys of every setting in t.
+func allKeys(t reflect.Type, prefix string) []string {
 	var keys []string
 	for field := range t.Fields() {
 		name, options, _ := strings.Cut(field.Tag.Get("mapstructure"), ",")
 		switch {
 		case options == "squash":
-			keys = append(keys, configKeys(field.Type, prefix)...)
+			keys = append(keys, allKeys(field.Type, prefix)...)
 		case name == "" || name == "-":
 			continue
 		case isSection(field.Type):
-			keys = append(keys, configKeys(field.Type, prefix+name+".")...)
+			keys = append(keys, allKeys(field.Type, prefix+name+".")...)
 		default:
 			keys = append(keys, prefix+name)
 		}

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"errors"
@@ -123,7 +123,7 @@ func noSuchKey(key string) error {
 		return fmt.Errorf("%s: no such key, did you mean %s%s?", key, parent, near)
 	}
 	var elsewhere []string
-	for _, k := range configKeys(reflect.TypeFor[Config](), "") {
+	for _, k := range allKeys(reflect.TypeFor[Config](), "") {
 		if strings.HasSuffix(k, "."+name) {
 			elsewhere = append(elsewhere, k)
 		}

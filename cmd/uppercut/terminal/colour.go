@@ -1,4 +1,4 @@
-package main
+package terminal
 
 import (
 	"io"
@@ -9,20 +9,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// style is how a line looks on a terminal: the number of an SGR sequence
+// Style is how a line looks on a terminal: the number of an SGR sequence
 // (ECMA-48, section 8.3.117), 0 for plain.
-type style string
+type Style string
 
+// Styles of lines.
 const (
-	plain   style = ""
-	heading style = "1"  // bold
-	good    style = "32" // green
-	warning style = "33" // yellow
-	bad     style = "31" // red
+	Plain   Style = ""
+	Heading Style = "1"  // bold
+	Good    Style = "32" // green
+	Warning Style = "33" // yellow
+	Bad     Style = "31" // red
 )
 
-func (s style) paint(text string) string {
-	if s == plain {
+func (s Style) paint(text string) string {
+	if s == Plain {
 		return text
 	}
 	return "\x1b[" + string(s) + "m" + text + "\x1b[0m"
@@ -35,11 +36,11 @@ func wantsColour(w io.Writer, environ []string) bool {
 		name, value, _ := strings.Cut(assignment, "=")
 		return name == "NO_COLOR" && value != "" || name == "TERM" && value == "dumb"
 	})
-	return !refused && isTerminal(w)
+	return !refused && IsTerminal(w)
 }
 
-// isTerminal reports whether somebody sits in front of w.
-func isTerminal(w io.Writer) bool {
+// IsTerminal reports whether somebody sits in front of w.
+func IsTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	if !ok {
 		return false

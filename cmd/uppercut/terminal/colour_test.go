@@ -1,4 +1,4 @@
-package main
+package terminal
 
 import (
 	"bufio"
@@ -50,8 +50,8 @@ func TestColourOnATerminalOnly(t *testing.T) {
 		{[]string{"NO_COLOR=1"}, "check\r\n"},
 		{[]string{"TERM=dumb"}, "check\r\n"},
 	} {
-		p := newPrinter(terminal, tc.environ)
-		p.styled(bad, "check")
+		p := NewPrinter(terminal, tc.environ)
+		p.Styled(Bad, "check")
 		if err := p.Flush(); err != nil {
 			t.Fatal(err)
 		}
@@ -61,8 +61,8 @@ func TestColourOnATerminalOnly(t *testing.T) {
 		}
 	}
 	var file bytes.Buffer
-	p := newPrinter(&file, nil)
-	p.styled(bad, "check")
+	p := NewPrinter(&file, nil)
+	p.Styled(Bad, "check")
 	if err := p.Flush(); err != nil || file.String() != "check\n" {
 		t.Errorf("%q, %v: colour in a file", file.String(), err)
 	}
@@ -73,7 +73,7 @@ func TestColourOnATerminalOnly(t *testing.T) {
 func TestJSONOnATerminalIsVisible(t *testing.T) {
 	const hostile = "\u202egnp\u009b31m\x7f\u200b\U000e0041\x1b[2J\u00e9<"
 	screen, terminal := newTerminal(t)
-	if err := printJSON(terminal, []string{hostile}); err != nil {
+	if err := WriteJSON(terminal, []string{hostile}); err != nil {
 		t.Fatal(err)
 	}
 	want := "[\r\n  \"" + `\u202egnp\u009b31m\u007f\u200b\udb40\udc41\u001b[2J` + "\u00e9<\"\r\n]"
@@ -82,7 +82,7 @@ func TestJSONOnATerminalIsVisible(t *testing.T) {
 		t.Errorf("%q, %v; want %q", got, err, want)
 	}
 	var file bytes.Buffer
-	if err := printJSON(&file, []string{hostile}); err != nil || !strings.Contains(file.String(), "\u202egnp\u009b31m") {
+	if err := WriteJSON(&file, []string{hostile}); err != nil || !strings.Contains(file.String(), "\u202egnp\u009b31m") {
 		t.Errorf("%q, %v: escaped in a file", file.String(), err)
 	}
 	for name, text := range map[string]string{"terminal": got, "file": file.String()} {
@@ -97,11 +97,11 @@ func TestJSONOnATerminalIsVisible(t *testing.T) {
 func TestColoursKeepColumnsAligned(t *testing.T) {
 	show := func(colour bool) string {
 		var out bytes.Buffer
-		p := newPrinter(&out, nil)
+		p := NewPrinter(&out, nil)
 		p.colour = colour
-		p.styled(heading, "PREFIX", "RULE", "ENDS IN", "NOTE")
-		p.styled(warning, netip.MustParsePrefix("203.0.113.9/32"), "burst", p.left(time.Time{}), "\x1b[31mred\x1b[0m\n\u202e")
-		p.row(netip.MustParsePrefix("2001:db8:77::/64"), "a long name of a rule", p.left(p.now.Add(time.Hour)))
+		p.Styled(Heading, "PREFIX", "RULE", "ENDS IN", "NOTE")
+		p.Styled(Warning, netip.MustParsePrefix("203.0.113.9/32"), "burst", p.Left(time.Time{}), "\x1b[31mred\x1b[0m\n\u202e")
+		p.Row(netip.MustParsePrefix("2001:db8:77::/64"), "a long name of a rule", p.Left(p.now.Add(time.Hour)))
 		if err := p.Flush(); err != nil {
 			t.Fatal(err)
 		}
@@ -112,7 +112,7 @@ func TestColoursKeepColumnsAligned(t *testing.T) {
 		t.Errorf("colours: %q", coloured)
 	}
 	bare := coloured
-	for _, s := range []style{heading, warning} {
+	for _, s := range []Style{Heading, Warning} {
 		bare = strings.ReplaceAll(bare, "\x1b["+string(s)+"m", "")
 	}
 	if bare = strings.ReplaceAll(bare, "\x1b[0m", ""); bare != plain {

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"fmt"
@@ -7,10 +7,10 @@ import (
 	"uppercut/receiver"
 )
 
-// needsRestart refuses changes that cannot be put in force while running. The
+// NeedsRestart refuses changes that cannot be put in force while running. The
 // error begins with the key. Sources are blocked as they are counted, so that the
 // prefix by which they are counted goes with the enforcer.
-func needsRestart(old, now *Config) error {
+func NeedsRestart(old, now *Config) error {
 	for _, part := range []struct {
 		key      string
 		old, now any

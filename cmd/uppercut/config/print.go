@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"fmt"
@@ -13,8 +13,8 @@ import (
 	"uppercut/cmd/uppercut/console"
 )
 
-// print writes c as YAML, in the order of the structs.
-func (c *Config) print(w io.Writer) error {
+// Print writes c as YAML, in the order of the structs.
+func (c *Config) Print(w io.Writer) error {
 	encoder := yaml.NewEncoder(w)
 	encoder.SetIndent(2)
 	if err := encoder.Encode(yamlNode(reflect.ValueOf(*c))); err != nil {
@@ -23,8 +23,8 @@ func (c *Config) print(w io.Writer) error {
 	return encoder.Close()
 }
 
-// settings are what print writes, for programs.
-func (c *Config) settings() (settings map[string]any, err error) {
+// Settings are what print writes, for programs.
+func (c *Config) Settings() (settings map[string]any, err error) {
 	if err := yamlNode(reflect.ValueOf(*c)).Decode(&settings); err != nil {
 		return nil, fmt.Errorf("print configuration: %w", err)
 	}

@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"path/filepath"
@@ -27,12 +27,12 @@ func TestWarnings(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "uppercut.yaml")
-			writeFile(t, file, "mode: observe\n"+c.receiver)
-			config, err := configSource{file: file}.load()
+			writeTestFile(t, file, "mode: observe\n"+c.receiver)
+			config, err := Source{File: file}.Load()
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := strings.Join(config.warnings(), "\n"); got != c.want {
+			if got := strings.Join(config.Warnings(), "\n"); got != c.want {
 				t.Errorf("warns %q, want %q", got, c.want)
 			}
 		})

@@ -1,4 +1,4 @@
-package main
+package terminal
 
 import (
 	"bytes"
@@ -11,9 +11,9 @@ import (
 	"uppercut/cmd/uppercut/console"
 )
 
-// printJSON writes v, a list without entries as []. For a terminal it also
+// WriteJSON writes v, a list without entries as []. For a terminal it also
 // escapes what must not reach a screen; to a program it is the same.
-func printJSON[T any](w io.Writer, v T) error {
+func WriteJSON[T any](w io.Writer, v T) error {
 	fillLists(reflect.ValueOf(&v).Elem())
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
@@ -23,7 +23,7 @@ func printJSON[T any](w io.Writer, v T) error {
 		return err
 	}
 	out := text.Bytes()
-	if isTerminal(w) {
+	if IsTerminal(w) {
 		out = visibleJSON(text.String())
 	}
 	_, err := w.Write(out)

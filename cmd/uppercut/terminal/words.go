@@ -1,4 +1,4 @@
-package main
+package terminal
 
 import (
 	"strconv"
@@ -6,15 +6,16 @@ import (
 	"unicode/utf8"
 )
 
-func plural(n uint64, word string) string {
+// Plural is n and the word, which takes an s unless n is 1: 1,234 lines.
+func Plural(n uint64, word string) string {
 	if n != 1 {
 		word += "s"
 	}
-	return grouped(n) + " " + word
+	return Grouped(n) + " " + word
 }
 
-// grouped writes n with commas: 1,234,567.
-func grouped(n uint64) string {
+// Grouped writes n with commas: 1,234,567.
+func Grouped(n uint64) string {
 	digits := strconv.FormatUint(n, 10)
 	var b strings.Builder
 	for i, d := range digits {
@@ -26,8 +27,8 @@ func grouped(n uint64) string {
 	return b.String()
 }
 
-// shortened cuts s to n bytes at a rune's border, and makes it printable.
-func shortened(s string, n int) string {
+// Shortened cuts s to n bytes at a rune's border, and makes it printable.
+func Shortened(s string, n int) string {
 	s = strings.Map(printable, s)
 	if len(s) <= n {
 		return s

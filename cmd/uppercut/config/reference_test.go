@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"bytes"
@@ -30,7 +30,7 @@ func TestConfigurationReference(t *testing.T) {
 	var b bytes.Buffer
 	b.WriteString(`# Configuration
 
-Every setting, with its default. The file is YAML, ` + "`" + defaultConfigFile + "`" + ` unless
+Every setting, with its default. The file is YAML, ` + "`" + DefaultFile + "`" + ` unless
 ` + "`--config`" + ` names another; without a file the defaults apply. The environment overrides
 the file: ` + "`UPPERCUT_`" + ` and the key in capitals, dots as underscores, such as
 ` + "`UPPERCUT_RECEIVER_UDP=10.25.0.1:5514`" + `. A key that does not exist, a duration without a
@@ -44,8 +44,8 @@ such a change is refused, and the old configuration stays in force.
 
 This page is generated from the comments in the code.
 `)
-	describe(t, &b, structDocs(t), reflect.ValueOf(defaultConfig()), "")
-	compareGolden(t, "../../docs/configuration.md", b.Bytes())
+	describe(t, &b, structDocs(t), reflect.ValueOf(Default()), "")
+	compareGolden(t, "../../../docs/configuration.md", b.Bytes())
 }
 
 // describe writes the keys of v, a struct, below prefix.
@@ -87,7 +87,7 @@ func describe(t *testing.T, b *bytes.Buffer, docs map[string]string, v reflect.V
 // takesRestart asks reload what it makes of a change of key.
 func takesRestart(t *testing.T, key string) bool {
 	t.Helper()
-	old, now := defaultConfig(), defaultConfig()
+	old, now := Default(), Default()
 	v := settingOf(reflect.ValueOf(&now).Elem(), key)
 	switch v.Kind() {
 	case reflect.Bool:
@@ -105,7 +105,7 @@ func takesRestart(t *testing.T, key string) bool {
 	default:
 		t.Fatalf("%s is a %s", key, v.Kind())
 	}
-	err := needsRestart(&old, &now)
+	err := NeedsRestart(&old, &now)
 	if err != nil && !strings.HasPrefix(err.Error(), key+": ") {
 		t.Errorf("who changes %s hears: %v", key, err)
 	}
@@ -263,11 +263,11 @@ func structDocs(t *testing.T) map[string]string {
 // packageDirs maps the folders that hold configuration to package paths.
 func packageDirs(t *testing.T) map[string]string {
 	t.Helper()
-	dirs := map[string]string{".": "uppercut/cmd/uppercut"}
+	dirs := map[string]string{".": "uppercut/cmd/uppercut/config"}
 	for _, top := range []string{"receiver", "detector", "enforcer", "metrics", "cmd/uppercut/console", "cmd/uppercut/outbox"} {
-		err := filepath.WalkDir(filepath.Join("../..", top), func(path string, d fs.DirEntry, err error) error {
+		err := filepath.WalkDir(filepath.Join("../../..", top), func(path string, d fs.DirEntry, err error) error {
 			if err == nil && d.IsDir() {
-				dirs[path] = "uppercut/" + strings.TrimPrefix(filepath.ToSlash(path), "../../")
+				dirs[path] = "uppercut/" + strings.TrimPrefix(filepath.ToSlash(path), "../../../")
 			}
 			return err
 		})
@@ -322,7 +322,7 @@ func compareGolden(t *testing.T, path string, got []byte) {
 // TestEveryKeyHasAnEnvironmentVariable: no two keys share one.
 func TestEveryKeyHasAnEnvironmentVariable(t *testing.T) {
 	names := make(map[string]string)
-	for _, key := range configKeys(reflect.TypeFor[Config](), "") {
+	for _, key := range allKeys(reflect.TypeFor[Config](), "") {
 		if other, taken := names[environName(key)]; taken {
 			t.Errorf("%s and %s share %s", key, other, environName(key))
 		}

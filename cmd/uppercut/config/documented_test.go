@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"path/filepath"
@@ -16,7 +16,7 @@ import (
 // configuration.md is generated.
 func TestDocumentedConfiguration(t *testing.T) {
 	total := 0
-	for _, pattern := range []string{"../../*.md", "../../docs/*.md", "../../deploy/*/README.md"} {
+	for _, pattern := range []string{"../../../*.md", "../../../docs/*.md", "../../../deploy/*/README.md"} {
 		pages, err := filepath.Glob(pattern)
 		if err != nil {
 			t.Fatal(err)
@@ -25,12 +25,12 @@ func TestDocumentedConfiguration(t *testing.T) {
 			if filepath.Base(page) == "configuration.md" {
 				continue
 			}
-			text := readFile(t, page)
+			text := readTestFile(t, page)
 			for _, piece := range slices.Concat(yamlBlocks(text), configuredSpans(t, page, text)) {
 				total++
 				file := filepath.Join(t.TempDir(), "uppercut.yaml")
-				writeFile(t, file, piece)
-				if _, err := (configSource{file: file}).load(); err != nil {
+				writeTestFile(t, file, piece)
+				if _, err := (Source{File: file}).Load(); err != nil {
 					t.Errorf("%s shows\n%s\nwhich is no configuration: %v", page, piece, err)
 				}
 			}
@@ -84,7 +84,7 @@ func configuredSpans(t *testing.T, page, text string) (files []string) {
 
 // isKey says whether name is a setting or a section of them.
 func isKey(name string) bool {
-	return slices.ContainsFunc(configKeys(reflect.TypeFor[Config](), ""), func(key string) bool {
+	return slices.ContainsFunc(allKeys(reflect.TypeFor[Config](), ""), func(key string) bool {
 		return key == name || strings.HasPrefix(key, name+".")
 	})
 }

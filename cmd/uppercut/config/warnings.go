@@ -1,4 +1,4 @@
-package main
+package config
 
 import (
 	"fmt"
@@ -10,10 +10,10 @@ import (
 	"uppercut/receiver"
 )
 
-// warnings names what is valid but dangerous.
-func (c *Config) warnings() []string {
+// Warnings names what is valid but dangerous.
+func (c *Config) Warnings() []string {
 	var all []string
-	if c.Mode == modeEnforce && len(c.Enforcer.Allow) == 0 {
+	if c.Mode == ModeEnforce && len(c.Enforcer.Allow) == 0 {
 		all = append(all, "enforcer.allow is empty: list the networks that must never be blocked, your own office first")
 	}
 	all = append(all, whoMaySend(c.Receiver)...)
