@@ -38,52 +38,75 @@ func sendTCP(ctx context.Context, ns *netns.Namespace, file *os.File) error {
 
 // sendTLS takes the version that uppercut offers by default.
 func sendTLS(ctx context.Context, ns *netns.Namespace, file *os.File) error {
-	raw, err := dial(ctx, ns, tlsAddress)
+	conn, err := dialTLS(ctx, ns)
 	if err != nil {
 		return err
 	}
-	conn := tls.Client(raw, &tls.Config{ServerName: certificateName, InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12})
 	_, err = io.Copy(conn, file)
 	if err != nil {
-		raw.Close()
+		conn.NetConn().Close()
 		return err
 	}
 	return conn.Close()
 }
 
+func dialTLS(ctx context.Context, ns *netns.Namespace) (*tls.Conn, error) {
+	conn, err := dial(ctx, ns, tlsAddress)
+	if err != nil {
+		return nil, err
+	}
+	return tls.Client(conn, &tls.Config{ServerName: certificateName, InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}), nil
+}
+
 // relpWindow is how many messages may wait for their answer, as in librelp.
 const relpWindow = 128
 
-// relpClient sends frames that stand in a file, and counts their answers.
+// relpClient sends frames and counts their answers.
 type relpClient struct {
 	conn   net.Conn
 	out    *bufio.Writer
 	in     *bufio.Reader
 	window chan struct{} // holds a token for each message without an answer
+	failed chan error    // why no more answers come
 }
 
 func sendRELP(ctx context.Context, ns *netns.Namespace, file *os.File) error {
-	conn, err := dial(ctx, ns, relpAddress)
+	c, err := dialRELP(ctx, ns)
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer c.conn.Close()
+	if err := c.send(bufio.NewReaderSize(file, 1<<20)); err != nil {
+		return err
+	}
+	return c.settle()
+}
+
+// dialRELP opens a session.
+func dialRELP(ctx context.Context, ns *netns.Namespace) (*relpClient, error) {
+	conn, err := dial(ctx, ns, relpAddress)
+	if err != nil {
+		return nil, err
+	}
 	c := &relpClient{
 		conn: conn, out: bufio.NewWriterSize(conn, 64<<10), in: bufio.NewReaderSize(conn, 64<<10),
-		window: make(chan struct{}, relpWindow),
+		window: make(chan struct{}, relpWindow), failed: make(chan error, 1),
 	}
 	if err := c.open(); err != nil {
-		return err
+		conn.Close()
+		return nil, err
 	}
-	answered := make(chan error, 1)
-	go func() { answered <- c.answers() }()
-	if err := c.send(bufio.NewReaderSize(file, 1<<20), answered); err != nil {
-		return err
-	}
-	for range relpWindow { // until every message has its answer
+	go func() { c.failed <- c.answers() }()
+	return c, nil
+}
+
+// settle waits until every message has its answer. Nothing can be sent behind
+// it.
+func (c *relpClient) settle() error {
+	for range relpWindow {
 		select {
 		case c.window <- struct{}{}:
-		case err := <-answered:
+		case err := <-c.failed:
 			return err
 		}
 	}
@@ -100,7 +123,7 @@ func (c *relpClient) open() error {
 }
 
 // send sends the messages of a file of frames as appendRELP writes them.
-func (c *relpClient) send(frames *bufio.Reader, answered <-chan error) error {
+func (c *relpClient) send(frames *bufio.Reader) error {
 	var head []byte
 	for {
 		var size int64
@@ -112,7 +135,7 @@ func (c *relpClient) send(frames *bufio.Reader, answered <-chan error) error {
 		if err != nil {
 			return err
 		}
-		if err := c.reserve(answered); err != nil {
+		if err := c.reserve(); err != nil {
 			return err
 		}
 		_, _ = c.out.Write(head) // Flush returns the error
@@ -124,7 +147,7 @@ func (c *relpClient) send(frames *bufio.Reader, answered <-chan error) error {
 
 // reserve takes a place in the window. What is in the buffer must go out before
 // it waits for one.
-func (c *relpClient) reserve(answered <-chan error) error {
+func (c *relpClient) reserve() error {
 	select {
 	case c.window <- struct{}{}:
 		return nil
@@ -136,7 +159,7 @@ func (c *relpClient) reserve(answered <-chan error) error {
 	select {
 	case c.window <- struct{}{}:
 		return nil
-	case err := <-answered:
+	case err := <-c.failed:
 		return err
 	}
 }

@@ -24,12 +24,12 @@ func TestRELPWindow(t *testing.T) {
 	}
 	client, server := net.Pipe()
 	c := &relpClient{
-		conn: client, out: bufio.NewWriter(client), in: bufio.NewReader(client), window: make(chan struct{}, relpWindow),
+		conn: client, out: bufio.NewWriter(client), in: bufio.NewReader(client),
+		window: make(chan struct{}, relpWindow), failed: make(chan error, 1),
 	}
-	answered := make(chan error, 1)
 	sent := make(chan error, 1)
-	go func() { answered <- c.answers() }()
-	go func() { sent <- c.send(bufio.NewReader(bytes.NewReader(file)), answered) }()
+	go func() { c.failed <- c.answers() }()
+	go func() { sent <- c.send(bufio.NewReader(bytes.NewReader(file))) }()
 	in := bufio.NewReader(server)
 	for i := 0; i < messages; i += relpWindow {
 		for j := range relpWindow { // all of a window comes without an answer
@@ -52,7 +52,7 @@ func TestRELPWindow(t *testing.T) {
 		t.Error(err)
 	}
 	server.Close()
-	if err := <-answered; err == nil {
+	if err := <-c.failed; err == nil {
 		t.Error("no error when the server has gone")
 	}
 }

@@ -15,13 +15,21 @@ import (
 	"uppercut/netns"
 )
 
-// A soak is a fleet that sends at a steady rate for a long time, while somebody
-// looks at what the appliance keeps. Three hosts send over TCP, one over UDP.
-// The same log is sent over and over with new times, so the number of sources
-// is bounded and whatever grows for ever is a leak.
+// A soak is a fleet that sends at a steady rate for a long time, while we watch
+// what the appliance keeps. Each host sends over another transport. The same log
+// is sent over and over with new times, so the number of sources is bounded and
+// whatever keeps growing is a leak.
 
 // soakPool is how many lines the log of each host has.
 const soakPool = 50_000
+
+// soakTransports are the transports of the hosts and what share of the messages
+// each sends. RELP's is small: a sender there waits until its messages are judged
+// and what they cause is saved on disk.
+var soakTransports = [liveHosts]struct {
+	name  string
+	share float64
+}{{"tcp", 0.35}, {"tls", 0.35}, {"udp", 0.25}, {"relp", 0.05}}
 
 // soakStamp is the time of a message, always of the same length.
 const soakStamp = "2006-01-02T15:04:05.000000-07:00"
@@ -32,10 +40,17 @@ type soakHost struct {
 	ends   []int  // of each frame in stream
 	texts  []int  // where each frame's message begins, behind its length
 	stamps []int  // where each message's time stands
-	conn   net.Conn
-	udp    *ipv4.PacketConn // nil: stream
-	next   int              // frame
+	next   int    // frame
 	sent   int
+	carrier
+}
+
+// carrier takes a host's messages to the appliance.
+type carrier struct {
+	// write sends the frames from first until before last.
+	write func(h *soakHost, first, last int) error
+	// close ends the connection once everything is delivered.
+	close func() error
 }
 
 // soakHosts makes the hosts, without connections; each has so many lines on
@@ -61,16 +76,86 @@ func soakHosts(lines int) []*soakHost {
 	return all
 }
 
-// dial connects the host.
-func (h *soakHost) dial(ctx context.Context, ns *netns.Namespace, network string) (err error) {
-	if h.conn, err = ns.Dial(ctx, new(net.Dialer), network, syslogAddress); err != nil {
-		return err
+// dialCarrier connects to the appliance.
+func dialCarrier(ctx context.Context, ns *netns.Namespace, transport string) (carrier, error) {
+	switch transport {
+	case "udp":
+		conn, err := ns.Dial(ctx, new(net.Dialer), "udp", syslogAddress)
+		if err != nil {
+			return carrier{}, err
+		}
+		return datagramCarrier(conn), nil
+	case "relp":
+		c, err := dialRELP(ctx, ns)
+		if err != nil {
+			return carrier{}, err
+		}
+		return relpCarrier(c), nil
+	case "tls":
+		conn, err := dialTLS(ctx, ns)
+		if err != nil {
+			return carrier{}, err
+		}
+		return streamCarrier(conn), nil
+	default:
+		conn, err := dial(ctx, ns, syslogAddress)
+		if err != nil {
+			return carrier{}, err
+		}
+		return streamCarrier(conn), nil
 	}
-	if network == "udp" {
-		h.udp = ipv4.NewPacketConn(h.conn.(net.PacketConn))
-	}
-	return nil
 }
+
+func streamCarrier(conn io.WriteCloser) carrier {
+	return carrier{close: conn.Close, write: func(h *soakHost, first, last int) error {
+		begin := 0
+		if first > 0 {
+			begin = h.ends[first-1]
+		}
+		_, err := conn.Write(h.stream[begin:h.ends[last-1]])
+		return err
+	}}
+}
+
+func datagramCarrier(conn net.Conn) carrier {
+	udp := ipv4.NewPacketConn(conn.(net.PacketConn))
+	return carrier{close: conn.Close, write: func(h *soakHost, first, last int) error {
+		datagrams := make([]ipv4.Message, 0, last-first)
+		for i := first; i < last; i++ {
+			datagrams = append(datagrams, ipv4.Message{Buffers: [][]byte{h.message(i)}})
+		}
+		for len(datagrams) > 0 {
+			n, err := udp.WriteBatch(datagrams[:min(datagramsPerWrite, len(datagrams))], 0)
+			if err != nil {
+				return err
+			}
+			datagrams = datagrams[n:]
+		}
+		return nil
+	}}
+}
+
+func relpCarrier(c *relpClient) carrier {
+	number := 0
+	var frame []byte
+	return carrier{
+		write: func(h *soakHost, first, last int) error {
+			for i := first; i < last; i++ {
+				if err := c.reserve(); err != nil {
+					return err
+				}
+				number++
+				frame = appendRELP(frame[:0], number, h.message(i))
+				_, _ = c.out.Write(frame) // Flush returns the error
+			}
+			return c.out.Flush()
+		},
+		close: func() error { return errors.Join(c.settle(), c.conn.Close()) },
+	}
+}
+
+// message is the text of a frame.
+func (h *soakHost) message(i int) []byte { return h.stream[h.texts[i]:h.ends[i]] }
 
 // send sends so many messages, stamped.
 func (h *soakHost) send(n int, stamp string) error {
@@ -79,7 +164,7 @@ func (h *soakHost) send(n int, stamp string) error {
 		for i := first; i < last; i++ {
 			copy(h.stream[h.stamps[i]:], stamp)
 		}
-		if err := h.write(first, last); err != nil {
+		if err := h.write(h, first, last); err != nil {
 			return err
 		}
 		n -= last - first
@@ -89,32 +174,9 @@ func (h *soakHost) send(n int, stamp string) error {
 	return nil
 }
 
-func (h *soakHost) write(first, last int) error {
-	if h.udp == nil {
-		begin := 0
-		if first > 0 {
-			begin = h.ends[first-1]
-		}
-		_, err := h.conn.Write(h.stream[begin:h.ends[last-1]])
-		return err
-	}
-	datagrams := make([]ipv4.Message, 0, last-first)
-	for i := first; i < last; i++ {
-		datagrams = append(datagrams, ipv4.Message{Buffers: [][]byte{h.stream[h.texts[i]:h.ends[i]]}})
-	}
-	for len(datagrams) > 0 {
-		n, err := h.udp.WriteBatch(datagrams[:min(datagramsPerWrite, len(datagrams))], 0)
-		if err != nil {
-			return err
-		}
-		datagrams = datagrams[n:]
-	}
-	return nil
-}
-
 // run sends at a rate until the time is over.
-func (h *soakHost) run(ctx context.Context, rate float64, lasting time.Duration) error {
-	defer h.conn.Close()
+func (h *soakHost) run(ctx context.Context, rate float64, lasting time.Duration) (err error) {
+	defer func() { err = errors.Join(err, h.close()) }()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for begin := time.Now(); ; {
@@ -192,19 +254,15 @@ func (b *bench) soak(ctx context.Context, lasting time.Duration, rate int, w io.
 	defer a.stop()
 	hosts := soakHosts(min(soakPool, int(float64(rate)*lasting.Seconds())))
 	for i, h := range hosts {
-		network := "tcp"
-		if i == len(hosts)-1 {
-			network = "udp"
-		}
-		if err := h.dial(ctx, a.ns, network); err != nil {
+		if h.carrier, err = dialCarrier(ctx, a.ns, soakTransports[i].name); err != nil {
 			return err
 		}
 	}
 	fmt.Fprintf(w, soakHead, lasting, number(float64(rate), 0))
 	begin := time.Now()
 	ended := make(chan error)
-	for _, h := range hosts {
-		go func() { ended <- h.run(ctx, float64(rate)/float64(len(hosts)), lasting) }()
+	for i, h := range hosts {
+		go func() { ended <- h.run(ctx, float64(rate)*soakTransports[i].share, lasting) }()
 	}
 	samples, err := a.watchSoak(begin, lasting/soakSamples, len(hosts), ended, w)
 	if err != nil {
@@ -220,7 +278,9 @@ func (b *bench) soak(ctx context.Context, lasting time.Duration, rate int, w io.
 		return err
 	}
 	last.print(w)
-	return errors.Join(keptPace(took, lasting), nothingLost(sent, last), steady(append(samples, last)))
+	samples = append(samples, last)
+	quarters(samples).print(w)
+	return errors.Join(keptPace(took, lasting), nothingLost(sent, last), steady(samples))
 }
 
 // watchSoak takes samples until every sender has ended.
@@ -273,19 +333,44 @@ func nothingLost(sent int, last sample) error {
 	return nil
 }
 
-// steady compares the last quarter of the samples with the second; the first is
-// for warming up.
-func steady(samples []sample) error {
+// kept is what the appliance kept in the second quarter of the samples and in
+// the last; the first is for warming up.
+type kept struct{ memory, goroutines [2]float64 }
+
+func quarters(samples []sample) kept {
 	quarter := len(samples) / 4
-	if quarter == 0 {
+	var k kept
+	for i, part := range [2][]sample{samples[quarter : 2*quarter], samples[len(samples)-quarter:]} {
+		if len(part) > 0 {
+			k.memory[i], k.goroutines[i] = medianOf(part, resident), medianOf(part, goroutines)
+		}
+	}
+	return k
+}
+
+func (k kept) print(w io.Writer) {
+	fmt.Fprintf(w, "\nMedian of resident memory: second quarter %.0f MB, last quarter %.0f MB (%+.1f %%).\n",
+		k.memory[0], k.memory[1], 100*(k.memory[1]/k.memory[0]-1))
+}
+
+// What memory may grow by from the second quarter to the last: a share, or what
+// one garbage collection more or less is worth.
+const (
+	growthShare = 0.05
+	growthMB    = 16
+)
+
+// steady says what did not stay as it was.
+func steady(samples []sample) error {
+	if len(samples) < 4 {
 		return errors.New("too few samples to tell whether anything grows")
 	}
-	early, late := samples[quarter:2*quarter], samples[len(samples)-quarter:]
+	k := quarters(samples)
 	var err error
-	if was, is := medianOf(early, resident), medianOf(late, resident); is > was*1.1+16 {
+	if was, is := k.memory[0], k.memory[1]; is > was+max(was*growthShare, growthMB) {
 		err = errors.Join(err, fmt.Errorf("memory grows: %.0f MB, then %.0f MB", was, is))
 	}
-	if was, is := medianOf(early, goroutines), medianOf(late, goroutines); is > was+5 {
+	if was, is := k.goroutines[0], k.goroutines[1]; is > was+5 {
 		err = errors.Join(err, fmt.Errorf("goroutines grow: %.0f, then %.0f", was, is))
 	}
 	last := samples[len(samples)-1]

@@ -19,6 +19,9 @@ func TestSoak(t *testing.T) {
 	if err := run(ctx, []string{"-uppercut", buildUppercut(t), "-soak", "3s", "-rate", "500"}, &out, io.Discard); err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
+	if !strings.Contains(out.String(), "second quarter") {
+		t.Errorf("the quarters are not compared:\n%s", out.String())
+	}
 	if !regexp.MustCompile(`(?m)^\| \ds \| 1,500 \|.* 0 \| 0 \|$`).MatchString(out.String()) {
 		t.Errorf("the last sample does not say that 1,500 were judged and none lost:\n%s", out.String())
 	}
@@ -41,6 +44,7 @@ func TestSteady(t *testing.T) {
 	}{
 		{"flat", func(int, *sample) {}, ""},
 		{"grows while it warms up", func(i int, s *sample) { s.resident = min(float64(20*i), 200) }, ""},
+		{"grows by a twentieth", func(i int, s *sample) { s.resident = 2000 + float64(i) }, ""},
 		{"memory", func(i int, s *sample) { s.resident = 100 + float64(i) }, "memory grows: 122 MB, then 152 MB"},
 		{"one high sample", func(i int, s *sample) { s.resident += float64(500 * (i / 59)) }, ""},
 		{"goroutines", func(i int, s *sample) { s.goroutines = 30 + float64(i/5) }, "goroutines grow"},
@@ -88,7 +92,7 @@ func TestSoakStamps(t *testing.T) {
 	h := hosts[0]
 	before := len(h.stream)
 	sink := &recorder{}
-	h.conn = sink
+	h.carrier = streamCarrier(sink)
 	stamp := "2031-01-02T03:04:05.000000+00:00"
 	if err := h.send(len(h.ends)+10, stamp); err != nil {
 		t.Fatal(err)
@@ -103,6 +107,6 @@ func TestSoakStamps(t *testing.T) {
 
 func TestSoakStopsWhenASenderFails(t *testing.T) {
 	h := soakHosts(100)[0]
-	h.conn = &recorder{err: errors.New("gone")}
+	h.carrier = streamCarrier(&recorder{err: errors.New("gone")})
 	complain(t, h.run(t.Context(), 1000, time.Minute), "gone")
 }
