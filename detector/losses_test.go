@@ -291,7 +291,7 @@ func TestCountersOfManyRunsAreBounded(t *testing.T) {
 func TestOldSnapshotIsRead(t *testing.T) {
 	data := snapshot(t, newBench(t, nil).d)
 	data = data[:len(data)-8] // no drops, and the checksum
-	binary.LittleEndian.PutUint32(data[len(snapshotMagic):], snapshotNoDrops)
+	binary.LittleEndian.PutUint32(data[len(snapshotMagic):], snapshotDrops-1)
 	data = binary.LittleEndian.AppendUint32(data, crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli)))
 	if err := newBench(t, nil).d.Restore(bytes.NewReader(data), noon); err != nil {
 		t.Error(err)

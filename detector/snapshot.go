@@ -16,9 +16,11 @@ import (
 // Snapshot, and a CRC-32C of all that. Evidence is not in it.
 const (
 	snapshotMagic   = "uppercut scores\n"
-	snapshotVersion = 2
-	// snapshotNoDrops is the version that had no counters of log daemons.
-	snapshotNoDrops = 1
+	snapshotVersion = 3
+	// snapshotJoint is the first version with the breaker that the hosts behind a
+	// relay share, snapshotDrops the first with the counters of log daemons.
+	snapshotJoint = 3
+	snapshotDrops = 2
 	// maxSnapshotSources is more than detector.max_sources can be.
 	maxSnapshotSources = 1 << 24
 )
@@ -111,7 +113,7 @@ func (r *lineTable) save(s *snapshotWriter) {
 
 func restoreDrops(s *snapshotReader) map[hostLinesKey]map[string]uint64 {
 	all := make(map[hostLinesKey]map[string]uint64)
-	if s.version == snapshotNoDrops {
+	if s.version < snapshotDrops {
 		return all
 	}
 	for range s.count(maxHostLines) {
@@ -138,7 +140,7 @@ func (h *hosts) save(s *snapshotWriter) {
 			s.u32(uint32(host.number))
 			s.bool(host.clock.learned)
 			s.u64(uint64(host.clock.offset))
-			host.saved().save(s)
+			host.saveBreakers(s)
 		}
 	}
 }
@@ -150,21 +152,28 @@ func (d *duplicates) save(s *snapshotWriter) {
 	}
 }
 
-// saved returns the breaker of a host as it is saved: behind a relay as one with
-// that of all hosts together.
-func (h *host) saved() *breaker {
+// saveBreakers writes the breaker of a host, and behind a relay that of all hosts
+// together.
+func (h *host) saveBreakers(s *snapshotWriter) {
 	joint := &h.witness.breaker
-	if h.breaker == joint || len(joint.intervals) == 0 {
-		return h.breaker
+	h.breaker.save(s)
+	s.bool(h.breaker != joint)
+	if h.breaker != joint {
+		joint.save(s)
 	}
-	b := *h.breaker
-	if joint.open && !b.open {
-		b.open, b.lastBad = true, joint.lastBad
+}
+
+// with returns a breaker that has set aside what either has.
+func (b *breaker) with(other *breaker) *breaker {
+	both := *b
+	if other.open && !b.open {
+		both.open, both.lastBad = true, other.lastBad
 	}
-	b.intervals = slices.Concat(joint.intervals, b.intervals)
-	slices.SortFunc(b.intervals, func(a, o interval) int { return cmp.Compare(a.closed(), o.closed()) })
-	b.intervals = b.intervals[max(0, len(b.intervals)-maxIntervals):]
-	return &b
+	both.latest = max(b.latest, other.latest)
+	both.intervals = slices.Concat(other.intervals, b.intervals)
+	slices.SortFunc(both.intervals, func(a, o interval) int { return cmp.Compare(a.closed(), o.closed()) })
+	both.intervals = both.intervals[max(0, len(both.intervals)-maxIntervals):]
+	return &both
 }
 
 // closed is when an interval ended: one that is open, never.
@@ -206,28 +215,40 @@ func (d *Detector) restoreHosts(s *snapshotReader) (numbers map[uint16]uint16) {
 			if learned && !host.clock.fixed {
 				host.clock.take(offset)
 			}
-			d.restoreBreaker(s, host)
+			d.restoreBreakers(s, host)
 		}
 	}
 	return numbers
 }
 
-// restoreBreaker reads the breaker of a host. Hosts that share one have saved it
-// more than once.
-func (d *Detector) restoreBreaker(s *snapshotReader, h *host) {
-	b := h.breaker
-	if b.of != nil {
-		b = &breaker{}
+// restoreBreakers reads the breakers of a host. Hosts that share one have saved it
+// more than once. A host that is behind no relay any more has one only.
+func (d *Detector) restoreBreakers(s *snapshotReader, h *host) {
+	own, joint := s.breaker(), &breaker{}
+	if s.version >= snapshotJoint && s.bool() {
+		joint = s.breaker()
 	}
-	b.of = h
-	b.open, b.lastBad, b.latest = s.bool(), time.Unix(int64(s.u64()), 0), s.u32()
+	shared := &h.witness.breaker
+	if h.breaker == shared {
+		own = own.with(joint)
+	} else if shared.of == nil {
+		*shared, shared.of = *joint, h
+	}
+	if h.breaker.of == nil {
+		*h.breaker, h.breaker.of = *own, h
+	}
+	d.hosts.everAside = d.hosts.everAside || len(own.intervals)+len(joint.intervals) > 0
+}
+
+func (s *snapshotReader) breaker() *breaker {
+	b := &breaker{open: s.bool(), lastBad: time.Unix(int64(s.u64()), 0), latest: s.u32()}
 	for range s.count(maxIntervals) {
 		i := interval{from: s.u32(), to: s.u32(), cause: breakerCause(s.u32() & 1)}
 		b.intervals = append(b.intervals, i)
 		b.cause = i.cause
-		d.hosts.everAside = true
 	}
 	b.open = b.open && len(b.intervals) > 0
+	return b
 }
 
 // export sets the gauges of restored hosts.

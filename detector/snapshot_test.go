@@ -154,7 +154,7 @@ func TestDamagedSnapshot(t *testing.T) {
 	}{
 		"nothing":         {nil, "it ends too soon"},
 		"another file":    {[]byte(strings.Repeat("root:x:0:0\n", 9)), "it does not begin like one"},
-		"another version": {append([]byte(snapshotMagic), 9, 0, 0, 0), "version 9, this program reads 2"},
+		"another version": {append([]byte(snapshotMagic), 9, 0, 0, 0), "version 9, this program reads 3"},
 		"one bit":         {append(bytes.Clone(good[:len(good)-1]), good[len(good)-1]^1), "the checksum is wrong"},
 	} {
 		err := b.d.Restore(bytes.NewReader(c.data), noon)

@@ -91,7 +91,7 @@ func (s *snapshotReader) begin() error {
 		return s.err
 	case string(magic[:]) != snapshotMagic:
 		return fmt.Errorf("%w: it does not begin like one", ErrSnapshot)
-	case s.version != snapshotVersion && s.version != snapshotNoDrops:
+	case s.version == 0 || s.version > snapshotVersion:
 		return fmt.Errorf("%w: version %d, this program reads %d", ErrSnapshot, s.version, snapshotVersion)
 	}
 	return nil

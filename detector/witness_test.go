@@ -361,3 +361,44 @@ func TestRelayDeclaredLater(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 }
+
+// TestJointBreakerOverRestart: what the hosts behind a relay have opened together
+// is open for a host of which nothing was heard before the restart, too, and no
+// host's own breaker is open for it. Once the relay is none any more, it has that
+// breaker only.
+func TestJointBreakerOverRestart(t *testing.T) {
+	b := withWitnesses(t, nil)
+	for i := range 200 {
+		b.feed(event{at: noon.Add(-time.Hour), addr: partnerAddr(i), sender: "relay", host: "mx1", Event: sendmail.Event{Kind: sendmail.Accepted}})
+	}
+	refuse := func(host string, i int) {
+		b.feed(event{at: noon, addr: partnerAddr(i), sender: "relay", host: host, Event: sendmail.Event{Reason: sendmail.AccessReject, Session: uint64(i + 1)}})
+	}
+	for i := range 200 {
+		refuse(fmt.Sprint("mx", 10+i), i)
+	}
+	for _, restarted := range []bool{false, true} {
+		if restarted {
+			b = b.restart(noon, func(_ *Config, o *Options) { o.Witness = who })
+		}
+		old := b.d.hosts.named("relay", "mx10")
+		if joint := &old.witness.breaker; !joint.open || old.breaker.open || old.breaker == joint {
+			t.Errorf("restarted %v: joint breaker open %v, the host's own %v", restarted, joint.open, old.breaker.open)
+		}
+	}
+	refuse("new", 7)
+	refuse("new", 7)
+	refuse("new", 7)
+	if len(b.blocked()) != 0 {
+		t.Errorf("%v are blocked", b.blocked())
+	}
+	none := b.restart(noon, func(_ *Config, o *Options) {
+		o.Witness = func(s string) Witness { return Witness{Name: s, Known: true} }
+	})
+	if x := none.d.hosts.named("relay", "mx10"); !x.breaker.open || x.breaker != &x.witness.breaker {
+		t.Error("the breaker of what was a relay is closed")
+	}
+	if n := none.d.CloseBreaker(func(_, _ string) bool { return true }); n != 1 {
+		t.Errorf("%d breakers of one sender were open", n)
+	}
+}

@@ -71,9 +71,6 @@ const (
 	// maxGap is the largest jump of a sequence number that counts as lost
 	// messages and not as a sender that started anew.
 	maxGap = 1_000_000
-	// skewWindow is within how long the smallest lag is taken for the clock's
-	// error: backlogs pass, wrong clocks stay.
-	skewWindow = 10 * time.Minute
 )
 
 // SenderStatus is what is known of one host at one sender: a relay sends for
@@ -113,9 +110,8 @@ type SenderStatus struct {
 	// lost on the way.
 	Lost uint64
 	// Lag is arrival minus header time of the newest message with an absolute
-	// time. ClockSkew is the smallest Lag in 5 to 10 minutes: negative if the
-	// sender's clock is ahead.
-	Lag, ClockSkew time.Duration
+	// time: negative if the sender's clock is ahead.
+	Lag time.Duration
 	// CertificateExpires is the end of the certificate that the sender showed
 	// last; zero without one.
 	CertificateExpires time.Time
@@ -147,7 +143,6 @@ type voice struct {
 	last     time.Time
 	lag      time.Duration
 	rate     rate
-	skew     skew
 }
 
 // hostState is what the metrics of one host label need.
@@ -274,7 +269,6 @@ func (f *fleet) countHosts(from *origin, s *senderState, messages []Message) {
 			lag := last.Received.Sub(last.Time)
 			h.skew, h.hasSkew = lag, true
 			v.lag = lag
-			v.skew.add(last.Received, lag)
 		}
 		messages = messages[n:]
 	}
@@ -368,7 +362,7 @@ func (f *fleet) status(now time.Time) []SenderStatus {
 			heard[label] = true
 			status := s.status
 			status.Host, status.LastMessage, status.Messages = label, v.last, v.messages
-			status.Rate, status.Lag, status.ClockSkew = v.rate.perSecond(now), v.lag, v.skew.smallest()
+			status.Rate, status.Lag = v.rate.perSecond(now), v.lag
 			all = append(all, status)
 		}
 		if len(s.voices) == 0 {
@@ -450,27 +444,3 @@ func (r *rate) perSecond(now time.Time) float64 {
 	rest := float64(60-now.Unix()%60) / 60
 	return (float64(r.previous)*rest + float64(r.current)) / 60
 }
-
-// skew keeps the smallest lag of two half windows.
-type skew struct {
-	half              int64
-	current, previous time.Duration
-	known             bool
-}
-
-func (s *skew) add(now time.Time, lag time.Duration) {
-	half := now.Unix() / int64(skewWindow/2/time.Second)
-	switch {
-	case !s.known:
-		s.current, s.previous, s.known = lag, lag, true
-	case half == s.half:
-		s.current = min(s.current, lag)
-	case half == s.half+1:
-		s.current, s.previous = lag, s.current
-	default:
-		s.current, s.previous = lag, lag
-	}
-	s.half = half
-}
-
-func (s *skew) smallest() time.Duration { return min(s.current, s.previous) }
