@@ -82,6 +82,22 @@ func TestCutOnTheWay(t *testing.T) {
 	}
 }
 
+// Where nothing else of their sessions comes, lines that are cut name nobody,
+// however many there are.
+func TestOnlyCutLines(t *testing.T) {
+	var frames []string
+	for pid := 3000; pid < 3020; pid++ {
+		head := fmt.Sprintf(`<22>Nov 30 12:00:00 sm-mta[%d]: 6AN8J3p600%d: AUTH decode64 error [-5 for "`, pid, pid)
+		const end = `"], relay=victim.example [192.0.2.66]`
+		frames = append(frames, head+strings.Repeat("x", 480-len(head)-len(end))+end)
+	}
+	for how, addrs := range map[string][]string{"live": newLiveReader(t).hear(0, frames), "in a file": replayed(t, frames)} {
+		if len(addrs) != 0 {
+			t.Errorf("%s: %q", how, addrs)
+		}
+	}
+}
+
 // liveReader reads frames as the running appliance does.
 type liveReader struct {
 	headers  header.Parser
