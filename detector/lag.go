@@ -24,7 +24,7 @@ type lags struct {
 }
 
 func newLags() *lags {
-	const help = "Time of arrival minus the time in the header, of lines whose time is known; 0 for those dated ahead."
+	const help = "Time of arrival minus the time in the header, for lines whose time is known; 0 for those dated ahead."
 	return &lags{description: prometheus.NewDesc("uppercut_message_lag_seconds", help, nil, nil)}
 }
 

@@ -58,24 +58,24 @@ func newMetrics(r prometheus.Registerer) *metrics {
 }
 
 func (m *metrics) perHost() {
-	m.rejections = m.counters("uppercut_rejections_total", "SMTP rejections per sending host and classified reason.", "host", "reason")
+	m.rejections = m.counters("uppercut_rejections_total", "SMTP rejections by mail host and reason.", "host", "reason")
 	m.accepted = m.counters("uppercut_mail_accepted_total", "Messages accepted for delivery (sendmail from= lines).", "host")
 	m.authFailures = m.counters("uppercut_auth_failures_total", "Failed SMTP AUTH attempts.", "host")
-	m.late = m.counters("uppercut_late_lines_total", "Lines that arrived more than 2 minutes after their time: a backlog, judged on its own time.", "host")
-	m.ahead = m.counters("uppercut_clock_ahead_lines_total", "Lines dated more than 2 minutes after their arrival: a wrong clock, judged on arrival.", "host")
-	m.lag = m.gauges("uppercut_host_lag_seconds", "Arrival minus the time at which the newest line of this host was judged: large while a backlog is replayed.", "host")
+	m.late = m.counters("uppercut_late_lines_total", "Lines that arrived more than 2 minutes after their timestamp: a backlog, judged by its timestamps.", "host")
+	m.ahead = m.counters("uppercut_clock_ahead_lines_total", "Lines dated more than 2 minutes after their arrival: a wrong clock, judged by arrival.", "host")
+	m.lag = m.gauges("uppercut_host_lag_seconds", "Arrival of this host's newest line minus the time at which it was judged: large while a backlog is replayed.", "host")
 	m.lags = register(m.registerer, newLags())
-	m.hostLines = m.counters("uppercut_host_lines_total", "Lines of each host by what was made of them; result is understood, unknown (sendmail's, of no known form) or foreign (under a tag that is none of sendmail's).", "host", "result")
-	m.sourceLost = m.counters("uppercut_source_lost_messages_total", "Lines that the log daemons of this host say they have dropped before they came here.", "host")
-	m.sourceLosses = m.counters("uppercut_source_losses_unknown_total", "Times that the log daemons of this host said they had dropped lines, and not how many.", "host")
-	m.zone = m.gauges("uppercut_host_zone_offset_seconds", "Time zone east of UTC that was learned for a host whose timestamps have none; 0 until then.", "host")
-	m.breakerOpen = m.gauges("uppercut_breaker_open", "Mail hosts whose evidence is set aside because they refuse the innocent.", "host")
-	m.breakerOpened = m.counters("uppercut_breaker_opened_total", "Times that a host's evidence was set aside; cause is partners or surge.", "host", "cause")
-	m.setAside = m.counters("uppercut_breaker_set_aside_total", "Offences reported by a host while its breaker was open that did not count for it.", "host")
+	m.hostLines = m.counters("uppercut_host_lines_total", "Lines of each host by how they were read; result is understood, unknown (sendmail's, in an unrecognised format) or foreign (with a tag that is not sendmail's).", "host", "result")
+	m.sourceLost = m.counters("uppercut_source_lost_messages_total", "Lines that the log daemons of this host report as dropped before they were forwarded.", "host")
+	m.sourceLosses = m.counters("uppercut_source_losses_unknown_total", "Times that the log daemons of this host reported dropped lines without a number.", "host")
+	m.zone = m.gauges("uppercut_host_zone_offset_seconds", "Time zone, east of UTC, learned for a host whose timestamps have none; 0 until then.", "host")
+	m.breakerOpen = m.gauges("uppercut_breaker_open", "1 while the evidence of this mail host is disregarded because it refuses innocent clients.", "host")
+	m.breakerOpened = m.counters("uppercut_breaker_opened_total", "Times that the breaker of this host opened; cause is partners or surge.", "host", "cause")
+	m.setAside = m.counters("uppercut_breaker_set_aside_total", "Offences reported by this host that were not counted because its breaker was open.", "host")
 }
 
 func (m *metrics) rulesetReplies() {
-	vec := m.counters("uppercut_ruleset_rejections_total", "SMTP rejections per sendmail ruleset and reply class.", "ruleset", "reply_class")
+	vec := m.counters("uppercut_ruleset_rejections_total", "SMTP rejections by sendmail ruleset and reply class.", "ruleset", "reply_class")
 	m.rulesets = make([][2]prometheus.Counter, len(sendmail.Rulesets())+1)
 	for _, r := range sendmail.Rulesets() {
 		m.rulesets[r] = [2]prometheus.Counter{vec.WithLabelValues(r.String(), "5xx"), vec.WithLabelValues(r.String(), "4xx")}
@@ -95,39 +95,39 @@ func (m *metrics) sources() {
 	tracked := m.gauges("uppercut_tracked_sources", "Source addresses with a live score.", "family")
 	m.tracked4, m.tracked6 = tracked.WithLabelValues("ipv4"), tracked.WithLabelValues("ipv6")
 	m.limit = m.gauge("uppercut_tracked_sources_limit", "Maximum number of tracked source addresses.")
-	m.evicted = m.counter("uppercut_tracked_sources_evicted_total", "Scores discarded early because the limit was reached.")
-	m.merged = m.counter("uppercut_scores_merged_total", "Times that the oldest offences of a source were merged because it had too many.")
-	m.judged = m.counter("uppercut_messages_judged_total", "Messages that have left the detector, whatever it said of them.")
-	m.foreign = m.counter("uppercut_foreign_lines_total", "Lines whose tag is none of sendmail's, but for those that tell of dropped lines.")
-	m.duplicates = m.counter("uppercut_duplicate_lines_total", "Lines that a sender sent again; they score once.")
-	m.undated = m.counter("uppercut_undated_lines_total", "Lines without a time that makes sense, judged on arrival.")
+	m.evicted = m.counter("uppercut_tracked_sources_evicted_total", "Sources dropped early because the limit was reached.")
+	m.merged = m.counter("uppercut_scores_merged_total", "Times that the oldest offences of a source were merged because of its limit.")
+	m.judged = m.counter("uppercut_messages_judged_total", "Messages that the detector has judged, whatever the result.")
+	m.foreign = m.counter("uppercut_foreign_lines_total", "Lines whose tag is not sendmail's, except reports of dropped lines.")
+	m.duplicates = m.counter("uppercut_duplicate_lines_total", "Lines that a sender sent again and that were not counted twice.")
+	m.undated = m.counter("uppercut_undated_lines_total", "Lines without a usable time, judged by arrival.")
 }
 
 func (m *metrics) decisions() {
 	m.verdictsVec = m.counters("uppercut_verdicts_total", "Decisions to block, by the rule that fired.", "rule")
-	m.suppressedVec = m.counters("uppercut_verdicts_suppressed_total", "Sources that would have been blocked if they were not exempt, by cause: whom did we almost block?", "cause")
-	m.ranOut = m.counter("uppercut_verdicts_ran_out_total", "Blocks that were due and had run out when their line arrived.")
-	m.heldBack = m.counter("uppercut_verdicts_held_back_total", "Blocks that had to wait for the ceiling of blocks a minute.")
-	m.waiting = m.gauge("uppercut_verdicts_waiting", "Blocks that wait for the ceiling of blocks a minute.")
-	m.lost = m.counter("uppercut_verdicts_lost_total", "Blocks given up because too many waited for the ceiling; their sources are judged again with their next offence.")
-	m.over = m.gauge("uppercut_witnesses_over_limit", "Mail hosts that alone have blocked so many within a minute, by what only an attacker does, that further ones wait.")
-	m.decided = m.gauge("uppercut_correspondents_blocked", "Blocks of sources with accepted mail, which a breaker that opens takes back if they stand on its host's word.")
-	m.takenBack = m.counter("uppercut_verdicts_taken_back_total", "Blocks lifted because the breaker opened of a host whose word they stood on.")
-	m.known = m.gauge("uppercut_judged_hosts", "Mail hosts that the judge tells apart, by sender and by name in the line.")
-	m.forgotten = m.counter("uppercut_judged_hosts_forgotten_total", "Mail hosts that were forgotten, with what they said, to make room for others.")
+	m.suppressedVec = m.counters("uppercut_verdicts_suppressed_total", "Sources that would have been blocked if they were not exempt, by cause.", "cause")
+	m.ranOut = m.counter("uppercut_verdicts_ran_out_total", "Blocks that were not made because they would already have ended when their line arrived.")
+	m.heldBack = m.counter("uppercut_verdicts_held_back_total", "Blocks that had to wait because of the ceiling of blocks per minute.")
+	m.waiting = m.gauge("uppercut_verdicts_waiting", "Blocks waiting because of the ceiling of blocks per minute.")
+	m.lost = m.counter("uppercut_verdicts_lost_total", "Blocks dropped because too many waited for the ceiling; their sources are judged again at their next offence.")
+	m.over = m.gauge("uppercut_witnesses_over_limit", "Mail hosts that alone caused so many blocks within a minute, for what only an attacker does, that further ones wait.")
+	m.decided = m.gauge("uppercut_correspondents_blocked", "Blocks of sources with accepted mail; a breaker that opens lifts those that depend on its host's evidence.")
+	m.takenBack = m.counter("uppercut_verdicts_taken_back_total", "Blocks lifted because the breaker opened of a host whose evidence they depended on.")
+	m.known = m.gauge("uppercut_judged_hosts", "Mail hosts that the judge distinguishes, by sender and by name in the line.")
+	m.forgotten = m.counter("uppercut_judged_hosts_forgotten_total", "Mail hosts that were forgotten, with their evidence, to make room for others.")
 }
 
 func (m *metrics) memory() {
-	lines := m.counters("uppercut_sendmail_lines_total", "Sendmail log lines by kind.", "class")
+	lines := m.counters("uppercut_sendmail_lines_total", "sendmail's log lines by class.", "class")
 	m.lines = map[sendmail.LineKind]prometheus.Counter{}
 	for _, kind := range sendmail.LineKinds() {
 		m.lines[kind] = lines.WithLabelValues(kind.String())
 	}
 	m.sessions = m.gauge("uppercut_smtp_sessions", "SMTP sessions whose lines are being joined.")
-	m.held = m.gauge("uppercut_smtp_session_lines_held", "Offences that wait for a line of their session that tells the client.")
-	m.orphans = m.counter("uppercut_orphaned_offences_total", "Offences given up because no line of their session told the client.")
-	m.clashes = m.counter("uppercut_session_conflicts_total", "Lines that named another client than their session proves; the client that they name is not believed.")
-	m.unproven = m.counter("uppercut_unproven_lines_total", "Offences that had to wait because their line may have been cut on its way: no longer one had come from its host.")
+	m.held = m.gauge("uppercut_smtp_session_lines_held", "Offences waiting for a line of their session that names the client.")
+	m.orphans = m.counter("uppercut_orphaned_offences_total", "Offences that were not counted because no line of their session named the client.")
+	m.clashes = m.counter("uppercut_session_conflicts_total", "Lines that named a different client than their session proves; they do not count against the client that they name.")
+	m.unproven = m.counter("uppercut_unproven_lines_total", "Offences that had to wait because their line may have been cut in transit: no longer line had come from its host.")
 }
 
 // remember exports what the session memory has counted since the last time.

@@ -161,7 +161,7 @@ func TestRulesetReplies(t *testing.T) {
 		{[]string{"other", "5xx"}, 1},
 		{[]string{"check_compat", "4xx"}, 0},
 	} {
-		counter := d.metrics.counters("uppercut_ruleset_rejections_total", "SMTP rejections per sendmail ruleset and reply class.", "ruleset", "reply_class")
+		counter := d.metrics.counters("uppercut_ruleset_rejections_total", "SMTP rejections by sendmail ruleset and reply class.", "ruleset", "reply_class")
 		if got := testutil.ToFloat64(counter.WithLabelValues(want.labels...)); got != want.n {
 			t.Errorf("%v: %v, want %v", want.labels, got, want.n)
 		}
@@ -174,7 +174,7 @@ func TestLags(t *testing.T) {
 		l.observe(lag)
 	}
 	want := `
-# HELP uppercut_message_lag_seconds Time of arrival minus the time in the header, of lines whose time is known; 0 for those dated ahead.
+# HELP uppercut_message_lag_seconds Time of arrival minus the time in the header, for lines whose time is known; 0 for those dated ahead.
 # TYPE uppercut_message_lag_seconds histogram
 uppercut_message_lag_seconds_bucket{le="1"} 3
 uppercut_message_lag_seconds_bucket{le="2"} 4

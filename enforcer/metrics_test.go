@@ -89,7 +89,7 @@ uppercut_blocks_active{family="ipv4",kind="address"} 1
 uppercut_blocks_active{family="ipv4",kind="network"} 0
 uppercut_blocks_active{family="ipv6",kind="address"} 0
 uppercut_blocks_active{family="ipv6",kind="network"} 1
-# HELP uppercut_blocks_suppressed_total Decisions to block that were not carried out, by cause.
+# HELP uppercut_blocks_suppressed_total Blocks that were decided and not made, by cause.
 # TYPE uppercut_blocks_suppressed_total counter
 uppercut_blocks_suppressed_total{cause="allowlist"} 0
 uppercut_blocks_suppressed_total{cause="already_blocked"} 1

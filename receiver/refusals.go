@@ -105,7 +105,7 @@ func newRefusals(log *slog.Logger) *refusals {
 		log: log, known: make(map[netip.Addr]*refused),
 		forgotten: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "uppercut_refused_senders_forgotten_total",
-			Help: "Refused addresses that were forgotten early because too many are refused.",
+			Help: "Refused addresses that were dropped from the list early because there are too many.",
 		}),
 	}
 }

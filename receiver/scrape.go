@@ -31,7 +31,7 @@ func newScrape(r *Receiver) *scrape {
 		certificateExpiry: desc("uppercut_tls_certificate_expiry_timestamp_seconds",
 			"Not-after time of the certificate in use; role is server or client_ca.", "listener", "role"),
 		listDue: desc("uppercut_tls_revocation_list_next_update_timestamp_seconds",
-			"When the first of the revocation lists is due to be replaced.", "listener"),
+			"Time at which the first of the revocation lists is due to be replaced.", "listener"),
 		hostMessages: desc("uppercut_host_messages_total",
 			"Syslog messages received per sending host.", "host"),
 		hostLast: desc("uppercut_host_last_message_timestamp_seconds",
@@ -45,7 +45,7 @@ func newScrape(r *Receiver) *scrape {
 		hostSilence: desc("uppercut_host_silence_threshold_seconds",
 			"Configured silence after which this host counts as silent.", "host"),
 		refused: desc("uppercut_refused_senders",
-			"Addresses that tried three times or more to send, the last time within an hour, and are not heard; reason is acl, reverse_path, tls_handshake, tls_untrusted, tls_expired, tls_name or tls_revoked.", "reason"),
+			"Addresses that tried to send three times or more, last within an hour, and are refused; reason is acl, reverse_path, tls_handshake, tls_untrusted, tls_expired, tls_name or tls_revoked.", "reason"),
 	}
 }
 

@@ -87,11 +87,11 @@ func newApplianceMetrics(reg prometheus.Registerer) *applianceMetrics {
 	}
 	m.memoryBudget = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "uppercut_memory_budget_bytes",
-		Help: "Memory that the process takes at most when every limit of the configuration is reached.",
+		Help: "Most memory that the process uses when every limit of the configuration is reached.",
 	})
 	m.memoryAvailable = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "uppercut_memory_available_bytes",
-		Help: "Memory that the process may take: the limit of its control group, or the machine's memory.",
+		Help: "Memory available to the process: the limit of its control group, or the machine's memory.",
 	})
 	reg.MustRegister(m.lastSave, m.saveFailures, m.restoreFailures, m.memoryBudget, m.memoryAvailable)
 	return m

@@ -13,11 +13,11 @@ var (
 	ruleBlockDesc = prometheus.NewDesc("uppercut_rule_block_duration_seconds",
 		"Configured block duration of the rule.", []string{"rule"}, nil)
 	queueLengthDesc = prometheus.NewDesc("uppercut_queue_length",
-		"Items waiting; queue is ingest, whose items are what one read of a socket brought.", []string{"queue"}, nil)
+		"Items waiting; queue is ingest, where an item is a batch of messages from one read of a socket.", []string{"queue"}, nil)
 	queueCapacityDesc = prometheus.NewDesc("uppercut_queue_capacity",
 		"Configured capacity of the queue; while it is full, readers and senders wait.", []string{"queue"}, nil)
 	notUnderstoodDesc = prometheus.NewDesc("uppercut_senders_not_understood",
-		"Senders of whose lines nothing is understood; a relay counts once for each of its hosts.", nil, nil)
+		"Senders none of whose lines are understood; a relay counts once for each of its hosts.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
@@ -47,7 +47,7 @@ func (g gauges) Collect(ch chan<- prometheus.Metric) {
 type heartbeats struct{ a *appliance }
 
 var heartbeatDesc = prometheus.NewDesc("uppercut_heartbeat_age_seconds",
-	"Time since a part last came around: judge, enforcer, or ledger (how long a write has been going on).", []string{"part"}, nil)
+	"Time since the last sign of life of a part: judge, enforcer, or ledger (duration of the current write).", []string{"part"}, nil)
 
 // Describe implements prometheus.Collector.
 func (h heartbeats) Describe(ch chan<- *prometheus.Desc) { ch <- heartbeatDesc }

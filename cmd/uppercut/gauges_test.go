@@ -19,13 +19,13 @@ func TestGauges(t *testing.T) {
 # HELP uppercut_queue_capacity Configured capacity of the queue; while it is full, readers and senders wait.
 # TYPE uppercut_queue_capacity gauge
 uppercut_queue_capacity{queue="ingest"} 256
-# HELP uppercut_queue_length Items waiting; queue is ingest, whose items are what one read of a socket brought.
+# HELP uppercut_queue_length Items waiting; queue is ingest, where an item is a batch of messages from one read of a socket.
 # TYPE uppercut_queue_length gauge
 uppercut_queue_length{queue="ingest"} 1
 # HELP uppercut_rule_block_duration_seconds Configured block duration of the rule.
 # TYPE uppercut_rule_block_duration_seconds gauge
 uppercut_rule_block_duration_seconds{rule="burst"} 3600
-# HELP uppercut_senders_not_understood Senders of whose lines nothing is understood; a relay counts once for each of its hosts.
+# HELP uppercut_senders_not_understood Senders none of whose lines are understood; a relay counts once for each of its hosts.
 # TYPE uppercut_senders_not_understood gauge
 uppercut_senders_not_understood 0
 `

@@ -38,7 +38,7 @@ type logQueue struct {
 func newLogQueue(out io.Writer, reg prometheus.Registerer, tell func(out io.Writer, lines uint64)) *logQueue {
 	q := &logQueue{out: out, tell: tell, ended: make(chan struct{}), dropped: prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "uppercut_log_dropped_total",
-		Help: "Log lines that were dropped since nobody read them, or could not be written.",
+		Help: "Lines of uppercut's own log that were dropped because nobody read them or they could not be written.",
 	})}
 	reg.MustRegister(q.dropped)
 	q.wake.L = &q.mu

@@ -44,9 +44,9 @@ func judging(d *dashboard.DashboardBuilder) {
 		WithPanel(graph("Sources watched", "Sources with a live score, and how many there may be.", "short",
 			query{"sum by (family) (" + series("uppercut_tracked_sources") + ")", "{{family}}"},
 			query{"sum(" + series("uppercut_tracked_sources_limit") + ")", "limit"}).Span(third)).
-		WithPanel(graph("Verdicts waiting", "Blocks that wait for the ceiling of blocks a minute.", "short",
+		WithPanel(graph("Verdicts waiting", "Blocks waiting because of the ceiling of blocks per minute.", "short",
 			query{"sum(" + series("uppercut_verdicts_waiting") + ")", "waiting"}).Span(third)).
-		WithPanel(graph("Over before they came", "Blocks that were due and had run out when their line arrived.", "short",
+		WithPanel(graph("Over before they came", "Blocks that were not made because they would already have ended when their line arrived.", "short",
 			query{"sum(increase(" + series("uppercut_verdicts_ran_out_total") + "[$__rate_interval]))", "ran out"}).Span(third)).
 		WithPanel(graph("How old lines are when they arrive", "Time of arrival minus the time in the header: hours while a host sends a backlog.", "s",
 			query{quantile("0.5", "uppercut_message_lag_seconds"), "median"},
@@ -66,7 +66,7 @@ func blocking(d *dashboard.DashboardBuilder) {
 			query{quantile("0.99", "uppercut_firewall_operation_duration_seconds", "operation"), "{{operation}}"}).Span(third)).
 		WithPanel(graph("Drift", "Elements that differ from the list, as of the last comparison.", "short",
 			query{"sum by (kind) (" + series("uppercut_firewall_drift_elements") + ")", "{{kind}}"}).Span(third)).
-		WithPanel(graph("Repairs", "Times that the firewall was put right after others had changed it.", "short",
+		WithPanel(graph("Repairs", "Times that the firewall was repaired after others had changed it.", "short",
 			query{"sum(increase(" + series("uppercut_firewall_repairs_total") + "[$__rate_interval]))", "repairs"}).Span(third)).
 		WithPanel(graph("How full the sets are", "At 100 % new blocks are refused.", "percentunit",
 			query{"max by (set) (" + series("uppercut_firewall_set_elements") + " / " + series("uppercut_firewall_set_capacity") + ")", "{{set}}"}).Max(1).Span(third)).

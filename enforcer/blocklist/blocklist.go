@@ -189,7 +189,7 @@ func New(lists []Config, o Options) (*Lists, error) {
 	}
 	l := &Lists{options: o, owner: new(bart.Table[string]), kick: make(chan struct{}, 1), failures: prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "uppercut_blocklist_read_failures_total",
-		Help: "Failed readings of block lists; the last that could be read stays in force.",
+		Help: "Failed attempts to read a block list; the last version that could be read stays in force.",
 	})}
 	listed := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "uppercut_blocklist_entries",

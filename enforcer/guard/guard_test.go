@@ -555,14 +555,14 @@ func TestMetrics(t *testing.T) {
 	g := newGuard(t, c, Options{Static: true, Registerer: reg})
 	g.Allow(prefix("203.0.113.1"), time.Time{})
 	want := `
-# HELP uppercut_allowlist_entries Entries in the allowlist.
+# HELP uppercut_allowlist_entries Entries in the allow list.
 # TYPE uppercut_allowlist_entries gauge
 uppercut_allowlist_entries{family="ipv4"} 3
 uppercut_allowlist_entries{family="ipv6"} 1
-# HELP uppercut_allowlist_unresolved_names DNS names in the allowlist of which no address is known.
+# HELP uppercut_allowlist_unresolved_names DNS names in the allow list for which no address is known.
 # TYPE uppercut_allowlist_unresolved_names gauge
 uppercut_allowlist_unresolved_names 1
-# HELP uppercut_guard_refresh_failures_total Failed readings of who must not be blocked; source is routes, ssh, files, resolvers, dns or names_file. The last known stay exempt.
+# HELP uppercut_guard_refresh_failures_total Failed attempts to read who must not be blocked; source is routes, ssh, files, resolvers, dns or names_file. The last known addresses stay exempt.
 # TYPE uppercut_guard_refresh_failures_total counter
 uppercut_guard_refresh_failures_total{source="dns"} 0
 uppercut_guard_refresh_failures_total{source="files"} 0

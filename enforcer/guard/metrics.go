@@ -36,7 +36,7 @@ func newCounters(r prometheus.Registerer, g *Guard) *counters {
 	c := &counters{
 		refreshFailures: auto.NewCounterVec(prometheus.CounterOpts{
 			Name: "uppercut_guard_refresh_failures_total",
-			Help: "Failed readings of who must not be blocked; source is routes, ssh, files, resolvers, dns or names_file. The last known stay exempt.",
+			Help: "Failed attempts to read who must not be blocked; source is routes, ssh, files, resolvers, dns or names_file. The last known addresses stay exempt.",
 		}, []string{"source"}),
 	}
 	for _, s := range []string{sourceRoutes, sourceSSH, sourceFiles, sourceResolvers, sourceDNS, sourceNamesFile} {
@@ -45,13 +45,13 @@ func newCounters(r prometheus.Registerer, g *Guard) *counters {
 	for family, size := range map[string]func() int{"ipv4": g.allowed4, "ipv6": g.allowed6} {
 		auto.NewGaugeFunc(prometheus.GaugeOpts{
 			Name:        "uppercut_allowlist_entries",
-			Help:        "Entries in the allowlist.",
+			Help:        "Entries in the allow list.",
 			ConstLabels: prometheus.Labels{"family": family},
 		}, func() float64 { return float64(size()) })
 	}
 	auto.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "uppercut_allowlist_unresolved_names",
-		Help: "DNS names in the allowlist of which no address is known.",
+		Help: "DNS names in the allow list for which no address is known.",
 	}, func() float64 { return float64(g.unresolved()) })
 	return c
 }

@@ -44,15 +44,15 @@ func newConsoleMetrics(reg prometheus.Registerer) *consoleMetrics {
 	m := &consoleMetrics{
 		actions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "uppercut_console_actions_total",
-			Help: "Actions that people ordered on the page, the command line or the control API; result is done or failed.",
+			Help: "Actions requested on the page, the command line or the control API; result is done or failed.",
 		}, []string{"action", "result"}),
 		denied: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "uppercut_console_denied_total",
-			Help: "Requests that were denied; cause is unauthenticated, host, cross_origin, token, password (a wrong one) or slowed (after wrong ones).",
+			Help: "Requests that were denied; cause is unauthenticated, host, cross_origin, token, password (a wrong one) or slowed (delayed after wrong ones).",
 		}, []string{"cause"}),
 		live: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "uppercut_console_live_pages",
-			Help: "Pages that are open and follow what happens.",
+			Help: "Open pages with live updates.",
 		}),
 		open: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "uppercut_console_connections",
@@ -60,7 +60,7 @@ func newConsoleMetrics(reg prometheus.Registerer) *consoleMetrics {
 		}),
 		turnedAway: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "uppercut_console_connections_closed_total",
-			Help: "Connections of the web listener that were closed for want of room, the idle ones first.",
+			Help: "Connections of the web listener that were closed because of its limit, the idle ones first.",
 		}),
 	}
 	for _, a := range Actions() {

@@ -23,11 +23,11 @@ func newMetrics() *metrics {
 	}
 	return &metrics{
 		delivered: counter("uppercut_events_delivered_total",
-			"Events that a sink has taken; sink is webhook or syslog.", "sink"),
+			"Events that were delivered; sink is webhook or syslog.", "sink"),
 		dropped: counter("uppercut_events_dropped_total",
-			"Events that a sink did not get; reason is overflow, refused, expired, shutdown or off.", "sink", "reason"),
+			"Events that were dropped; reason is overflow, refused, expired, shutdown or off.", "sink", "reason"),
 		failures: counter("uppercut_event_delivery_failures_total",
-			"Attempts to deliver events that failed.", "sink"),
+			"Failed attempts to deliver events.", "sink"),
 	}
 }
 
@@ -52,9 +52,9 @@ type collector struct {
 
 var (
 	lengthDesc = prometheus.NewDesc("uppercut_event_queue_length",
-		"Events that wait for delivery.", []string{"sink"}, nil)
+		"Events waiting for delivery.", []string{"sink"}, nil)
 	capacityDesc = prometheus.NewDesc("uppercut_event_queue_capacity",
-		"Events that may wait for delivery.", []string{"sink"}, nil)
+		"Limit of events waiting for delivery.", []string{"sink"}, nil)
 )
 
 // Describe implements prometheus.Collector.
