@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -202,6 +204,29 @@ func TestWhoIsLiftedIsNotLeftAmongThoseThatKnock(t *testing.T) {
 	}
 	if _, kinds, err := f.Check(); err != nil || kinds != nil {
 		t.Errorf("what the rules or we do to those sets is taken for drift: %v, %v", kinds, err)
+	}
+}
+
+// TestWithoutCapability: the kernel's one refusal of many questions is an answer
+// to all of them; to wait for the others takes until answerTimeout.
+func TestWithoutCapability(t *testing.T) {
+	f := built(t, newKernel(t).config())
+	answered := make(chan error)
+	go func() {
+		// Never unlocked: the thread ends with the goroutine, and its lack of
+		// capabilities with it.
+		runtime.LockOSThread()
+		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var none [2]unix.CapUserData
+		if err := unix.Capset(&header, &none[0]); err != nil {
+			answered <- fmt.Errorf("drop capabilities: %w", err)
+			return
+		}
+		_, _, err := f.Check()
+		answered <- err
+	}()
+	if err := <-answered; !errors.Is(err, unix.EPERM) || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("Check without CAP_NET_ADMIN: %v, want EPERM and no wait for more", err)
 	}
 }
 

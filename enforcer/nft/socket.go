@@ -138,6 +138,7 @@ type answer struct {
 
 // exchange sends the encoder's messages and reads until ends of them have
 // been acknowledged, refused or dumped to the end. It returns the refusals.
+// To a process without CAP_NET_ADMIN the kernel answers once for all messages.
 func (s *socket) exchange(ends int, each func(message)) ([]answer, error) {
 	if err := s.send(s.enc.buf); err != nil {
 		return nil, err
@@ -154,8 +155,12 @@ func (s *socket) exchange(ends int, each func(message)) ([]answer, error) {
 			switch m.kind {
 			case unix.NLMSG_ERROR:
 				ends--
-				if e := errno(m.body); e != 0 {
+				e := errno(m.body)
+				if e != 0 {
 					refused = append(refused, answer{m.seq, e})
+				}
+				if e == unix.EPERM {
+					return refused, nil
 				}
 			case unix.NLMSG_DONE:
 				ends--
