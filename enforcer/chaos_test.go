@@ -26,6 +26,7 @@ const (
 // TestChaos writes, extends and removes blocks while another process flushes,
 // deletes and reloads; at each pause the kernel has what the ledger has.
 func TestChaos(t *testing.T) {
+	t.Parallel()
 	ns := newKernel(t)
 	o := options(t, ns)
 	o.Logger = nil

@@ -14,6 +14,7 @@ import (
 // TestUnblockOfACutNetwork: a network that is in the kernel as pieces is lifted
 // like any other, and so is one that is ordered meanwhile.
 func TestUnblockOfACutNetwork(t *testing.T) {
+	t.Parallel()
 	type step struct {
 		verb   string
 		prefix string

@@ -39,6 +39,7 @@ func (a *appliance) fill(n int) {
 }
 
 func TestOthersChangesAreRepaired(t *testing.T) {
+	t.Parallel()
 	ns := newKernel(t)
 	o := options(t, ns)
 	o.Registerer = prometheus.NewPedanticRegistry()

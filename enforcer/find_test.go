@@ -61,8 +61,8 @@ func randomList(n int, random *rand.Rand) (*Enforcer, []Block) {
 // questions, page after page.
 func TestFindAgreesWithALook(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 7))
-	e, all := randomList(20_000, random)
-	for range 150 {
+	e, all := randomList(5000, random)
+	for range 60 {
 		q := Query{Limit: 1 + random.IntN(300)}
 		if random.IntN(3) > 0 {
 			b := all[random.IntN(len(all))]

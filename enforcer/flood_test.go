@@ -41,10 +41,10 @@ func TestOneLiarEvictsNobodyElse(t *testing.T) {
 			o := options(t, nil)
 			o.Observe, o.Logger = true, nil
 			c := DefaultConfig()
-			c.MaxAddresses = 10_000
+			c.MaxAddresses = 4000
 			a := start(t, c, o)
 			now := time.Now()
-			const genuine = 1500
+			const genuine = 600
 			for i := range genuine {
 				a.Block(said("mx1", flooded(1, i), 12, now.Add(time.Hour)))
 				a.Block(said("", flooded(2, i), 3, now.Add(time.Minute)))

@@ -237,6 +237,7 @@ func TestUnblockExactly(t *testing.T) {
 }
 
 func TestAllowEndsByItself(t *testing.T) {
+	t.Parallel()
 	ns := newKernel(t)
 	o := options(t, ns)
 	a := start(t, DefaultConfig(), o)

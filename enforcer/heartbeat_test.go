@@ -17,9 +17,11 @@ func TestHeartbeatsTellWhatStandsStill(t *testing.T) {
 		_ = a.do(t.Context(), func() error { close(held); <-release; return nil })
 	}()
 	<-held
-	if h := ahead(); h.Writer < 50*time.Second || h.Ledger != 0 {
-		t.Errorf("while it is stuck: %+v", h)
-	}
+	// What it noted at its start may still be on its way to the disk.
+	eventually(t, slack*20*time.Second, "it is stuck, and the disk is not", func() bool {
+		h := ahead()
+		return h.Writer >= 50*time.Second && h.Ledger == 0
+	})
 	close(release)
 	a.flush()
 	a.journal.busy.Store(time.Now().UnixNano()) // a commit that has begun
@@ -27,14 +29,16 @@ func TestHeartbeatsTellWhatStandsStill(t *testing.T) {
 		t.Errorf("while the disk does not answer: %+v", h)
 	}
 	a.journal.busy.Store(0)
-	if h := a.Heartbeats(time.Now()); h.Writer > 10*time.Second || h.Ledger != 0 {
-		t.Errorf("at rest: %+v", h)
-	}
+	eventually(t, slack*20*time.Second, "it is at rest", func() bool {
+		h := a.Heartbeats(time.Now())
+		return h.Writer <= 10*time.Second && h.Ledger == 0
+	})
 }
 
 // TestADiskThatDoesNotAnswerHoldsUpNoBlock: nobody waits for a commit that has been
 // running for long, and what is too much to keep is looked up later.
 func TestADiskThatDoesNotAnswerHoldsUpNoBlock(t *testing.T) {
+	t.Parallel()
 	o := options(t, nil)
 	o.Observe, o.Logger = true, nil
 	a := start(t, DefaultConfig(), o)
@@ -47,12 +51,15 @@ func TestADiskThatDoesNotAnswerHoldsUpNoBlock(t *testing.T) {
 	for i := range n {
 		a.Block(said("mx1", flooded(1, i), 1, time.Now().Add(time.Hour)))
 	}
-	eventually(t, slack*20*time.Second, "all are on the list", func() bool { return a.Count() == n })
-	a.journal.mu.Lock()
-	full, lean := len(a.journal.blocks), len(a.journal.lean)
-	a.journal.mu.Unlock()
-	if full > 2*journalBlocks || full+lean < n {
-		t.Errorf("%d blocks and %d prefixes wait", full, lean)
+	var full int
+	eventually(t, slack*20*time.Second, "all are on the list and wait for the disk", func() bool {
+		a.journal.mu.Lock()
+		defer a.journal.mu.Unlock()
+		full = len(a.journal.blocks)
+		return a.Count() == n && full+len(a.journal.lean) >= n
+	})
+	if full > 2*journalBlocks {
+		t.Errorf("%d whole blocks wait", full)
 	}
 	close(answers)
 	a.flush()

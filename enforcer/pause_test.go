@@ -11,6 +11,7 @@ import (
 
 // A pause ends by itself, and a restart does not end it.
 func TestPause(t *testing.T) {
+	t.Parallel()
 	ns := newKernel(t)
 	o := options(t, ns)
 	a := start(t, DefaultConfig(), o)

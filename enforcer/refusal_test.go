@@ -40,6 +40,7 @@ func powerless() error {
 }
 
 func TestWithoutCapability(t *testing.T) {
+	t.Parallel()
 	for name, wrap := range map[string][]string{
 		"another user":             {"ip", "netns", "exec", "NS", "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all"},
 		"root without capability":  {"ip", "netns", "exec", "NS", "setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"},
@@ -296,6 +297,7 @@ func fullDisk(t *testing.T, ns *kernel) (o Options, fill, empty func()) {
 }
 
 func TestFullDisk(t *testing.T) {
+	t.Parallel()
 	ns := newKernel(t)
 	o, fill, empty := fullDisk(t, ns)
 	c := DefaultConfig()
@@ -314,7 +316,7 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("an unblock that is in force and not saved: %v, %v", lifted, err)
 	}
 	empty()
-	eventually(t, slack*5*time.Second, "what could not be saved is saved", func() bool {
+	eventually(t, slack*40*time.Second, "what could not be saved is saved", func() bool {
 		return testutil.ToFloat64(a.metrics.ledgerOK) == 1
 	})
 	a.stop()
@@ -326,6 +328,7 @@ func TestFullDisk(t *testing.T) {
 // TestNothingIsAcknowledgedThatIsNotSaved: with a full disk blocks are in the kernel,
 // and who waits for the ledger waits until there is room again.
 func TestNothingIsAcknowledgedThatIsNotSaved(t *testing.T) {
+	t.Parallel()
 	ns := newKernel(t)
 	o, fill, empty := fullDisk(t, ns)
 	a := start(t, DefaultConfig(), o)

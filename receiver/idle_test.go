@@ -10,6 +10,7 @@ import (
 // TestIdleConnectionsEnd: who sends nothing is told to end, and what it sends
 // all the same is read.
 func TestIdleConnectionsEnd(t *testing.T) {
+	t.Parallel()
 	c := relpConfig()
 	c.TCP, c.IdleTimeout = []string{"127.0.0.1:0"}, time.Second
 	h := open(t, c)
@@ -32,22 +33,23 @@ func TestIdleConnectionsEnd(t *testing.T) {
 // TestBusyConnectionsStay: the limit counts from the last byte, and one that
 // does not exist ends nothing.
 func TestBusyConnectionsStay(t *testing.T) {
+	t.Parallel()
 	c := testConfig()
-	c.IdleTimeout = time.Second
+	c.IdleTimeout = 4 * time.Second
 	h := open(t, c)
 	conn := dial(t, "tcp", h.address(TCP))
-	tick := time.NewTicker(200 * time.Millisecond)
+	tick := time.NewTicker(500 * time.Millisecond)
 	defer tick.Stop()
-	for i := range 10 {
+	for i := range 12 {
 		<-tick.C
 		write(t, conn, line(i)+"\n")
 	}
-	h.wait(t, 10)
+	h.wait(t, 12)
 	c.IdleTimeout = 0
 	reconfigure(t, h, c)
-	write(t, conn, line(11)+"\n")
-	h.wait(t, 11)
-	_ = conn.SetReadDeadline(time.Now().Add(1500 * time.Millisecond))
+	write(t, conn, line(12)+"\n")
+	h.wait(t, 13)
+	_ = conn.SetReadDeadline(time.Now().Add(6 * time.Second))
 	if _, err := conn.Read(make([]byte, 1)); err == nil || !strings.Contains(err.Error(), "timeout") {
 		t.Errorf("without a limit: %v", err)
 	}
@@ -58,26 +60,31 @@ func TestBusyConnectionsStay(t *testing.T) {
 func TestIdleRsyslog(t *testing.T) {
 	const bursts, count = 4, 50
 	config, a := everyTransport(t)
-	config.IdleTimeout = time.Second
-	h := open(t, config)
-	for transport, address := range map[string]net.Addr{
-		"tcp": h.Addrs(TCP)[0], "tls": h.Addrs(TLS)[0], "relp": h.Addrs(RELP)[0], "relp-tls": h.Addrs(RELP)[1],
+	config.IdleTimeout, config.UDP = time.Second, nil
+	for transport, address := range map[string]func(*house) net.Addr{
+		"tcp":      func(h *house) net.Addr { return h.Addrs(TCP)[0] },
+		"tls":      func(h *house) net.Addr { return h.Addrs(TLS)[0] },
+		"relp":     func(h *house) net.Addr { return h.Addrs(RELP)[0] },
+		"relp-tls": func(h *house) net.Addr { return h.Addrs(RELP)[1] },
 	} {
 		t.Run(transport, func(t *testing.T) {
-			h.forget()
-			before := h.metric(t, "uppercut_connections_rejected_total", "reason", refuseIdle)
-			mailHost := startRsyslog(t, forwardText(t, transport, address.String(), a, false))
+			t.Parallel()
+			h := open(t, config)
+			mailHost := startRsyslog(t, forwardText(t, transport, address(h).String(), a, false))
 			for i := range bursts { // every other one comes when the connection is told to end, not closed
 				mailHost.log(i*count+1, (i+1)*count)
 				h.wait(t, (i+1)*count)
 				eventually(t, "the connection is idle", func() bool {
-					return h.metric(t, "uppercut_connections_rejected_total", "reason", refuseIdle) > before+float64(i)
+					return h.metric(t, "uppercut_connections_rejected_total", "reason", refuseIdle) > float64(i)
 				})
 				eventually(t, "the connection is closed", func() bool {
 					return i%2 == 0 || h.metric(t, "uppercut_connections") == 0
 				})
 			}
-			if lost, doubled := lostAndDoubled(numbers(h.all()), bursts*count); lost+doubled > 0 {
+			// On a busy machine a burst may come while the connection is told to end:
+			// with RELP what was not acknowledged is sent again.
+			lost, doubled := lostAndDoubled(numbers(h.all()), bursts*count)
+			if again := strings.HasPrefix(transport, "relp"); lost > 0 || doubled > 0 && !again {
 				t.Errorf("%d lost, %d doubled", lost, doubled)
 			}
 		})

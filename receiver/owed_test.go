@@ -26,6 +26,7 @@ func TestRELPUnreadAnswers(t *testing.T) {
 		"opens within sessions": {session, "2 open 0\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h := open(t, relpConfig())
 			conn := dial(t, "tcp", h.address(RELP))
 			write(t, conn, test.opening)

@@ -20,7 +20,7 @@ func TestNoAttackDoesHarm(t *testing.T) {
 	}
 	for _, a := range attacks() {
 		t.Run(a.name, func(t *testing.T) {
-			r := play(t.Context(), a, program, 1<<30, 4*time.Second)
+			r := play(t.Context(), a, program, 1<<30, 2*time.Second)
 			if err := r.harm(); err != nil {
 				t.Error(err)
 			}

@@ -9,6 +9,9 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,6 +38,7 @@ import (
 type plant struct {
 	t         *testing.T
 	namespace *netns.Namespace
+	client    *http.Client
 	dir       string
 	program   string
 	uppercut  *exec.Cmd
@@ -49,6 +53,7 @@ const patience = 90 * time.Second
 func newPlant(t *testing.T) *plant {
 	t.Helper()
 	p := &plant{t: t, namespace: netns.New(t, "prometheus"), dir: t.TempDir()}
+	p.client = inside(p.namespace)
 	p.program = buildUppercut(t)
 	p.makeCertificates()
 	p.uppercut = p.start("uppercut", p.program, "--config", p.write("uppercut.yaml", configuration), "serve")
@@ -154,8 +159,36 @@ func (p *plant) until(what string, done func() bool) {
 
 // gives says whether a query has an answer that is not empty.
 func (p *plant) gives(query string) bool {
-	out, err := p.output("promtool", "query", "instant", "http://127.0.0.1:9090", query)
-	return err == nil && strings.TrimSpace(out) != ""
+	ask, err := http.NewRequestWithContext(p.t.Context(), http.MethodGet, "http://127.0.0.1:9090/api/v1/query?query="+url.QueryEscape(query), nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	answer, err := p.client.Do(ask)
+	if err != nil {
+		return false // it may be on its way up
+	}
+	defer answer.Body.Close()
+	var got struct {
+		Status string
+		Error  string
+		Data   struct{ Result []json.RawMessage }
+	}
+	if err := json.NewDecoder(answer.Body).Decode(&got); err != nil {
+		return false
+	}
+	if answer.StatusCode == http.StatusBadRequest {
+		p.t.Fatalf("Prometheus does not take %s: %s", query, got.Error)
+	}
+	return got.Status == "success" && len(got.Data.Result) > 0
+}
+
+// inside is an HTTP client in the namespace.
+func inside(n *netns.Namespace) *http.Client {
+	return &http.Client{Timeout: patience, Transport: &http.Transport{
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return n.Dial(ctx, &net.Dialer{}, network, address)
+		},
+	}}
 }
 
 func (p *plant) fires(alert string) bool {
@@ -218,6 +251,7 @@ func (p *plant) logOverTLS() {
 // TestWithARealPrometheus lets a real Prometheus scrape a real uppercut under
 // attack, draws every dashboard from it, and breaks things until the alerts fire.
 func TestWithARealPrometheus(t *testing.T) {
+	t.Parallel()
 	p := newPlant(t)
 	p.log("mx1", 10)
 	p.log("mx2", 20)

@@ -65,6 +65,7 @@ func read(t *testing.T, path string) string {
 }
 
 func TestPromtoolAcceptsTheRules(t *testing.T) {
+	t.Parallel()
 	for _, args := range [][]string{{"check", "rules", "rules.yml"}, {"test", "rules", "rules_test.yml"}} {
 		if out, err := exec.CommandContext(t.Context(), "promtool", args...).CombinedOutput(); err != nil {
 			t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)

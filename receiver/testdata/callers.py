@@ -1,8 +1,8 @@
 # Programs of a mail host that call syslog(3): callers.py COUNT. Prints how long
-# the calls took, in seconds. Gives up once a call has taken 1.5 s.
+# the calls took, in seconds. Gives up once three have taken 1.5 s.
 import json, sys, syslog, time
 
-count, taken = int(sys.argv[1]), []
+count, taken, waits = int(sys.argv[1]), [], 0
 syslog.openlog("sm-mta", syslog.LOG_PID, syslog.LOG_MAIL)
 
 
@@ -19,7 +19,8 @@ for i in range(1, count + 1):
             syslog.openlog(name, syslog.LOG_PID, facility)
             call("line %d" % i)
         syslog.openlog("sm-mta", syslog.LOG_PID, syslog.LOG_MAIL)
-    if taken[-1] > 1.5:
+    waits += taken[-1] > 1.5
+    if waits == 3:
         break
 taken.sort()
 json.dump({"calls": i, "slow": sum(t > 0.05 for t in taken), "max": taken[-1]}, sys.stdout)
