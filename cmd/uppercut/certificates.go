@@ -45,7 +45,7 @@ is there stays; to renew a certificate, move it away.`,
 		},
 	}
 	command.Flags().StringVar(&dir, "dir", ".", "`directory` of authority and certificates; it is made if it does not exist")
-	command.Flags().Var(&lasts, "for", "how `long` certificates are valid, such as 825d")
+	command.Flags().Var(&lasts, "for", "`duration` for which certificates are valid, for example 825d")
 	return command
 }
 

@@ -72,7 +72,7 @@ blocking is suspended or the mode is observe.`,
 		Example: "  uppercut block --for 2h --note 'ticket 4711' 203.0.113.9 198.51.100.0/24",
 		Args:    atLeastOne("an address or a network, or - for standard input"),
 	}
-	command.Flags().Var(&flags.lasts, "for", "how `long`, for example 90m, 7d or forever (default 1h)")
+	command.Flags().Var(&flags.lasts, "for", "`duration` of the block, for example 90m, 7d or forever (default 1h)")
 	flags.registerNote(command)
 	return asking(env, command, func(ctx context.Context, c *console.Client, args []string) (console.BlockResult, error) {
 		prefixes, err := env.readPrefixes(args)
@@ -207,7 +207,7 @@ address that can be blocked.`,
 			return nil
 		},
 	}
-	command.Flags().Var(&flags.lasts, "for", "how `long`, such as 90m or 7d (default forever)")
+	command.Flags().Var(&flags.lasts, "for", "`duration`, for example 90m or 7d (default forever)")
 	command.Flags().BoolVar(&force, "force", false, "allow even a prefix that covers much of the Internet")
 	command.Flags().BoolVar(&remove, "remove", false, "remove from the list")
 	flags.registerNote(command)
@@ -294,7 +294,7 @@ restores the blocks, unless --forget is given.`,
 	}
 	command.Flags().BoolVar(&forget, "forget", false, "also empty the ledger: no block comes back")
 	flags.registerNote(command)
-	command.Flags().Var(&flags.lasts, "for", "how `long`, such as 10m, up to 30d (default until resume or a restart)")
+	command.Flags().Var(&flags.lasts, "for", "`duration` of the pause, for example 10m, up to 30d (default until resume or a restart)")
 	said := func() string {
 		if flags.lasts == 0 {
 			return "flushed; nothing is blocked until resume"

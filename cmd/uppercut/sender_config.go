@@ -57,6 +57,7 @@ replaced stand in the file, and standard error says so.`,
 	f.StringVar(&o.Transport, "transport", "tcp", strings.Join(senders.Transports(), ", "))
 	completes(command, "transport", senders.Transports)
 	f.BoolVar(&o.SyslogNG, "syslog-ng", false, "for syslog-ng instead of rsyslog")
+	f.BoolVar(&o.WithoutImpstats, "without-impstats", false, "do not load rsyslog's impstats: the mail host loads it already")
 	return command
 }
 

@@ -183,6 +183,32 @@ const writeAll = `---
     files:
 `
 
+// TestRoleOnAHostThatLoadsImpstats: rsyslog takes it once only; what is written is
+// what sender-config prints for such a host.
+func TestRoleOnAHostThatLoadsImpstats(t *testing.T) {
+	for name, theirs := range map[string]string{
+		"rsyslog.d": "module(load=\"impstats\" interval=\"600\")\n",
+		"legacy":    "$ModLoad impstats\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newHost(t)
+			m.Write(t, "/etc/rsyslog.d/10-counts.conf", theirs, 0o644)
+			m.Write(t, "/etc/rsyslog.d/11-none.conf", "# module(load=\"impstats\") is above\n", 0o644)
+			args := []string{"-C", "/ansible", "LC_ALL=C.UTF-8", "ansible-playbook", "testdata/forward.yml", "-e", "uppercut_sender_packages=false"}
+			out, _ := m.Try(t, "env", args...) // there is no rsyslogd to restart
+			want, err := senders.Config(senders.Options{Host: "mx1.example.net", Collector: "127.0.0.1", Transport: "tcp", WithoutImpstats: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := m.Try(t, "cat", "/etc/rsyslog.d/90-uppercut.conf")
+			if diff := cmp.Diff(want, got); err != nil || diff != "" {
+				t.Errorf("%v (- sender-config, + role):\n%s\n%s", err, diff, out)
+			}
+			m.Do(t, "rsyslogd", "-N1")
+		})
+	}
+}
+
 // What cannot be is refused before anything is written.
 func TestRoleRefuses(t *testing.T) {
 	m := newHost(t)

@@ -2,7 +2,9 @@ package pack
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -56,10 +58,17 @@ func before(t *testing.T, a, b string) {
 }
 
 // TestUntaggedPackage: the package of a commit without a tag has a version that
-// every release replaces.
+// every release replaces, and no older one beside it.
 func TestUntaggedPackage(t *testing.T) {
-	out := build(t, "53fd04a")
+	out := t.TempDir()
+	if err := os.WriteFile(filepath.Join(out, debName("0.0.1")), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	buildInto(t, out, "53fd04a")
 	debs := strings.Fields(output(t, "sh", "-c", `ls "$1"/*.deb`, "sh", out))
+	if len(debs) != 1 {
+		t.Errorf("there are %v", debs)
+	}
 	got := strings.TrimSpace(output(t, "dpkg-deb", "--field", debs[0], "Version"))
 	if want := asPackaged(version(t, "53fd04a")); got != want {
 		t.Errorf("the deb has version %s, want %s", got, want)

@@ -7,6 +7,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -44,6 +45,9 @@ type Options struct {
 	Transport string
 	// SyslogNG asks for syslog-ng's configuration instead of rsyslog's.
 	SyslogNG bool
+	// WithoutImpstats leaves the line out that loads rsyslog's impstats: the host
+	// loads it already, and rsyslog takes a second one for a mistake.
+	WithoutImpstats bool
 }
 
 // Config returns the text of the mail host's configuration file; its head says
@@ -69,6 +73,9 @@ func Config(o Options) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s cannot send over %s", program, o.Transport)
 	}
+	if o.WithoutImpstats {
+		text = loadImpstats.ReplaceAll(text, nil)
+	}
 	usual := ports[o.Transport]
 	port := usual
 	if o.Port != "" {
@@ -84,6 +91,9 @@ func Config(o Options) (string, error) {
 		"port("+usual+")", "port("+port+")",
 	).Replace(string(text)), nil
 }
+
+// loadImpstats is what rsyslog takes once only, with what the files say of it.
+var loadImpstats = regexp.MustCompile(`(?m) Where another file\n# already loads impstats, remove the first of these lines\.$|^module\(load="impstats".*\n`)
 
 // isName keeps everything out that would end a quoted string.
 func isName(s string) bool {

@@ -65,6 +65,20 @@ func TestRsyslogAccepts(t *testing.T) {
 		if err != nil || strings.Contains(string(out), "error") {
 			t.Errorf("%s: %v\n%s", transport, err, out)
 		}
+		// On a host that loads impstats already.
+		theirs := `module(load="impstats" interval="600")` + "\n"
+		text, err = Config(Options{Host: "mx1.example.org", Collector: "collector.example.org", Transport: transport, WithoutImpstats: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = strings.ReplaceAll(text, "/etc/rsyslog.d/tls", dir)
+		if err := os.WriteFile(file, []byte(`global(workDirectory="`+dir+`")`+"\n"+theirs+text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, err = exec.Command("rsyslogd", "-N1", "-f", file).CombinedOutput()
+		if err != nil || strings.Contains(string(out), "error") {
+			t.Errorf("%s beside impstats: %v\n%s", transport, err, out)
+		}
 	}
 }
 

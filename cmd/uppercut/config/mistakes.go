@@ -128,8 +128,10 @@ func noSuchKey(key string) error {
 			elsewhere = append(elsewhere, k)
 		}
 	}
-	if len(elsewhere) > 0 && len(elsewhere) <= 3 {
-		return fmt.Errorf("%s: no such key, did you mean %s?", key, strings.Join(elsewhere, " or "))
+	// "enabled" or "listen" in a section that has none means another's as little as
+	// any other key.
+	if len(elsewhere) == 1 {
+		return fmt.Errorf("%s: no such key, did you mean %s?", key, elsewhere[0])
 	}
 	return fmt.Errorf("%s: no such key", key)
 }

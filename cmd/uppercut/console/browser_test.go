@@ -240,6 +240,20 @@ func TestTablesBreakNoWords(t *testing.T) {
 	}
 }
 
+// On a phone a block takes four lines or so, not a line for each of its eight facts.
+func TestBlocksAreShortOnAPhone(t *testing.T) {
+	r := startPage(t, fleet())
+	fill(r.Console, time.Now())
+	b := openBrowser(t)
+	b.lookFrom(look{width: 360, height: 740, scheme: "light"})
+	b.open(r, "/blocks")
+	high := ask(b, chromedp.Evaluate[int64](`Math.max(...[...document.querySelectorAll("tbody tr")].map((row) => row.offsetHeight))`))
+	if high > 130 {
+		t.Errorf("a block is %d pixels high", high)
+	}
+	b.screenshot("blocks-360")
+}
+
 // waitFor evaluates a JavaScript condition until it holds.
 func (b *browser) waitFor(condition string) {
 	b.t.Helper()

@@ -104,6 +104,7 @@ var words = template.FuncMap{
 	"ago":          func(now, t time.Time) string { return RoundDuration(now.Sub(t)) },
 	"left":         func(now, t time.Time) string { return RoundDuration(t.Sub(now)) },
 	"span":         func(d Duration) string { return RoundDuration(time.Duration(d)) },
+	"skew":         skewWords,
 	"clip":         clip,
 	"cause":        func(s string) string { return clip(CauseWords(s)) },
 	"address":      addressURL,
@@ -115,6 +116,19 @@ var words = template.FuncMap{
 	"blockedwords": Status.blockedWords,
 	"forever":      func(d Duration) bool { return d == Forever },
 	"isset":        func(t time.Time) bool { return !t.IsZero() },
+}
+
+// skewWords says how far the clock of a mail host is off. What a line takes to
+// arrive is no fault of its clock.
+func skewWords(d Duration) string {
+	skew := time.Duration(d)
+	switch {
+	case skew.Abs() < time.Second:
+		return "OK"
+	case skew < 0:
+		return RoundDuration(-skew) + " ahead"
+	}
+	return RoundDuration(skew) + " behind"
 }
 
 // maxShown is how much of a log line a page shows, in bytes; the control API
