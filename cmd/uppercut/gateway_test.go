@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -154,13 +155,20 @@ func (g *gateway) uppercut(t *testing.T, args ...string) *exec.Cmd {
 // get asks the web listener on the gateway's loopback.
 func (g *gateway) get(t *testing.T, path string) (status int, body string) {
 	t.Helper()
+	return g.getAs(t, nil, path)
+}
+
+// getAs asks as a user of the page.
+func (g *gateway) getAs(t *testing.T, user *url.Userinfo, path string) (status int, body string) {
+	t.Helper()
 	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			return g.gw.Dial(ctx, new(net.Dialer), network, addr)
 		},
 	}}
-	resp, err := client.Get("http://127.0.0.1:9514" + path)
+	target := url.URL{Scheme: "http", Host: "127.0.0.1:9514", User: user}
+	resp, err := client.Get(target.String() + path)
 	if err != nil {
 		return 0, err.Error()
 	}
