@@ -15,7 +15,6 @@ import (
 	"uppercut/cmd/uppercut/console"
 	"uppercut/detector"
 	"uppercut/enforcer"
-	"uppercut/metrics"
 )
 
 // What people ask: the console.Reader side of the appliance.
@@ -32,7 +31,7 @@ func (a *appliance) Status(ctx context.Context) (console.Status, error) {
 	n := counts(families)
 	last := a.reloads.Last()
 	s := console.Status{
-		Version: metrics.ReadBuild(version).Version, Now: time.Now(), Started: a.started,
+		Version: a.options.Build.Version, Now: time.Now(), Started: a.started,
 		Mode: c.Mode, Suspended: state.Suspended, PausedUntil: state.PausedUntil,
 		Enforcing: console.Families{IPv4: state.Enforcing, IPv6: state.Enforcing},
 		Blocks: console.ActiveBlocks{

@@ -35,9 +35,10 @@ import (
 
 // appliance is a running uppercut: every part, introduced to the others.
 type appliance struct {
-	env           *environment
+	options       applianceOptions
 	started       time.Time
 	config        atomic.Pointer[config.Config]
+	log           *logQueue // on its way to standard error
 	logger        *slog.Logger
 	registry      *prometheus.Registry
 	metrics       *applianceMetrics
@@ -59,6 +60,7 @@ type appliance struct {
 	pipeline *pipeline
 	receiver *receiver.Receiver
 	console  *console.Console
+	release  func() // gives up the claim to the table
 	events   *outbox.Outbox
 }
 
@@ -339,7 +341,7 @@ until they run out, "%s flush" removes them all.`, program)
 	if c.Mode == config.ModeObserve {
 		promise, kernel, end = "see what would be blocked (in mode observe nothing is)", "", "Ctrl-C stops it."
 	}
-	fmt.Fprintf(a.env.stdout, `
+	fmt.Fprintf(a.options.Stdout, `
 uppercut runs %s, mode %s.
 Listening for syslog:  %s
 Who may send:          %s (receiver.senders)

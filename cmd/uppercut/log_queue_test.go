@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,8 +15,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
-
-	"uppercut/netns"
 )
 
 // stalledWriter takes what it is given when it is let.
@@ -36,7 +33,7 @@ func (w *stalledWriter) Write(b []byte) (int, error) {
 func TestALogThatNobodyReadsHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &stalledWriter{let: make(chan struct{})}
-		q := newLogQueue(out, prometheus.NewRegistry(), tellDropped("text"))
+		q := newLogQueue(out, prometheus.NewRegistry(), tellDropped(false))
 		logger := slog.New(slog.NewTextHandler(q, nil))
 		const lines = 100_000
 		for i := range lines {
@@ -61,7 +58,7 @@ func TestALogThatNobodyReadsHoldsUpNobody(t *testing.T) {
 func TestTheEndDoesNotWaitForALogThatNobodyReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := &stalledWriter{let: make(chan struct{})}
-		q := newLogQueue(out, prometheus.NewRegistry(), tellDropped("json"))
+		q := newLogQueue(out, prometheus.NewRegistry(), tellDropped(true))
 		fmt.Fprintln(q, "line")
 		began := time.Now()
 		q.close()
@@ -91,37 +88,4 @@ func TestAReaderThatEndsEndsNobody(t *testing.T) {
 	if _, err := w.WriteString("x"); !errors.Is(err, syscall.EPIPE) {
 		t.Error(err)
 	}
-}
-
-// TestUnreadStandardError: a program whose standard error nobody reads goes on
-// blocking, and one whose reader has ended goes on, too.
-func TestUnreadStandardError(t *testing.T) {
-	p := newPost(t)
-	r, w, err := os.Pipe()
-	netns.Must(t, err)
-	p.log.Reset()
-	p.stderr = w
-	p.start()
-	w.Close()
-	block := func(third, n int) {
-		t.Helper()
-		args := []string{"--config", filepath.Join(p.dir, "uppercut.yaml"), "block"}
-		for i := range n {
-			args = append(args, fmt.Sprintf("20.0.%d.%d", third+i>>8, i&255))
-		}
-		if said, code := p.ask(args...); code != 0 {
-			t.Fatal(said)
-		}
-	}
-	block(0, 1500) // a pipe holds some 300 lines
-	block(100, 1)
-	if !p.drops("20.0.100.0") {
-		t.Error("nothing is blocked behind a log that nobody reads")
-	}
-	r.Close()
-	block(101, 2)
-	if said, code := p.ask("--config", filepath.Join(p.dir, "uppercut.yaml"), "health"); code != 0 {
-		t.Errorf("after the reader's end: %d\n%s", code, said)
-	}
-	p.end(syscall.SIGTERM)
 }

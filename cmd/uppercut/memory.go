@@ -143,7 +143,7 @@ func (a *appliance) limitMemory(c *config.Config) {
 		a.logger.Warn("there is less memory than the limits of the configuration may take; see docs/limits.md",
 			"available", byteSize(available), "of", source, "limits", byteSize(b.total()), "largest", b.largest().what)
 	}
-	if !slices.ContainsFunc(a.env.environ, func(e string) bool { return strings.HasPrefix(e, "GOMEMLIMIT=") }) {
+	if !slices.ContainsFunc(a.options.Source.Environ, func(e string) bool { return strings.HasPrefix(e, "GOMEMLIMIT=") }) {
 		debug.SetMemoryLimit(int64(b.goLimitWithin(available)))
 	}
 }

@@ -68,11 +68,11 @@ func (pl *pipeline) handle(messages []receiver.Message, judged, release func()) 
 	b := pl.free.Get().(*batch)
 	b.judged, b.release = judged, release
 	b.lines = b.lines[:0]
-	var names lineNames
+	var names detector.Names
 	for i := range messages {
 		b.lines = append(b.lines, detector.Line{})
 		fillLine(&b.lines[i], &messages[i], parser)
-		names.share(&b.lines[i])
+		names.Share(&b.lines[i])
 	}
 	pl.queue <- b
 }

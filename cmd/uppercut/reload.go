@@ -39,7 +39,7 @@ func (a *appliance) reload(ctx context.Context, by console.By) error {
 
 func (a *appliance) tryReload(ctx context.Context) error {
 	old := a.config.Load()
-	r := a.env.read()
+	r := a.options.Source.Read()
 	if err := r.Err(); err != nil {
 		return err
 	}

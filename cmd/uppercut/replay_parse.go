@@ -181,7 +181,7 @@ func (p *parsers) parse() {
 
 func (p *parsers) parseChunk(headers *header.Parser, c *chunk) {
 	var h header.Header
-	var names lineNames
+	var names detector.Names
 	headers.Resume(c.open)
 	mine := false // the line before is the last of c.lines
 	for line := range lines(asString(c.text)) {
@@ -206,7 +206,7 @@ func (p *parsers) parseChunk(headers *header.Parser, c *chunk) {
 		l.Number, l.Sender = c.count, c.sender
 		p.parser.Parse(h.Text, &l.Record)
 		l.Digest()
-		names.share(l)
+		names.Share(l)
 	}
 }
 

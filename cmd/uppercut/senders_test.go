@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"net"
-	"slices"
 	"testing"
 	"time"
 
@@ -69,12 +68,5 @@ func TestHostsBehindARelay(t *testing.T) {
 	}
 	if s.HostsSeen != 2 || s.HostsUnseen != 1 || s.HostsSilent != 0 {
 		t.Errorf("status counts %d seen, %d unseen, %d silent", s.HostsSeen, s.HostsUnseen, s.HostsSilent)
-	}
-	var words []string
-	for _, s := range list {
-		words = append(words, senderState(s))
-	}
-	if !slices.Equal(words, []string{"", "", "not heard yet"}) {
-		t.Errorf("the command says %q", words)
 	}
 }

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
-	"github.com/spf13/cobra"
 
 	"uppercut/cmd/uppercut/config"
 	"uppercut/cmd/uppercut/console"
@@ -30,95 +29,54 @@ import (
 	"uppercut/receiver"
 )
 
-// serveFlags are the flags of uppercut serve.
-type serveFlags struct {
-	logLevel  slog.LevelVar
-	logFormat string
+// applianceOptions are what an appliance takes from its process.
+type applianceOptions struct {
+	// Source says where the configuration comes from, also at a reload.
+	Source config.Source
+	Build  metrics.Build
+	// Stdout gets the next steps, if there is no configuration file.
+	Stdout io.Writer
+	// Stderr gets the log, of which lines are dropped that it does not take.
+	Stderr   io.Writer
+	LogLevel slog.Leveler
+	LogJSON  bool
 }
 
-func newServeCommand(env *environment) *cobra.Command {
-	var flags serveFlags
-	command := &cobra.Command{
-		Use:     "serve",
-		Example: "  uppercut serve --config /etc/uppercut/uppercut.yaml",
-		Short:   "Run the appliance: receive, judge, block",
-		Args:    noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return env.serve(cmd.Context(), &flags)
-		},
-	}
-	f := command.Flags()
-	f.StringVar(&env.webConfigFile, "web.config.file", "", "`file` with users and TLS of the web listener (Prometheus exporter-toolkit)")
-	f.TextVar(&flags.logLevel, "log.level", &flags.logLevel, "debug, info, warn or error")
-	f.StringVar(&flags.logFormat, "log.format", "text", "text or json")
-	return command
-}
-
-// logHandler writes to w.
-func logHandler(format string, w io.Writer, level slog.Leveler) (slog.Handler, error) {
-	options := &slog.HandlerOptions{Level: level}
-	switch format {
-	case "text":
-		return slog.NewTextHandler(w, options), nil
-	case "json":
-		options.ReplaceAttr = visibleAttr // JSON escapes controls, but not marks that turn text around
-		return slog.NewJSONHandler(w, options), nil
-	}
-	return nil, exitCode{exitUsage, fmt.Errorf("--log.format: %q is neither text nor json", format)}
-}
-
-// tellDropped returns what says, in a format, that lines were dropped.
-func tellDropped(format string) func(out io.Writer, lines uint64) {
-	return func(out io.Writer, lines uint64) {
-		if handler, err := logHandler(format, out, slog.LevelWarn); err == nil {
-			slog.New(handler).Warn("log lines were dropped: standard error was not read", "lines", lines)
-		}
-	}
-}
-
-// visibleAttr makes visible what must not reach a screen: hosts and notes are
-// the text of others.
-func visibleAttr(_ []string, a slog.Attr) slog.Attr {
-	switch v := a.Value.Any().(type) {
-	case string:
-		a.Value = slog.StringValue(console.Visible(v))
-	case error:
-		a.Value = slog.StringValue(console.Visible(v.Error()))
-	}
-	return a
-}
-
-// serve builds the appliance and runs it until ctx ends. Nothing is read from a
-// socket before every part is there.
-func (env *environment) serve(ctx context.Context, flags *serveFlags) error {
-	if _, err := logHandler(flags.logFormat, io.Discard, nil); err != nil {
-		return err
-	}
-	r := env.read()
+// newAppliance builds an appliance, binds its sockets and gives up the privileges
+// that it needs no more. Nothing is read from a socket before run. On error
+// nothing stays bound or open.
+func newAppliance(ctx context.Context, o applianceOptions) (*appliance, error) {
+	r := o.Source.Read()
 	if err := r.Err(); err != nil {
-		return err
+		return nil, err
 	}
-	c := r.Config
-	registry := metrics.NewRegistry(metrics.ReadBuild(version))
+	registry := metrics.NewRegistry(o.Build)
 	signal.Ignore(syscall.SIGPIPE) // whoever reads the log may end before us
-	log := newLogQueue(env.stderr, registry, tellDropped(flags.logFormat))
-	defer log.close()
-	handler, err := logHandler(flags.logFormat, log, &flags.logLevel)
-	if err != nil {
-		return err
-	}
+	log := newLogQueue(o.Stderr, registry, tellDropped(o.LogJSON))
 	a := &appliance{
-		env:      env,
+		options:  o,
 		started:  time.Now(),
 		registry: registry,
-		logger:   slog.New(metrics.CountLogs(handler, registry)),
+		log:      log,
+		logger:   slog.New(metrics.CountLogs(logHandler(o.LogJSON, log, o.LogLevel), registry)),
 		metrics:  newApplianceMetrics(registry),
 		reloads:  metrics.NewReload(registry),
 		recheck:  make(chan []netip.Prefix, 64),
 		ended:    make(chan []netip.Prefix, 64),
+		release:  func() {},
 	}
+	if err := a.begin(ctx, &r); err != nil {
+		a.close()
+		return nil, err
+	}
+	return a, nil
+}
+
+// begin does what has to be done before the first line is read.
+func (a *appliance) begin(ctx context.Context, r *config.Reading) (err error) {
+	c := r.Config
 	a.config.Store(&c)
-	metrics.NewMode(registry).Observe(c.Mode == config.ModeObserve)
+	metrics.NewMode(a.registry).Observe(c.Mode == config.ModeObserve)
 	for _, warning := range c.Warnings() {
 		a.logger.Warn("configuration", "warning", warning)
 	}
@@ -130,21 +88,23 @@ func (env *environment) serve(ctx context.Context, flags *serveFlags) error {
 		return err
 	}
 	if c.Mode == config.ModeEnforce {
-		release, err := claimTable(a.logger)
-		if err != nil {
+		if a.release, err = claimTable(a.logger); err != nil {
+			a.release = func() {}
 			return err
 		}
-		defer release()
 	}
 	if err := a.build(ctx); err != nil {
 		return err
 	}
 	a.keepOnly(keptForGood(c.Mode))
 	a.reloads.Done(a.started, nil)
-	if _, err := os.Stat(cmp.Or(env.configFile, config.DefaultFile)); errors.Is(err, os.ErrNotExist) {
-		a.sayWhatNext()
-	}
-	return a.run(ctx)
+	return nil
+}
+
+// close gives the table to the next appliance and writes the last of the log.
+func (a *appliance) close() {
+	a.release()
+	a.log.close()
 }
 
 // build makes every part; on error nothing stays bound or open. What can fail
@@ -240,7 +200,7 @@ func (a *appliance) buildEnforcer(ctx context.Context, c *config.Config) (err er
 
 func (a *appliance) buildEvents(c *config.Config) (err error) {
 	a.events, err = outbox.New(c.Events, outbox.Options{
-		Logger: a.logger, Registerer: a.registry, Version: metrics.ReadBuild(version).Version,
+		Logger: a.logger, Registerer: a.registry, Version: a.options.Build.Version,
 	})
 	if err != nil {
 		return fmt.Errorf("events.%w", err)
@@ -264,6 +224,10 @@ func (s stage) end() {
 // after the other, each when nothing can reach it any more: receiver, judge,
 // scores, kernel and ledger, events, page.
 func (a *appliance) run(ctx context.Context) error {
+	defer a.close()
+	if _, err := os.Stat(cmp.Or(a.options.Source.File, config.DefaultFile)); errors.Is(err, os.ErrNotExist) {
+		a.sayWhatNext()
+	}
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	start := func(run func(context.Context) error) stage {

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"uppercut/cmd/uppercut/config"
 	"uppercut/netns"
 )
 
@@ -127,6 +126,7 @@ func TestSecondAppliance(t *testing.T) {
 	}
 	p.end(syscall.SIGTERM)
 
+	const claimName = "@uppercut/inet/uppercut" // see appliance/claim.go
 	squatter := p.net.Command("setpriv", "--reuid=4711", "--clear-groups", "systemd-socket-activate", "-l", claimName, "sleep", "1000")
 	netns.Must(t, squatter.Start())
 	t.Cleanup(func() { _ = squatter.Process.Kill(); _ = squatter.Wait() })
@@ -209,34 +209,6 @@ func TestStartAndEndAreLogged(t *testing.T) {
 	} {
 		if n := strings.Count(p.log.String(), want); n != 1 {
 			t.Errorf("the log says %s %d times:\n%s", want, n, p.log.String())
-		}
-	}
-}
-
-// What the start promises is what the mode does.
-func TestStartPromisesWhatTheModeDoes(t *testing.T) {
-	for mode, want := range map[string]struct{ has, hasNot []string }{
-		config.ModeEnforce: {
-			[]string{"see it blocked", "nft list table inet uppercut", "blocks stay\nuntil they run out", "udp 127.0.0.1:5514, tcp 127.0.0.1:5514", "192.168.0.0/16", "web.config_file"},
-			[]string{"would be"},
-		},
-		config.ModeObserve: {[]string{"see what would be blocked (in mode observe nothing is)"}, []string{"see it blocked", "nft list", "blocks stay"}},
-	} {
-		var out strings.Builder
-		a := &appliance{env: &environment{stdout: &out}}
-		c := config.Default()
-		c.Mode = mode
-		a.config.Store(&c)
-		a.sayWhatNext()
-		for _, text := range want.has {
-			if !strings.Contains(out.String(), text) {
-				t.Errorf("mode %s: it does not say %q:\n%s", mode, text, out.String())
-			}
-		}
-		for _, text := range want.hasNot {
-			if strings.Contains(out.String(), text) {
-				t.Errorf("mode %s: it says %q:\n%s", mode, text, out.String())
-			}
 		}
 	}
 }

@@ -124,6 +124,7 @@ func TestSendersArePrinted(t *testing.T) {
 		{Host: "mx1", Sender: "10.0.0.1", Transport: "tcp", Last: now, Messages: 9, Understood: 7, NotUnderstood: 1, Foreign: 1, ForeignTag: "cron"},
 		{Host: "mx2", Sender: "10.0.0.2", Transport: "udp", Last: now, Unread: 12, NothingUnderstood: true},
 		{Host: "mx3", Sender: "10.0.0.3", Transport: "udp", Last: now, NothingUnderstood: true, Advice: "forward it", ForeignTag: "a\x1b[31mb", SourceLosses: 1, LossText: "begin to drop"},
+		{Host: "mx9", Expected: true},
 		{Sender: "192.0.2.12", Transport: "tls", Last: now, Refused: &console.Refused{Why: "certificate has expired", Certificate: "mx4.example.org", First: now, Attempts: 3}},
 	})
 	if err != nil {
@@ -141,6 +142,7 @@ func TestSendersArePrinted(t *testing.T) {
 		"mx1 10.0.0.1 tcp * 9 7 1 1 (cron) 0 0 0 0s",
 		"mx2 10.0.0.2 udp * 0 0 0 0 12 0 0 0s NOTHING UNDERSTOOD",
 		`mx3 10.0.0.3 udp * 0 0 0 0 (a\x1b[31mb) 0 0 0 0s NOTHING UNDERSTOOD; forward it; dropped lines: begin to drop`,
+		"mx9 * not heard yet",
 		"- 192.0.2.12 tls * REFUSED: certificate has expired (mx4.example.org), 3 attempts, first *",
 	} {
 		if !matches(want, got[i]) {

@@ -1,23 +1,21 @@
-package main
+package detector
 
 import (
 	"fmt"
 	"strings"
 	"testing"
 	"unsafe"
-
-	"uppercut/detector"
 )
 
 // TestLineNames: names stay what they are, and equal ones that come close together
 // become one.
 func TestLineNames(t *testing.T) {
-	var n lineNames
+	var n Names
 	first := map[string]*byte{}
 	for i := range 100 {
 		want := fmt.Sprint("mx", i%7)
-		l := detector.Line{Host: strings.Clone(want), Tag: strings.Clone("sm-mta")}
-		n.share(&l)
+		l := Line{Host: strings.Clone(want), Tag: strings.Clone("sm-mta")}
+		n.Share(&l)
 		if l.Host != want || l.Tag != "sm-mta" {
 			t.Fatalf("line %d is %s of %s, want sm-mta of %s", i, l.Tag, l.Host, want)
 		}
