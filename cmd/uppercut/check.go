@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"uppercut/cmd/uppercut/appliance"
 	"uppercut/cmd/uppercut/config"
 	"uppercut/cmd/uppercut/terminal"
 )
@@ -42,7 +43,7 @@ user who runs check.`,
 			}
 			if !quiet {
 				err = printSettings(env.stdout, r.Config, flags.json)
-				memoryBudget(&r.Config).print(env.stderr)
+				appliance.MemoryBudget(&r.Config).Print(env.stderr)
 				fmt.Fprintln(env.stderr, "uppercut: configuration is valid")
 			}
 			return err

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"uppercut/cmd/uppercut/appliance"
 	"uppercut/cmd/uppercut/config"
 	"uppercut/cmd/uppercut/console"
 	"uppercut/cmd/uppercut/terminal"
@@ -329,7 +330,7 @@ blocks prints: a prefix that is counted or blocked as one, such as the /64 of an
 IPv6 client.
 Exit code 3 if its packets are not dropped: not blocked, exempt within a blocked
 network, blocking suspended, or mode observe. It lists the last %d earlier blocks;
-"expired" means that no earlier end is on record.`, maxHistory),
+"expired" means that no earlier end is on record.`, appliance.MaxHistory),
 		Example: "  uppercut why 203.0.113.9\n  uppercut why 2001:db8:1:2::/64",
 		Args:    exactlyOne("address"),
 		PreRunE: func(_ *cobra.Command, args []string) (err error) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"uppercut/cmd/uppercut/appliance"
 	"uppercut/cmd/uppercut/console"
 	"uppercut/cmd/uppercut/terminal"
 	"uppercut/detector"
@@ -325,7 +326,7 @@ func (e *environment) flushStopped(ctx context.Context, note string, forget bool
 	if err != nil {
 		return err
 	}
-	release, err := claimTable(slog.New(slog.DiscardHandler))
+	release, err := appliance.ClaimTable(slog.New(slog.DiscardHandler))
 	if err != nil {
 		return err // it would put the table back at once
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"uppercut/cmd/uppercut/appliance"
 	"uppercut/metrics"
 )
 
@@ -26,14 +27,14 @@ func newServeCommand(env *environment) *cobra.Command {
 			if flags.logFormat != "text" && flags.logFormat != "json" {
 				return exitCode{exitUsage, fmt.Errorf("--log.format: %q is neither text nor json", flags.logFormat)}
 			}
-			a, err := newAppliance(cmd.Context(), applianceOptions{
+			a, err := appliance.New(cmd.Context(), appliance.Options{
 				Source: env.source(), Build: metrics.ReadBuild(version), Stdout: env.stdout, Stderr: env.stderr,
 				LogLevel: &flags.logLevel, LogJSON: flags.logFormat == "json",
 			})
 			if err != nil {
 				return err
 			}
-			return a.run(cmd.Context())
+			return a.Run(cmd.Context())
 		},
 	}
 	f := command.Flags()

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"uppercut/cmd/uppercut/appliance"
 	"uppercut/detector"
 	"uppercut/detector/sendmail"
 	"uppercut/receiver"
@@ -128,7 +129,7 @@ func (r *liveReader) hear(sender int, frames []string) []string {
 			continue
 		}
 		var l detector.Line
-		fillLine(&l, &m, r.parser)
+		appliance.FillLine(&l, &m, r.parser)
 		r.lines++
 		l.Number = r.lines
 		r.detector.Observe(&l)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"uppercut/cmd/uppercut/config"
+	"uppercut/cmd/uppercut/samples"
 	"uppercut/detector"
 	"uppercut/detector/sendmail"
 	"uppercut/enforcer/guard"
@@ -20,7 +21,7 @@ type judge struct {
 	// tick is when the Detector is due to look at what waits.
 	tick time.Time
 	// unknown are lines of sendmail's that are of no known form.
-	unknown samples
+	unknown samples.Samples
 	// split is when a part of a split line was last seen, info counts lines
 	// that were not worth the Detector's time.
 	split time.Time
@@ -55,7 +56,7 @@ func newJudge(c config.Config, r *report) (*judge, error) {
 	c.Detector.EvidenceBytes = leastEvidence
 	d, err := detector.New(c.Detector, detector.Options{
 		Exempt:    j.spare(exempt.Exempt),
-		OnUnknown: j.unknown.line,
+		OnUnknown: j.unknown.Line,
 		OnEvent:   func(l *detector.Line, e *sendmail.Event) { j.clerk.event(l, e) },
 
 		OnBlockedSeen: r.blockedSeen,
@@ -110,7 +111,7 @@ func (j *judge) idle(l *detector.Line) bool {
 // finish lets the time behind the last line pass. The report is complete then.
 func (j *judge) finish() {
 	defer j.clerk.close()
-	j.report.reading, j.report.unknown = j.detector.Reading(), j.unknown.texts()
+	j.report.reading, j.report.unknown = j.detector.Reading(), j.unknown.Texts()
 	j.report.reading.Lines[sendmail.LineInfo] += j.info
 	if j.tick.IsZero() {
 		return

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -107,4 +108,26 @@ func TestServeRefusesWhatItCouldNotDo(t *testing.T) {
 	if files, err := os.ReadDir(foreign); err != nil || len(files) > 0 {
 		t.Errorf("it left %v in a directory of somebody else (%v)", files, err)
 	}
+}
+
+// openToAll lets every user into a temporary directory.
+func openToAll(t *testing.T, dir string) {
+	t.Helper()
+	for ; dir != "/" && dir != filepath.Clean(os.TempDir()); dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// powers returns the lines of a status file that say what a thread may do.
+func powers(status []byte) string {
+	var set []string
+	for scan := bufio.NewScanner(bytes.NewReader(status)); scan.Scan(); {
+		key, value, _ := strings.Cut(scan.Text(), ":\t")
+		if strings.HasPrefix(key, "Cap") || key == "NoNewPrivs" {
+			set = append(set, key+"="+strings.TrimLeft(value, "0"))
+		}
+	}
+	return strings.Join(set, " ")
 }

@@ -1,0 +1,416 @@
+package appliance
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"os/signal"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"uppercut/cmd/uppercut/config"
+	"uppercut/cmd/uppercut/console"
+	"uppercut/cmd/uppercut/outbox"
+	"uppercut/cmd/uppercut/samples"
+	"uppercut/detector"
+	"uppercut/detector/sendmail"
+	"uppercut/enforcer"
+	"uppercut/enforcer/blocklist"
+	"uppercut/enforcer/guard"
+	"uppercut/metrics"
+	"uppercut/receiver"
+)
+
+// Appliance is a running uppercut: every part, introduced to the others.
+type Appliance struct {
+	options       Options
+	started       time.Time
+	config        atomic.Pointer[config.Config]
+	log           *logQueue // on its way to standard error
+	logger        *slog.Logger
+	registry      *prometheus.Registry
+	metrics       *applianceMetrics
+	reloads       *metrics.Reload
+	samples       samples.Samples
+	rejections    rejections
+	understanding understanding
+	reloading     sync.Mutex                   // one reload after the other
+	verified      atomic.Pointer[verification] // nil until somebody asks
+	hosts         *receiver.Hosts
+
+	recheck    chan []netip.Prefix // who has become exempt
+	ended      chan []netip.Prefix // what has left the allow list
+	recheckAll atomic.Bool         // more has changed than these two could hold
+
+	guard    *guard.Guard
+	lists    *blocklist.Lists
+	enforcer *enforcer.Enforcer
+	pipeline *pipeline
+	receiver *receiver.Receiver
+	console  *console.Console
+	release  func() // gives up the claim to the table
+	events   *outbox.Outbox
+}
+
+// applianceMetrics are those of the wiring itself.
+type applianceMetrics struct {
+	lastSave                      prometheus.Gauge
+	saveFailures                  prometheus.Counter
+	restoreFailures               prometheus.Counter
+	memoryBudget, memoryAvailable prometheus.Gauge
+}
+
+func newApplianceMetrics(reg prometheus.Registerer) *applianceMetrics {
+	m := &applianceMetrics{
+		lastSave: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "uppercut_scores_last_save_timestamp_seconds",
+			Help: "Time of the last successful save of the scores.",
+		}),
+		saveFailures: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "uppercut_scores_save_failures_total",
+			Help: "Failed saves of the scores.",
+		}),
+		restoreFailures: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "uppercut_scores_restore_failures_total",
+			Help: "Starts at which the saved scores could not be read; the file is kept aside.",
+		}),
+	}
+	m.memoryBudget = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "uppercut_memory_budget_bytes",
+		Help: "Most memory that the process uses when every limit of the configuration is reached.",
+	})
+	m.memoryAvailable = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "uppercut_memory_available_bytes",
+		Help: "Memory available to the process: the limit of its control group, or the machine's memory.",
+	})
+	reg.MustRegister(m.lastSave, m.saveFailures, m.restoreFailures, m.memoryBudget, m.memoryAvailable)
+	return m
+}
+
+// witness says who a sender is.
+func (a *Appliance) witness(sender string) detector.Witness {
+	name, known, relay := a.hosts.Witness(sender)
+	return detector.Witness{Name: name, Known: known, Relay: relay}
+}
+
+// block hands a verdict to the enforcer.
+func (a *Appliance) block(v detector.Verdict) {
+	if len(v.Lift) > 0 {
+		a.enforcer.Lift("mail host "+a.hosts.Label(v.Sender, v.Host)+" refuses those whose mail is accepted; what it said is set aside", v.Lift...)
+		return
+	}
+	b := enforcer.Block{
+		Prefix: v.Prefix, At: v.At, Until: v.Until, Received: v.Received, Rule: v.Rule, Score: v.Score, Witness: v.Witness,
+		Evidence: make([]enforcer.Evidence, len(v.Evidence)),
+	}
+	for i, e := range v.Evidence {
+		b.Evidence[i] = enforcer.Evidence{
+			Time: e.Time, Sender: e.Sender, Host: e.Host, Transport: e.Transport, Reason: e.Reason.String(), Text: e.Text,
+		}
+	}
+	b.Reason, b.Host = a.weightiest(b.Evidence)
+	a.enforcer.Block(b)
+}
+
+// weightiest returns the reason that most lines name, and the label of the host.
+func (a *Appliance) weightiest(lines []enforcer.Evidence) (reason, host string) {
+	if len(lines) == 0 {
+		return "", a.hosts.Label("", "") // as in a list of a million, which must be quick
+	}
+	reasons, hosts := make(map[string]int), make(map[string]int)
+	for _, line := range lines {
+		reasons[line.Reason]++
+		hosts[a.hosts.Label(line.Sender, line.Host)]++
+	}
+	return most(reasons), most(hosts)
+}
+
+// most returns the key with the highest count, the first in order among equals.
+func most(counts map[string]int) (key string) {
+	for k, n := range counts {
+		if n > counts[key] || n == counts[key] && k < key {
+			key = k
+		}
+	}
+	return key
+}
+
+// onTheList says whether a source is blocked, as the enforcer knows it.
+func (a *Appliance) onTheList(source netip.Prefix) bool {
+	_, ok := a.enforcer.Lookup(source.Addr())
+	return ok
+}
+
+// blockedSeen tells the enforcer that a source which should be blocked has
+// reached a mail host all the same. What only says that a session has ended does
+// not show that, and what was written before says nothing of today.
+func (a *Appliance) blockedSeen(l *detector.Line, e *sendmail.Event, _ netip.Prefix, _ time.Time) {
+	if at, ok := sighting(l, e); ok {
+		a.enforcer.SeenAfterBlock(e.Addr, at)
+	}
+}
+
+// sighting says when a source must have been there for an event, false if it need
+// not have been.
+func sighting(l *detector.Line, e *sendmail.Event) (at time.Time, ok bool) {
+	if e.Kind == sendmail.Offence && detector.EndsSession(e.Reason) {
+		return time.Time{}, false
+	}
+	if e.Time.Before(l.Received) {
+		return e.Time, true
+	}
+	return l.Received, true
+}
+
+// meet keeps a mail host from being blocked for as long as it is connected.
+func (a *Appliance) meet(addr netip.Addr) (parted func()) {
+	a.guard.AddSender(addr)
+	return func() { a.guard.RemoveSender(addr) }
+}
+
+// applyLists puts the block lists in force, and tells the judge who has left them.
+func (a *Appliance) applyLists(ctx context.Context, ps []netip.Prefix) error {
+	l, err := a.enforcer.SetListed(ctx, ps)
+	if err != nil {
+		return err
+	}
+	a.logger.Debug("block lists in force", "blocked", l.Blocked, "exempt", l.Exempt, "no_room", l.NoRoom, "removed", len(l.Removed))
+	return a.lifted(ctx, l.Removed)
+}
+
+// exempted hears from the guard who must no longer be blocked. It is called by
+// any goroutine, also before the enforcer exists.
+func (a *Appliance) exempted(_ string, added []netip.Prefix) {
+	a.recheckLater(a.recheck, added)
+}
+
+// noLongerAllowed hears from the guard what has left the allow list, as exempted.
+func (a *Appliance) noLongerAllowed(removed []netip.Prefix) {
+	a.recheckLater(a.ended, removed)
+}
+
+func (a *Appliance) recheckLater(queue chan []netip.Prefix, changed []netip.Prefix) {
+	select {
+	case queue <- changed:
+	default: // so many changes at once that a look at every block is due
+		a.recheckAll.Store(true)
+	}
+}
+
+// watch does what has to be done beside the way of a log line, until ctx ends.
+func (a *Appliance) watch(ctx context.Context) error {
+	var saving sync.WaitGroup
+	saving.Go(func() { a.keepScores(ctx) })
+	defer saving.Wait() // or an older save could replace the last one
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	watchdog := time.NewTicker(watchdogInterval())
+	defer watchdog.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case added := <-a.recheck:
+			a.liftExempt(ctx, added)
+		case removed := <-a.ended:
+			a.recheckBlocks(ctx, removed)
+		case <-hangup:
+			_ = a.reload(ctx, console.By{Author: "SIGHUP"}) // it has said what was wrong
+		case now := <-watchdog.C:
+			if a.pipeline.alive(now) && a.enforcer.Heartbeats(now).Writer < pipelineStall {
+				a.notify("WATCHDOG=1")
+			}
+		}
+	}
+}
+
+// liftExempt lifts the blocks of who must no longer be blocked.
+func (a *Appliance) liftExempt(ctx context.Context, added []netip.Prefix) {
+	a.recheckBlocks(ctx, added)
+	_ = a.lifted(ctx, added) // it fails only when we are asked to stop
+}
+
+// recheckBlocks makes the blocks around these what the guard allows.
+func (a *Appliance) recheckBlocks(ctx context.Context, changed []netip.Prefix) {
+	if a.recheckAll.Swap(false) {
+		changed = nil
+	}
+	if err := a.enforcer.Recheck(ctx, changed...); err != nil && ctx.Err() == nil {
+		a.logger.Error("blocks are not what the allow list says", "error", err)
+	}
+}
+
+// watchdogInterval is half of what systemd wants, or a minute without systemd.
+func watchdogInterval() time.Duration {
+	if d, err := daemon.SdWatchdogEnabled(false); err == nil && d > 0 {
+		return d / 2
+	}
+	return time.Minute
+}
+
+// notify tells systemd, where there is one.
+func (a *Appliance) notify(state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		a.logger.Warn("notify systemd", "error", err)
+	}
+}
+
+// health knows what must be right for the appliance to do its work.
+func (a *Appliance) health() *metrics.Health {
+	h := new(metrics.Health)
+	a.registry.MustRegister(h)
+	h.Add("judge", func() error {
+		if !a.pipeline.alive(time.Now()) {
+			return fmt.Errorf("the judge has not come around for %s", pipelineStall)
+		}
+		return nil
+	})
+	h.Add("firewall", func() error {
+		s := a.enforcer.Show()
+		if s.Suspended && !s.Observe {
+			until := ""
+			if !s.PausedUntil.IsZero() {
+				until = " until " + s.PausedUntil.Format(time.DateTime)
+			}
+			return fmt.Errorf("blocking is suspended by an operator since %s%s; uppercut resume ends that, uppercut audit --action flush says who ordered it",
+				s.Since.Format(time.DateTime), until)
+		}
+		if !s.Enforcing && !s.Observe {
+			return errors.New("table, sets or rules are not in the kernel; uppercut firewall verify says more")
+		}
+		return nil
+	})
+	h.Add("enforcer", func() error {
+		if age := a.enforcer.Heartbeats(time.Now()).Writer; age >= pipelineStall {
+			return fmt.Errorf("the enforcer has not come around for %s: nothing new is blocked", age.Round(time.Second))
+		}
+		return nil
+	})
+	h.Add("ledger", func() error {
+		if age := a.enforcer.Heartbeats(time.Now()).Ledger; age >= pipelineStall {
+			return fmt.Errorf("a write to the ledger has been going on for %s: the disk does not answer", age.Round(time.Second))
+		}
+		if !a.enforcer.Show().Saving {
+			return errors.New("blocks are enforced but not saved; the log says why")
+		}
+		return nil
+	})
+	h.Add("senders", a.checkSenders)
+	return h
+}
+
+// sayListening logs where syslog is heard; the page says its own address.
+func (a *Appliance) sayListening() {
+	for _, t := range []receiver.Transport{receiver.UDP, receiver.TCP, receiver.TLS, receiver.RELP, receiver.Unix} {
+		// One socket for each UDP reader, all at one address.
+		for _, addr := range slices.CompactFunc(a.receiver.Addrs(t), sameAddr) {
+			a.logger.Info("listening for syslog", "transport", t, "address", addr)
+		}
+	}
+}
+
+func sameAddr(a, b net.Addr) bool { return a.String() == b.String() }
+
+// sayWhatNext helps who has just typed make run. The commands are those that
+// reach this very appliance.
+func (a *Appliance) sayWhatNext() {
+	c := a.config.Load()
+	basis := "on its defaults"
+	if !reflect.DeepEqual(*c, config.Default()) {
+		basis = "without a configuration file"
+	}
+	program := os.Args[0]
+	if c.StateDir != config.Default().StateDir {
+		program += " --state-dir " + c.StateDir
+	}
+	promise, kernel, end := "see it blocked", "  nft list table inet uppercut\n", fmt.Sprintf(`Ctrl-C stops it; blocks stay
+until they run out, "%s flush" removes them all.`, program)
+	if c.Mode == config.ModeObserve {
+		promise, kernel, end = "see what would be blocked (in mode observe nothing is)", "", "Ctrl-C stops it."
+	}
+	fmt.Fprintf(a.options.Stdout, `
+uppercut runs %s, mode %s.
+Listening for syslog:  %s
+Who may send:          %s (receiver.senders)
+Page and metrics:      %s
+%s
+In another terminal, report a client six times and %s:
+
+  for pid in 1 2 3 4 5 6; do
+    logger --rfc3164 %s -p mail.info -t "sendmail[$pid]" 'ruleset=check_relay, arg1=[203.0.113.9], arg2=203.0.113.9, relay=[203.0.113.9], reject=550 5.7.1 Fix reverse DNS for 203.0.113.9'
+  done
+  %[9]s blocks
+  %[9]s why 203.0.113.9
+%[10]s  %[9]s unblock 203.0.113.9
+
+Then point a mail host at it; the README says how. %[11]s
+
+`, basis, c.Mode, listenerWords(c.Receiver), prefixWords(c.Receiver.Senders), pageWords(c.Web), signInWords(c.Web),
+		promise, loggerTarget(c.Receiver), program, kernel, end)
+}
+
+// listenerWords lists where syslog is heard.
+func listenerWords(c receiver.Config) string {
+	var words []string
+	for _, l := range []struct {
+		transport string
+		addresses []string
+	}{
+		{"udp", c.UDP}, {"tcp", c.TCP}, {"tls", c.TLS.Listen}, {"relp", c.RELP}, {"relp over tls", c.TLS.RELPListen}, {"unix", c.Unix},
+	} {
+		for _, address := range l.addresses {
+			words = append(words, l.transport+" "+address)
+		}
+	}
+	return cmp.Or(strings.Join(words, ", "), "nowhere; see receiver.udp, tcp, tls, relp and unix")
+}
+
+func prefixWords(ps []netip.Prefix) string {
+	var words []string
+	for _, p := range ps {
+		words = append(words, p.String())
+	}
+	return cmp.Or(strings.Join(words, ", "), "nobody")
+}
+
+func pageWords(c console.Config) string {
+	if c.Listen == "" {
+		return "none (web.listen is empty)"
+	}
+	return "http://" + c.Listen + "/"
+}
+
+// signInWords say why the page shows so little.
+func signInWords(c console.Config) string {
+	if c.Listen == "" || c.ConfigFile != "" {
+		return ""
+	}
+	return "The page shows counts only until somebody can sign in: `uppercut web-user NAME` makes a\nweb configuration file, web.config_file or --web.config.file names it; see docs/page.md.\n"
+}
+
+// loggerTarget is how logger(1) reaches the first of our listeners from here.
+func loggerTarget(c receiver.Config) string {
+	transport, address := "--udp", slices.Concat(c.UDP, c.TCP, []string{"127.0.0.1:514"})[0]
+	if len(c.UDP) == 0 {
+		transport = "--tcp"
+	}
+	host, port, _ := net.SplitHostPort(address)
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return fmt.Sprintf("%s --server %s --port %s", transport, host, port)
+}

@@ -1,0 +1,22 @@
+package appliance
+
+import (
+	"testing"
+
+	"uppercut/receiver"
+)
+
+// TestAdvice: whoever sends what the configuration keeps from being read is told
+// which key to look at.
+func TestAdvice(t *testing.T) {
+	for want, s := range map[string]receiver.SenderStatus{
+		"": {Refused: 3, Refusal: "timestamp"},
+		"it compresses, which is not read: take compression.mode and ZipLevel out of rsyslog's action":     {Refusal: "compressed"},
+		"1 line behind another header: if it is a relay, list it in receiver.relays":                       {WithheldHeaders: 1},
+		"12 lines of sendmail's behind another tag: if that wraps them, list it in receiver.wrapping_tags": {WithheldTags: 12},
+	} {
+		if got := adviceOn(s); got != want {
+			t.Errorf("%+v: %q, want %q", s, got, want)
+		}
+	}
+}
