@@ -254,6 +254,10 @@ func (e *Enforcer) lift(ps []netip.Prefix, as Unblock) (lifted []Block, touched 
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, p := range ps {
+		if as.Cause == causeExpired && e.hashed(p) {
+			family, _ := e.list.class(p)
+			e.kernel.ended.add(family, time.Now())
+		}
 		b, ok := e.list.remove(p)
 		if !ok {
 			continue
@@ -353,9 +357,29 @@ func (e *Enforcer) write(ps []netip.Prefix) []Refusal {
 			e.fail(err)
 			return nil
 		}
+		e.lag.Store(max(e.lag.Load(), int64(time.Since(start))))
 		refused = append(refused, r...)
 	}
+	if e.stuffed(refused) && e.rebuild() == nil {
+		return nil
+	}
 	return e.refuse(refused)
+}
+
+// stuffed reports whether the kernel refused a network because its set is full of
+// what has run out: from Linux 6.12 on that is collected when a transaction
+// changes the set, and none does that is refused. Writing all anew takes it.
+func (e *Enforcer) stuffed(refused []nft.Refusal) bool {
+	for _, r := range refused {
+		i := e.firewall.Config().SetIndex(r.Prefix)
+		if i < firstNet || !nft.Full(r.Err) {
+			continue
+		}
+		if _, expected := e.expected(); uint32(expected[i]) <= e.firewall.Config().NetSize {
+			return true
+		}
+	}
+	return false
 }
 
 func operationOf(batch []nft.Element) string {
@@ -414,7 +438,9 @@ type kernelState struct {
 	retryAt time.Time
 	pause   time.Duration
 	suspect bool // elements are not what they should be
+	unheard bool // since the last look, changes may not have been announced
 	asked   uint32
+	ended   recent
 }
 
 const (
@@ -457,6 +483,7 @@ func (e *Enforcer) rebuild() error {
 		e.logger.Info("firewall can be written again")
 	}
 	e.kernel.broken, e.kernel.suspect = nil, false
+	e.lag.Store(int64(time.Since(start)))
 	e.knockNoMore(e.overlapping(nil))
 	e.setTrouble(nil)
 	return nil

@@ -154,3 +154,10 @@ func (c Config) firewall(netns int) nft.Config {
 	}
 	return f
 }
+
+// firewall says what the kernel's objects of an Enforcer look like, and where.
+func (o Options) firewall(c Config) nft.Config {
+	f := c.firewall(o.NetNS)
+	f.NoCounts = o.noCounts
+	return f
+}

@@ -1,6 +1,7 @@
 package enforcer
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"testing"
@@ -20,6 +21,12 @@ const repairWithin = slack * time.Second
 // find fault with.
 func (a *appliance) whole(n int) bool {
 	elements, err := a.firewall.Elements()
+	if elements[0] < 0 { // before Linux 6.16, or as if
+		elems, whole, listing := a.firewall.List(nft.Set4, 2*large)
+		if elements[0], err = len(elems), errors.Join(err, listing); !whole {
+			return false
+		}
+	}
 	if err != nil || elements[0] != n {
 		return false
 	}

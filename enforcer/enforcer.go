@@ -120,6 +120,8 @@ type Options struct {
 	// Enforcer. nil hears nothing.
 	OnBlock   func(Block)
 	OnUnblock func(Unblock)
+
+	noCounts bool // see nft.Config
 }
 
 // Unblock is the end of a block.
@@ -149,6 +151,8 @@ type Enforcer struct {
 	room     room          // likewise
 	beat     atomic.Int64  // when that goroutine last came around, in Unix nanoseconds
 	crowding crowding      // likewise
+	lag      atomic.Int64  // what the slowest write since the last rebuild, and that, took, in nanoseconds
+	deaf     atomic.Bool   // the kernel's announcements do not reach us
 
 	// mu guards what follows. Only New and the goroutine in Run write it.
 	mu        sync.RWMutex
@@ -353,7 +357,7 @@ func (e *Enforcer) start() error {
 	if e.options.Observe {
 		return nil
 	}
-	f, err := nft.Open(e.config.firewall(e.options.NetNS))
+	f, err := nft.Open(e.options.firewall(e.config))
 	if err != nil {
 		return fmt.Errorf("firewall: %w", err)
 	}

@@ -370,6 +370,17 @@ func (l *list) slots(from uint32) iter.Seq[uint32] {
 	}
 }
 
+// elements is how many elements one of nft.Sets should have.
+func (l *list) elements(set int) int {
+	switch set {
+	case firstNet:
+		return l.pieces.Size4()
+	case firstNet + 1:
+		return l.pieces.Size6()
+	}
+	return l.hashed[set]
+}
+
 // knocks reports whether p's block lives among those that knock.
 func (l *list) knocks(p netip.Prefix) bool {
 	e, ok := l.find(p)

@@ -76,7 +76,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		failures:      f.counters("firewall_operation_failures_total", "Netlink operations that failed.", "operation"),
 		duration:      f.histograms("firewall_operation_duration_seconds", "Duration of netlink operations.", "operation"),
 		drift:         f.counters("firewall_drift_total", "Differences found between the firewall and what it should be: objects changed or removed by others, elements missing, unexpected or with a different timeout.", "kind"),
-		driftElements: f.gauges("firewall_drift_elements", "Differences found by the last reconcile; kind is missing or unexpected.", "kind"),
+		driftElements: f.gauges("firewall_drift_elements", "Differences found by the last comparison, which is made twice a second and repairs them; kind is missing or unexpected.", "kind"),
 		repairs:       f.counter("firewall_repairs_total", "Times that the firewall was repaired after others had changed it."),
 		reconciles:    f.counter("firewall_reconciles_total", "Completed reconcile runs."),
 		reconciled:    f.gauge("firewall_last_reconcile_timestamp_seconds", "Time of the last completed reconcile."),
@@ -98,6 +98,13 @@ func (m *metrics) ended(cause string, n int) {
 		cause = causeExempt
 	}
 	m.unblocks.WithLabelValues(cause).Add(float64(n))
+}
+
+// differ sets what the last look at the kernel found, by kind.
+func (m *metrics) differ(found map[string]int) {
+	for _, kind := range []string{"missing", "unexpected"} {
+		m.driftElements.WithLabelValues(kind).Set(float64(found[kind]))
+	}
 }
 
 // preset makes the known label values start at 0.
@@ -213,9 +220,9 @@ func newCollector(e *Enforcer) *collector {
 		e:        e,
 		active:   desc("blocks_active", "Blocks in force; kind is address or network.", "family", "kind"),
 		firing:   desc("firewall_enforcing", "1 when table, sets and the rules that use them were all found at the last check.", "family"),
-		packets:  desc("firewall_dropped_packets_total", "Packets dropped by the block rules (nftables counters).", "family"),
-		bytes:    desc("firewall_dropped_bytes_total", "Bytes dropped by the block rules (nftables counters).", "family"),
-		elements: desc("firewall_set_elements", "Elements in the nftables set, as the kernel reports it.", "set"),
+		packets:  desc("firewall_dropped_packets_total", "Packets dropped by the block rules (nftables counters), also by tables that others have removed and counters that they have reset.", "family"),
+		bytes:    desc("firewall_dropped_bytes_total", "Bytes dropped by the block rules, likewise.", "family"),
+		elements: desc("firewall_set_elements", "Elements in the nftables set. The kernel counts expired ones until it collects them; before Linux 6.16, which does not count, the number on the list.", "set"),
 		capacity: desc("firewall_set_capacity", "Size limit of the nftables set.", "set"),
 		waiting:  desc("firewall_queue_length", "Blocks and commands waiting to be written to the firewall."),
 		unsaved:  desc("ledger_queue_length", "Blocks whose latest change is not yet on disk."),
@@ -252,11 +259,14 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	if c.e.firewall == nil {
 		return
 	}
-	for i, n := range c.e.elements() {
-		if n >= 0 {
-			gauge(c.elements, float64(n), nft.Sets[i])
+	for _, s := range c.e.Show().Sets {
+		switch {
+		case s.Elements >= 0:
+			gauge(c.elements, float64(s.Elements), s.Name)
+		case s.Elements == nft.Uncounted:
+			gauge(c.elements, float64(s.Listed), s.Name)
 		}
-		gauge(c.capacity, float64(c.e.capacity(i)), nft.Sets[i])
+		gauge(c.capacity, float64(s.Capacity), s.Name)
 	}
 	drops := c.e.drops()
 	for f, family := range families {

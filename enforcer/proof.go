@@ -4,6 +4,7 @@ import (
 	"errors"
 	"iter"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,10 +18,6 @@ import (
 // do, the generation number of the ruleset, and single elements asked for at a
 // steady pace. What is found is put right at once: changed elements one by
 // one, everything else by writing the whole table anew in one transaction.
-
-// adoptLimit is the largest set that is listed for the sake of foreign
-// elements.
-const adoptLimit = 100_000
 
 // Drift is a difference between kernel and list that was found and repaired.
 type Drift struct {
@@ -49,7 +46,7 @@ func (e *Enforcer) tellLeftovers() {
 	if err != nil {
 		return // the write says what is wrong
 	}
-	if n := e.miscounted(layout.Elements)["unexpected"]; n > 0 {
+	if n := e.survey(nft.Change{Lost: true}, layout.Elements).found["unexpected"]; n > 0 {
 		e.logger.Warn("our sets held elements that are not on the list: removed; a saved ruleset may have brought them back at boot", "elements", n)
 	}
 }
@@ -57,9 +54,12 @@ func (e *Enforcer) tellLeftovers() {
 // adoptAll takes what is in our sets into the list.
 func (e *Enforcer) adoptAll() {
 	for _, set := range nft.Sets {
-		elems, err := e.firewall.List(set)
+		elems, whole, err := e.firewall.List(set, adoptLimit)
 		if err != nil {
 			continue // no such set: nothing to adopt
+		}
+		if !whole {
+			e.tooLargeToAdopt(set)
 		}
 		e.adopt(elems)
 	}
@@ -96,9 +96,11 @@ func (e *Enforcer) watch(others *sync.WaitGroup) (<-chan nft.Change, func()) {
 	if e.firewall == nil {
 		return changes, func() {}
 	}
+	e.kernel.unheard = true // what came before the first look
 	w, err := e.firewall.Watch()
 	if err != nil {
 		e.logger.Error("changes of the firewall are not announced, only looked for", "err", err)
+		e.deaf.Store(true)
 		return changes, func() {}
 	}
 	stop := make(chan struct{})
@@ -112,6 +114,7 @@ func (e *Enforcer) watch(others *sync.WaitGroup) (<-chan nft.Change, func()) {
 			}
 			if err != nil {
 				e.logger.Error("changes of the firewall are announced no more, only looked for", "err", err)
+				e.deaf.Store(true)
 				return
 			}
 			select {
@@ -141,28 +144,34 @@ func (e *Enforcer) changed(c nft.Change) {
 	if e.idle() || e.kernel.broken != nil && !vanished {
 		return
 	}
+	if touched, err := e.firewall.Touched(); c.Lost && !vanished && err == nil && !touched {
+		return // the rest of what is repaired: a large change is lost in many pieces
+	}
 	if c.Layout || c.Intervals || c.Lost || vanished {
-		e.inspect(c, c.Intervals || vanished)
+		e.metrics.differ(e.inspect(c, vanished))
+	}
+	if c.Layout || c.Lost || vanished || len(c.Elements) == 0 || e.kernel.broken != nil {
 		return
 	}
-	var missing, unexpected int
 	found, err := e.firewall.Ask(c.Elements)
 	if err != nil {
 		e.fail(err)
 		return
 	}
+	kinds, now := map[string]int{}, time.Now()
 	for i, p := range c.Elements {
-		switch want, left := e.list.want(p), found[i].Left; {
-		case want > 0 && left == 0:
-			missing++
-		case want == 0 && left > 0:
-			unexpected++
+		want, left := e.timeLeft(p, now), found[i].Left
+		if want == 0 && left > 0 {
+			kinds["unexpected"]++
 			if e.config.Foreign == ForeignAdopt {
 				e.adopt([]nft.Element{{Prefix: p, Timeout: left}})
 			}
+		} else if kind := e.judge(want, left); kind != "" {
+			kinds[kind]++
 		}
 	}
-	e.note(c, map[string]int{"missing": missing, "unexpected": unexpected, "timeout": len(c.Elements) - missing - unexpected})
+	e.note(c, kinds)
+	e.metrics.differ(kinds)
 	e.write(c.Elements)
 	e.journal.settle(func(error) {})
 }
@@ -190,81 +199,49 @@ func (e *Enforcer) check() {
 		e.fail(err)
 		return
 	}
+	found := map[string]int{}
 	if changed || e.kernel.suspect {
-		e.inspect(nft.Change{}, e.kernel.suspect)
+		// While nothing is announced, a change may be one of our sets.
+		found = e.inspect(nft.Change{Lost: changed && e.kernel.unheard}, e.kernel.suspect)
 	}
-	e.sample()
+	e.kernel.unheard = e.deaf.Load()
+	for kind, n := range e.sample() {
+		found[kind] += n
+	}
+	e.metrics.differ(found)
+	e.drops() // so that little is forgotten when somebody resets the counters
 }
 
-// inspect compares layout and element counts, and rebuilds if they differ or
-// if it must.
-func (e *Enforcer) inspect(c nft.Change, must bool) {
+// inspect compares layout and sets, and rebuilds if they differ or if it must. It
+// returns the differences by kind.
+func (e *Enforcer) inspect(c nft.Change, must bool) (found map[string]int) {
+	found = map[string]int{}
 	start := time.Now()
 	layout, kinds, err := e.firewall.Check()
 	e.metrics.observe("list", start, err)
 	if err != nil {
 		e.fail(err)
-		return
+		return found
 	}
-	found := map[string]int{}
 	for _, k := range kinds {
 		found[k]++
 	}
 	if len(kinds) == 0 {
-		for kind, n := range e.miscounted(layout.Elements) {
-			found[kind] += n
+		s := e.survey(c, layout.Elements)
+		e.adopt(s.foreign)
+		found = s.found
+		if s.blind && len(found) == 0 {
+			e.logger.Warn("firewall was changed by more than could be followed and is written anew", "process", c.Process, "pid", c.PID)
 		}
+		must = must || s.blind
 	}
 	if len(found) > 0 || must {
 		e.note(c, found)
-		if found["unexpected"] > 0 && e.config.Foreign == ForeignAdopt {
-			e.adoptSmall(layout.Elements)
-		}
 		_ = e.rebuild() // it logs
 		e.metrics.repairs.Inc()
 	}
 	e.metrics.reconciles.Inc()
 	e.metrics.reconciled.SetToCurrentTime()
-}
-
-func (e *Enforcer) adoptSmall(counts [4]int) {
-	for i, n := range counts {
-		if n > adoptLimit {
-			e.logger.Warn("set is too large to look for foreign elements: they are removed", "set", nft.Sets[i], "elements", n)
-			continue
-		}
-		if elems, err := e.firewall.List(nft.Sets[i]); err == nil {
-			e.adopt(elems)
-		}
-	}
-}
-
-// ending is how far the kernel's clock ticks may be from ours.
-const ending = time.Second
-
-// miscounted compares the kernel's numbers of elements with ours. What ends
-// about now may be there or not.
-func (e *Enforcer) miscounted(counts [4]int) map[string]int {
-	var low, high [4]int
-	for el := range e.elementsWanted {
-		if e.list.knocks(el.Prefix) {
-			continue
-		}
-		i := e.firewall.Config().SetIndex(el.Prefix)
-		high[i]++
-		if el.Timeout > ending {
-			low[i]++
-		}
-	}
-	found := map[string]int{}
-	for i, n := range counts {
-		if n >= 0 && n < low[i] {
-			found["missing"] += low[i] - n
-		}
-		if n > high[i] {
-			found["unexpected"] += n - high[i]
-		}
-	}
 	return found
 }
 
@@ -277,10 +254,12 @@ func (e *Enforcer) note(c nft.Change, found map[string]int) {
 			e.metrics.drift.WithLabelValues(kind).Add(float64(n))
 		}
 	}
-	for _, kind := range []string{"missing", "unexpected"} {
-		e.metrics.driftElements.WithLabelValues(kind).Set(float64(found[kind]))
-	}
-	if len(d.Kinds) == 0 {
+	switch {
+	case len(d.Kinds) == 0:
+		return
+	case d.Process == "" && slices.Equal(d.Kinds, []string{"timeout"}):
+		// A machine that was busy, a clock that was set: nobody is accused.
+		e.logger.Info("elements had another time left than the list says and are set anew", "elements", found["timeout"])
 		return
 	}
 	e.logger.Warn("firewall was changed by another process and is being repaired", "kinds", d.Kinds, "process", d.Process, "pid", d.PID)
@@ -291,26 +270,26 @@ func (e *Enforcer) note(c nft.Change, found map[string]int) {
 	}
 }
 
-// tolerance is how far an element's time may be from the list's.
-const tolerance = 2 * time.Second
-
-// sample asks for the next few elements.
-func (e *Enforcer) sample() {
+// sample asks for the next few elements, and returns the differences by kind.
+func (e *Enforcer) sample() map[string]int {
 	n := int(float64(e.config.VerifyRate) * e.config.CheckInterval.Seconds())
 	ps := e.nextSample(n)
 	if len(ps) == 0 {
-		return
+		return nil
 	}
 	wrong, err := e.compare(ps)
 	if err != nil {
 		e.fail(err)
-		return
+		return nil
 	}
 	if len(wrong.Prefixes) > 0 {
 		e.note(nft.Change{}, wrong.Kinds)
 		e.write(wrong.Prefixes)
+	}
+	if wrong.Kinds["missing"] > 0 {
 		e.metrics.repairs.Inc()
 	}
+	return wrong.Kinds
 }
 
 // nextSample returns up to n prefixes that should be in the kernel, going
@@ -362,6 +341,10 @@ func (e *Enforcer) compare(ps []netip.Prefix) (f findings, err error) {
 	return f, nil
 }
 
+// tolerance is how far an element's time may be from the list's, beside what the
+// last write took: times are worked out before it, and begin to run in it.
+const tolerance = 2 * time.Second
+
 // judge compares the time that an element should have left with what it has.
 func (e *Enforcer) judge(want, left time.Duration) string {
 	switch {
@@ -369,7 +352,7 @@ func (e *Enforcer) judge(want, left time.Duration) string {
 		return "" // about to end, or lifted since we asked
 	case left == 0:
 		return "missing"
-	case (left - want).Abs() > tolerance:
+	case (left - want).Abs() > tolerance+time.Duration(e.lag.Load()):
 		return "timeout"
 	}
 	return ""

@@ -179,10 +179,10 @@ func TestLostLedger(t *testing.T) {
 
 // TestLeftoversAreTold: what a saved ruleset has brought back is removed at the
 // start, and the log says so; without any it says nothing.
-func TestLeftoversAreTold(t *testing.T) {
-	ns := newKernel(t)
+func TestLeftoversAreTold(t *testing.T) { onEachKernel(t, testLeftovers) }
+
+func testLeftovers(t *testing.T, ns *kernel, o Options) {
 	var log strings.Builder
-	o := options(t, ns)
 	o.Logger = slog.New(slog.NewTextHandler(&log, nil))
 	a := start(t, DefaultConfig(), o)
 	a.Block(verdict("192.0.2.1/32", time.Hour))

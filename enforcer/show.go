@@ -51,9 +51,13 @@ func (e *Enforcer) Knocks(ps ...netip.Prefix) ([]nft.Drops, error) {
 // Set is one of the kernel's sets.
 type Set struct {
 	Name     string `json:"name"`
-	Elements int    `json:"elements"` // -1: the kernel does not say
+	Elements int    `json:"elements"` // nft.Uncounted or nft.Absent where there is no number
+	Listed   int    `json:"listed"`   // how many it should have
 	Capacity int    `json:"capacity"`
 }
+
+// Absent reports whether the kernel has no such set.
+func (s Set) Absent() bool { return s.Elements == nft.Absent }
 
 // Show returns the state of the firewall. It costs as little as a scrape.
 func (e *Enforcer) Show() State {
@@ -73,7 +77,7 @@ func (e *Enforcer) Show() State {
 		Repairs:   e.metrics.repaired(),
 	}
 	for i, name := range nft.Sets {
-		s.Sets = append(s.Sets, Set{name, elements[i], e.capacity(i)})
+		s.Sets = append(s.Sets, Set{name, elements[i], e.list.elements(i), e.capacity(i)})
 	}
 	return s
 }
@@ -93,11 +97,11 @@ func (e *Enforcer) setTrouble(err error) {
 	e.trouble = err
 }
 
-// elements asks for the numbers of elements; -1 where the kernel is silent.
+// elements asks for the numbers of elements.
 func (e *Enforcer) elements() [4]int {
-	unknown := [4]int{-1, -1, -1, -1}
+	unknown := [4]int{nft.Uncounted, nft.Uncounted, nft.Uncounted, nft.Uncounted}
 	if e.firewall == nil {
-		return unknown
+		return [4]int{nft.Absent, nft.Absent, nft.Absent, nft.Absent}
 	}
 	n, err := e.firewall.Elements()
 	if err != nil {

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"uppercut/enforcer/nft"
 )
@@ -18,7 +21,11 @@ type Report struct {
 	Found map[string]int `json:"found"`
 	// Prefixes names the first elements that differ.
 	Prefixes []netip.Prefix `json:"prefixes,omitempty"`
-	Took     time.Duration  `json:"took"`
+	// Unsearched names the sets in which nobody looked for elements that are not
+	// on the list: they are large, and the kernel does not count them (before
+	// Linux 6.16).
+	Unsearched []string      `json:"unsearched,omitempty"`
+	Took       time.Duration `json:"took"`
 }
 
 // Sound reports whether the kernel has all that it should have.
@@ -39,29 +46,83 @@ func (e *Enforcer) Verify(ctx context.Context) (r Report, err error) {
 	e.mu.RLock()
 	r.Suspended = e.suspended
 	e.mu.RUnlock()
-	found, err := order(ctx, e, e.verifyLayout)
+	v, err := order(ctx, e, e.verifyLayout)
 	if err != nil {
 		return r, err
 	}
-	r.Found = found
-	err = e.verifyElements(ctx, &r)
-	return r, err
+	r.Found = v.found
+	if err := e.verifySets(ctx, &r, v.doubtful); err != nil {
+		return r, err
+	}
+	return r, e.verifyElements(ctx, &r)
+}
+
+// verified is what a look at objects and counts found.
+type verified struct {
+	found map[string]int
+	// doubtful are the sets whose counts do not rule out foreign elements, and
+	// how many each should have at most.
+	doubtful map[int]int
 }
 
 // verifyLayout runs on Run's goroutine, between two writes.
-func (e *Enforcer) verifyLayout() (found map[string]int, err error) {
+func (e *Enforcer) verifyLayout() (v verified, err error) {
 	layout, kinds, err := e.firewall.Check()
 	if err != nil {
-		return nil, explain(err)
+		return v, explain(err)
 	}
-	found = map[string]int{}
+	v = verified{map[string]int{}, map[int]int{}}
 	for _, k := range kinds {
-		found[k]++
+		v.found[k]++
 	}
-	if n := e.miscounted(layout.Elements)["unexpected"]; n > 0 {
-		found["unexpected"] = n
+	_, high := e.expected()
+	for i, n := range layout.Elements {
+		switch excess := n - high[i] - e.kernel.ended.since(i, time.Now()); {
+		case n >= 0 && excess <= 0:
+		case i < firstNet && n > adoptLimit:
+			v.found["unexpected"] += excess
+		default:
+			v.doubtful[i] = high[i]
+		}
 	}
-	return found, nil
+	return v, nil
+}
+
+// verifySets looks in the doubtful sets for what is not on the list.
+func (e *Enforcer) verifySets(ctx context.Context, r *Report, doubtful map[int]int) error {
+	for set, wanted := range doubtful {
+		name := nft.Sets[set]
+		if wanted > adoptLimit {
+			r.Unsearched = append(r.Unsearched, name)
+			continue
+		}
+		elems, whole, err := e.firewall.List(name, adoptLimit)
+		switch {
+		case errors.Is(err, unix.ENOENT):
+			continue // no such set, as was found
+		case err != nil:
+			return explain(err)
+		case !whole:
+			r.Unsearched = append(r.Unsearched, name)
+		}
+		var there []nft.Element
+		err = e.do(ctx, func() (err error) {
+			foreign, _ := e.suspects(elems)
+			there, err = e.present(foreign)
+			return err
+		})
+		if err != nil {
+			return explain(err)
+		}
+		if len(there) > 0 {
+			r.Found["unexpected"] += len(there)
+		}
+		for _, el := range there[:min(len(there), maxReported-len(r.Prefixes))] {
+			r.Prefixes = append(r.Prefixes, el.Prefix)
+		}
+	}
+	slices.Sort(r.Unsearched)
+	return nil
 }
 
 // ErrObserving says that there is no firewall to look at.

@@ -38,7 +38,7 @@ func printStatus(p *terminal.Printer, s console.Status) error {
 	p.Styled(modeStyle(s), "mode", s.Mode, enforcingWords(s))
 	p.Row(blocksWord(s), s.Blocks.Total(), fmt.Sprintf("IPv4 %d addresses %d networks, IPv6 %d addresses %d networks",
 		s.Blocks.Addresses4, s.Blocks.Networks4, s.Blocks.Addresses6, s.Blocks.Networks6))
-	p.Row("dropped", s.Totals.DroppedPackets, fmt.Sprintf("packets (%d bytes) since the table was created", s.Totals.DroppedBytes))
+	p.Row("dropped", s.Totals.DroppedPackets, fmt.Sprintf("packets (%d bytes) since the table was first created", s.Totals.DroppedBytes))
 	p.Row("messages", s.Totals.Received, fmt.Sprintf("received, %d judged, %d lost, %d not understood, %d of other programs",
 		s.Totals.Judged, s.Totals.Lost, s.Totals.NotUnderstood, s.Totals.Foreign))
 	p.Row("mail", s.Totals.Rejections, fmt.Sprintf("rejections, %d messages accepted", s.Totals.MailAccepted))
@@ -639,7 +639,7 @@ func newFirewallCommand(env *environment) *cobra.Command {
 func printFirewall(p *terminal.Printer, f console.Firewall) error {
 	p.Row("table", f.Table, "compared "+p.Ago(f.Verified))
 	for _, s := range f.Sets {
-		p.Row("set", s.Name, elementsWords(f, s))
+		p.Row("set", s.Name, elementsWords(s))
 	}
 	p.Row("dropped", fmt.Sprintf("%d IPv4 packets, %d IPv6 packets", f.DroppedPackets4, f.DroppedPackets6))
 	p.Row("repaired", fmt.Sprintf("%d times since the start%s", f.Repairs, driftWords(p, f.LastDrift)))
@@ -664,12 +664,12 @@ func driftWords(p *terminal.Printer, d *console.Drift) string {
 	return words
 }
 
-func elementsWords(f console.Firewall, s console.FirewallSet) string {
+func elementsWords(s console.FirewallSet) string {
 	switch {
-	case s.Elements == nil && f.NotEnforced != "":
+	case s.Absent:
 		return "absent"
 	case s.Elements == nil:
-		return "absent, or this kernel does not count its elements (before Linux 6.16)"
+		return fmt.Sprintf("%d elements on the list, of %d (kernels before Linux 6.16 do not count)", s.Listed, s.Capacity)
 	}
 	return fmt.Sprintf("%d elements of %d", *s.Elements, s.Capacity)
 }
@@ -680,6 +680,13 @@ func printVerified(p *terminal.Printer, f console.Firewall) error {
 	}
 	if len(f.Problems) > 0 || f.Missing+f.Unexpected > 0 {
 		return exitCode{code: exitNo}
+	}
+	for _, set := range f.Unsearched {
+		p.Styled(terminal.Warning, "unsearched", set, "is too large to search for elements that are not on the list; uppercut firewall repair removes them")
+	}
+	if len(f.Unsearched) > 0 {
+		p.Styled(terminal.Good, "verified", "the kernel has all that is on the list")
+		return nil
 	}
 	p.Styled(terminal.Good, "verified", "the kernel matches the list")
 	return nil

@@ -134,6 +134,30 @@ func TestFirewallInWords(t *testing.T) {
 	}
 }
 
+// A set that is there is not called absent by a kernel that does not count, and
+// what was not searched is not said to match.
+func TestUncountedSetsInWords(t *testing.T) {
+	var out bytes.Buffer
+	p := terminal.NewPrinter(&out, nil)
+	f := console.Firewall{Table: "inet uppercut", Unsearched: []string{"block4"}, Sets: []console.FirewallSet{
+		{Name: "block4", Listed: 200_000, Capacity: 1 << 20}, {Name: "block6", Absent: true, Capacity: 1 << 20},
+	}}
+	if err := printVerified(p, f); err != nil {
+		t.Error(err)
+	}
+	if err := p.Flush(); err != nil {
+		t.Error(err)
+	}
+	for _, want := range []string{"200000 elements on the list, of 1048576", "absent", "too large to search for elements that are not on the list", "has all that is on the list"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+	if strings.Contains(out.String(), "matches") {
+		t.Errorf("it says\n%s", out.String())
+	}
+}
+
 // Unblock lifts whatever drops the packets, or all that matches, and refuses to
 // leave half the Internet alone.
 func TestUnblockSaysWhatItDid(t *testing.T) {

@@ -19,7 +19,9 @@ type Firewall struct {
 	// guarded by write.mu, as is generation.
 	expected   Layout
 	generation uint32
+	touched    bool     // by others, since Replace
 	watcher    *Watcher // to be told of a new port
+	tally      tally
 }
 
 // Drops is what one family's rules have dropped.
@@ -75,14 +77,15 @@ func (f *Firewall) Config() Config { return f.config }
 func (f *Firewall) Port() uint32 { return f.write.conn.PID() }
 
 // Replace makes the table anew with these elements, in one transaction: at no
-// time is less in force than before or after. The counters go on from where
-// they are. A kernel without the memory for so large a transaction gets the
+// time is less in force than before or after. The counters go on from the
+// totals. A kernel without the memory for so large a transaction gets the
 // layout first and the elements in pieces.
 //
 // It returns os.ErrPermission without CAP_NET_ADMIN.
 func (f *Firewall) Replace(elems iter.Seq[Element]) error {
 	f.write.mu.Lock()
 	defer f.write.mu.Unlock()
+	f.touched = true // until it is known that nobody did
 	for range 3 {
 		before, err := f.write.generation()
 		if err != nil {
@@ -101,21 +104,29 @@ func (f *Firewall) Replace(elems iter.Seq[Element]) error {
 			return err
 		}
 		if f.generation == before+f.write.commits-ours {
-			return nil // nobody else wrote while we did: what we saw is ours
+			f.touched = false // nobody else wrote while we did: what we saw is ours
+			return nil
 		}
 	}
 	return nil
 }
 
 func (f *Firewall) replace(elems iter.Seq[Element]) error {
-	s := f.write
-	drops, err := s.drops()
+	counters, err := f.write.drops()
 	if err != nil {
 		return err
 	}
+	drops := f.tally.beginWrite(counters)
+	err = f.replaceAll(drops, elems)
+	f.tally.endWrite(err == nil)
+	return err
+}
+
+// replaceAll sends all as one transaction, if the kernel has the memory.
+func (f *Firewall) replaceAll(drops [2]Drops, elems iter.Seq[Element]) error {
 	b := newBulk(f.config)
 	b.addAll(elems)
-	err = f.replaceWith(drops, b.buffers())
+	err := f.replaceWith(drops, b.buffers())
 	if tooLarge(err) {
 		return f.replaceInPieces(drops, elems)
 	}
@@ -344,11 +355,18 @@ func (f *Firewall) Remove() error {
 	return err
 }
 
-// Drops reads the counters; they are 0 where there is no table.
+// Drops reads the counters and returns the totals: what was dropped since the
+// table was first made, also by tables and counters that others have removed or
+// reset since, as far as it was read before.
 func (f *Firewall) Drops() ([2]Drops, error) {
 	f.read.mu.Lock()
 	defer f.read.mu.Unlock()
-	return f.read.drops()
+	begun := f.tally.begin()
+	counters, err := f.read.drops()
+	if err != nil {
+		return counters, err
+	}
+	return f.tally.saw(begun, counters), nil
 }
 
 // Standing is what the kernel says of one element.
@@ -402,13 +420,4 @@ func Full(err error) bool { return errors.Is(err, unix.ENFILE) || errors.Is(err,
 
 func tooLarge(err error) bool {
 	return errors.Is(err, unix.EMSGSIZE) || errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM)
-}
-
-// List returns the elements of one set and the time that they have left, a
-// very long one for those without a timeout. Its cost grows with the square of
-// the set: keep to 100,000 elements.
-func (f *Firewall) List(set string) ([]Element, error) {
-	f.read.mu.Lock()
-	defer f.read.mu.Unlock()
-	return f.read.list(f.config, indexOf(set))
 }

@@ -278,9 +278,9 @@ func TestIntervalsGiveWay(t *testing.T) {
 		t.Error(diff)
 	}
 	apply(t, f, element("10.0.0.0/25", 0), element("10.0.0.192/26", 0), element("10.0.0.0/24", time.Hour))
-	elems, err := f.List(SetNet4)
-	if err != nil {
-		t.Fatal(err)
+	elems, whole, err := f.List(SetNet4, 100)
+	if err != nil || !whole {
+		t.Fatal(whole, err)
 	}
 	got = got[:0]
 	for _, el := range elems {
@@ -302,8 +302,8 @@ func TestOneBadElementDoesNotStopTheRest(t *testing.T) {
 	if err != nil || len(refused) != 1 || refused[0].Prefix.String() != "10.1.0.0/16" || Full(refused[0].Err) {
 		t.Fatalf("refused %v, %v", refused, err)
 	}
-	if n, err := f.Elements(); err != nil || n[0] != 999 {
-		t.Errorf("%v elements, %v", n, err)
+	if n := ns.expires(t, Set4); len(n) != 999 {
+		t.Errorf("%d elements", len(n))
 	}
 }
 
@@ -347,12 +347,21 @@ func TestChangeIsSeenAfterOurOwn(t *testing.T) {
 				if changed, err := f.Changed(); err != nil || changed {
 					t.Errorf("our own change counts as that of others: %v, %v", changed, err)
 				}
+				if touched, err := f.Touched(); err != nil || touched {
+					t.Errorf("our own change counts as that of others since Replace: %v, %v", touched, err)
+				}
 				if _, err := f.Apply(elems); err != nil {
 					t.Fatal(err)
 				}
 				ns.nft(t, "add table inet other"+strconv.Itoa(time.Now().Nanosecond()))
 				if changed, err := f.Changed(); err != nil || !changed {
 					t.Errorf("the change of others is not seen: %v, %v", changed, err)
+				}
+				if touched, err := f.Touched(); err != nil || !touched {
+					t.Errorf("the change of others since Replace is forgotten: %v, %v", touched, err)
+				}
+				if err := f.Replace(slices.Values([]Element{})); err != nil {
+					t.Fatal(err)
 				}
 			}
 		})
@@ -482,6 +491,68 @@ func TestCountersGoOn(t *testing.T) {
 	}
 }
 
+// The totals outlive whatever others do to the counters, and go into the next
+// table.
+func TestTotalsOutliveTheCounters(t *testing.T) {
+	for _, loss := range []string{"reset counters", "flush ruleset", "delete table inet uppercut"} {
+		t.Run(loss, func(t *testing.T) {
+			ns := newKernel(t)
+			f := built(t, ns.config())
+			f.write.mu.Lock()
+			err := f.replaceWith([2]Drops{{Packets: 7, Bytes: 700}, {Packets: 8, Bytes: 800}}, nil)
+			f.write.mu.Unlock()
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := [2]Drops{{7, 700}, {8, 800}}
+			for _, step := range []string{"before", loss, "after", "and again"} {
+				switch step {
+				case loss:
+					ns.nft(t, loss)
+				case "and again":
+					if err := f.Replace(slices.Values([]Element{})); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if got, err := f.Drops(); err != nil || got != want {
+					t.Fatalf("%s: Drops() = %v, %v, want %v", step, got, err, want)
+				}
+			}
+			if got := ns.nft(t, "list counters"); !strings.Contains(got, "packets 7 bytes 700") {
+				t.Errorf("the new table's counters:\n%s", got)
+			}
+		})
+	}
+}
+
+// What is read while the counters are made anew is no reset.
+func TestTallyWhileCountersAreMade(t *testing.T) {
+	var tl tally
+	all := func(n uint64) [2]Drops { return [2]Drops{{n, 10 * n}, {}} }
+	if got := tl.saw(tl.begin(), all(5)); got != all(5) {
+		t.Errorf("at first %v", got)
+	}
+	early := tl.begin()
+	if got := tl.beginWrite(all(6)); got != all(6) {
+		t.Errorf("the new ones start at %v", got)
+	}
+	if got := tl.saw(tl.begin(), all(0)); got != all(6) {
+		t.Errorf("meanwhile %v", got)
+	}
+	tl.endWrite(true)
+	if got := tl.saw(early, all(5)); got != all(6) {
+		t.Errorf("read before, said after: %v", got)
+	}
+	if got := tl.saw(tl.begin(), all(7)); got != all(7) {
+		t.Errorf("after %v", got)
+	}
+	tl.beginWrite(all(2)) // reset, and then the write fails
+	tl.endWrite(false)
+	if got := tl.saw(tl.begin(), all(3)); got != all(10) {
+		t.Errorf("after a reset %v", got)
+	}
+}
+
 func TestReplaceInPieces(t *testing.T) {
 	ns := newKernel(t)
 	f := open(t, ns.config())
@@ -495,8 +566,10 @@ func TestReplaceInPieces(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, err := f.Elements(); err != nil || n != [4]int{3 * maxInterval, 0, 1, 1} {
-		t.Errorf("%v elements, %v", n, err)
+	for i, want := range []int{3 * maxInterval, 0, 1, 1} {
+		if elems, whole, err := f.List(Sets[i], 10_000); err != nil || !whole || len(elems) != want {
+			t.Errorf("%s: %d elements, want %d, %v", Sets[i], len(elems), want, err)
+		}
 	}
 }
 
@@ -525,7 +598,7 @@ func TestRemoveTakesOurTableOnly(t *testing.T) {
 	if got := strings.TrimSpace(ns.nft(t, "list ruleset")); got != "table inet other {\n}" {
 		t.Errorf("left: %s", got)
 	}
-	if n, err := f.Elements(); err != nil || n != [4]int{-1, -1, -1, -1} {
+	if n, err := f.Elements(); err != nil || n != absent {
 		t.Errorf("elements of no table: %v, %v", n, err)
 	}
 	if _, err := f.Apply([]Element{element("192.0.2.1/32", time.Hour)}); !errors.Is(err, unix.ENOENT) {
@@ -541,6 +614,31 @@ func TestClosedSocketIsAnError(t *testing.T) {
 	}
 	if _, err := f.Apply([]Element{element("192.0.2.1/32", time.Hour)}); err == nil {
 		t.Error("Apply on closed sockets succeeds")
+	}
+}
+
+// A set that is larger than the limit is not listed to its end.
+func TestListStops(t *testing.T) {
+	ns := newKernel(t)
+	var elems []Element
+	for i := range 5000 {
+		elems = append(elems, element(fmt.Sprintf("192.0.%d.%d/32", i>>8, i&255), time.Hour),
+			element(fmt.Sprintf("10.%d.%d.0/24", i>>8, i&255), time.Hour))
+	}
+	f := built(t, ns.config(), elems...)
+	for _, tt := range []struct {
+		set   string
+		limit int
+		whole bool
+		least int
+	}{{Set4, 5000, true, 5000}, {Set4, 1000, false, 1000}, {SetNet4, 5000, true, 5000}, {SetNet4, 1000, false, 0}, {Set6, 0, true, 0}} {
+		got, whole, err := f.List(tt.set, tt.limit)
+		if err != nil || whole != tt.whole || len(got) < tt.least || whole && len(got) != tt.least {
+			t.Errorf("%s up to %d: %d elements, whole %v, %v", tt.set, tt.limit, len(got), whole, err)
+		}
+	}
+	if _, _, err := open(t, newKernel(t).config()).List(Set4, 10); !errors.Is(err, unix.ENOENT) {
+		t.Errorf("of no table: %v", err)
 	}
 }
 

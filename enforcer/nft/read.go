@@ -12,8 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// nftaSetCount carries the number of elements that are in force (Linux 6.16,
-// uapi/linux/netfilter/nf_tables.h: NFTA_SET_COUNT).
+// nftaSetCount carries the number of elements (Linux 6.16,
+// uapi/linux/netfilter/nf_tables.h: NFTA_SET_COUNT). Those that have run out
+// count until they are collected: in a hash set within about a second, in an
+// interval set when the next transaction touches it, so perhaps never.
 const nftaSetCount = 0x14
 
 // Layout is what the kernel shows of our objects, elements apart.
@@ -21,10 +23,18 @@ type Layout struct {
 	// parts holds a fingerprint of each object by its kind and name; what is
 	// missing has none.
 	parts map[part]uint64
-	// Elements counts the elements in force of each set of Sets; -1 where the
-	// kernel does not say (before Linux 6.16).
+	// Elements counts the elements of each set of Sets, also those that have run
+	// out and are not yet collected; or it is Uncounted or Absent.
 	Elements [4]int
 }
+
+// What Layout.Elements has where there is no number, below 0.
+const (
+	Uncounted = -1 // the kernel does not say (before Linux 6.16)
+	Absent    = -2 // there is no set
+)
+
+var absent = [4]int{Absent, Absent, Absent, Absent}
 
 // part is one object.
 type part struct{ kind, name string }
@@ -74,8 +84,8 @@ func (f *Firewall) Present() (bool, error) {
 	return false, err
 }
 
-// Elements asks for the number of elements in force of each set of Sets; -1
-// where there is no set or the kernel does not say (before Linux 6.16).
+// Elements asks for the number of elements of each set of Sets, as
+// Layout.Elements has it.
 func (f *Firewall) Elements() ([4]int, error) {
 	f.read.mu.Lock()
 	defer f.read.mu.Unlock()
@@ -87,9 +97,9 @@ func (f *Firewall) Elements() ([4]int, error) {
 		s.enc.string(unix.NFTA_SET_NAME, name)
 		s.enc.close(m)
 	}
-	l := Layout{Elements: [4]int{-1, -1, -1, -1}}
+	l := Layout{Elements: absent}
 	_, err := s.exchange(len(Sets), l.count)
-	return l.Elements, err
+	return f.config.counts(l.Elements), err
 }
 
 // Changed reports whether somebody else has changed any ruleset in the
@@ -102,8 +112,17 @@ func (f *Firewall) Changed() (bool, error) {
 		return false, err
 	}
 	changed := g != f.generation
-	f.generation = g
+	f.generation, f.touched = g, f.touched || changed
 	return changed, nil
+}
+
+// Touched reports whether somebody else has changed any ruleset in the namespace
+// since Replace.
+func (f *Firewall) Touched() (bool, error) {
+	f.write.mu.Lock()
+	defer f.write.mu.Unlock()
+	g, err := f.write.generation()
+	return f.touched || g != f.generation, err
 }
 
 func (s *socket) generation() (uint32, error) {
@@ -156,7 +175,7 @@ func (s *socket) layout(c Config) (Layout, error) {
 	e.string(unix.NFTA_RULE_CHAIN, Chain)
 	e.close(m)
 
-	l := Layout{parts: map[part]uint64{}, Elements: [4]int{-1, -1, -1, -1}}
+	l := Layout{parts: map[part]uint64{}, Elements: absent}
 	refused, err := s.exchange(2+len(names)+len(Counters)+1, l.add)
 	for _, r := range refused {
 		if r.errno != unix.ENOENT {
@@ -166,7 +185,18 @@ func (s *socket) layout(c Config) (Layout, error) {
 	if err != nil {
 		return l, fmt.Errorf("read table %s: %w", Table, err)
 	}
+	l.Elements = c.counts(l.Elements)
 	return l, nil
+}
+
+// counts takes the numbers away with NoCounts.
+func (c Config) counts(n [4]int) [4]int {
+	for i := range n {
+		if c.NoCounts && n[i] >= 0 {
+			n[i] = Uncounted
+		}
+	}
+	return n
 }
 
 func (c Config) setNames() []string {
@@ -220,7 +250,7 @@ func (l *Layout) note(kind string, m message, which ...uint16) {
 }
 
 func (l *Layout) count(m message) {
-	index, n := -1, -1
+	index, n := -1, Uncounted
 	for k, v := range attributes(m.payload()) {
 		switch k {
 		case unix.NFTA_SET_NAME:
@@ -359,30 +389,6 @@ func (k key) lifetime() time.Duration {
 		return Forever
 	}
 	return max(k.left, time.Millisecond)
-}
-
-func (s *socket) list(c Config, set int) ([]Element, error) {
-	s.enc.reset()
-	m := s.enc.open(unix.NFT_MSG_GETSETELEM, unix.NLM_F_DUMP)
-	s.enc.string(unix.NFTA_SET_ELEM_LIST_TABLE, Table)
-	s.enc.string(unix.NFTA_SET_ELEM_LIST_SET, Sets[set])
-	s.enc.close(m)
-	var keys []key
-	refused, err := s.exchange(1, func(m message) { keys = append(keys, keysOf(m)...) })
-	if err == nil && len(refused) > 0 {
-		err = refused[0].errno
-	}
-	if err != nil {
-		return nil, fmt.Errorf("list set %s: %w", Sets[set], err)
-	}
-	if set >= firstInterval {
-		return intervals(keys), nil
-	}
-	elems := make([]Element, len(keys))
-	for i, k := range keys {
-		elems[i] = Element{c.hashed(k.addr), k.lifetime()}
-	}
-	return elems, nil
 }
 
 // intervals joins starts with ends, and divides what is not a prefix.

@@ -212,7 +212,7 @@ func (a *Appliance) VerifyFirewall(ctx context.Context) (console.Firewall, error
 	if err != nil {
 		return console.Firewall{}, err
 	}
-	a.verified.Store(&verification{time.Now(), report.Found})
+	a.verified.Store(&verification{time.Now(), report})
 	return a.Firewall(ctx)
 }
 

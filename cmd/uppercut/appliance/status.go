@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -374,7 +375,7 @@ func (a *Appliance) Firewall(context.Context) (console.Firewall, error) {
 		v.describe(&f)
 	}
 	for _, s := range state.Sets {
-		set := console.FirewallSet{Name: s.Name, Capacity: s.Capacity}
+		set := console.FirewallSet{Name: s.Name, Absent: s.Absent(), Listed: s.Listed, Capacity: s.Capacity}
 		if s.Elements >= 0 {
 			set.Elements = &s.Elements
 		}
@@ -390,15 +391,20 @@ func (a *Appliance) Firewall(context.Context) (console.Firewall, error) {
 // verification is what the last comparison of kernel and list has found. By now
 // that may be repaired: it is told with its time.
 type verification struct {
-	at    time.Time
-	found map[string]int
+	at     time.Time
+	report enforcer.Report
 }
 
 // describe fills in what was found.
 func (v *verification) describe(f *console.Firewall) {
-	f.Verified, f.Missing, f.Unexpected = v.at, v.found["missing"], v.found["unexpected"]
-	for kind, n := range v.found {
-		if n > 0 && kind != "missing" && kind != "unexpected" {
+	found := v.report.Found
+	f.Verified, f.Missing, f.Unexpected, f.Unsearched = v.at, found["missing"], found["unexpected"], v.report.Unsearched
+	for kind, n := range found {
+		switch {
+		case n == 0 || kind == "missing" || kind == "unexpected":
+		case kind == "timeout":
+			f.Problems = append(f.Problems, fmt.Sprintf("%d elements had another time left than the list says when compared", n))
+		default:
 			f.Problems = append(f.Problems, kind+" was missing or not as it should be when compared")
 		}
 	}

@@ -163,7 +163,7 @@ func (f *fake) TopSources(_ context.Context, limit int) ([]TopItem, error) {
 func (f *fake) Firewall(context.Context) (Firewall, error) {
 	return Firewall{
 		Table: "inet uppercut", Verified: noon, DroppedPackets4: 12,
-		Sets: []FirewallSet{{"block4", new(1), 1 << 20}, {"block6", nil, 1 << 20}},
+		Sets: []FirewallSet{{Name: "block4", Elements: new(1), Listed: 1, Capacity: 1 << 20}, {Name: "block6", Capacity: 1 << 20}},
 	}, f.fail
 }
 

@@ -79,7 +79,7 @@ func (a ActiveBlocks) Total() int { return a.Addresses4 + a.Addresses6 + a.Netwo
 func (a ActiveBlocks) Networks() int { return a.Networks4 + a.Networks6 }
 
 // Totals count since the start of the process, but for packets and bytes, which
-// the kernel counts since the table was made.
+// the kernel counts since the table was first made.
 type Totals struct {
 	Received uint64 `json:"received"`
 	Judged   uint64 `json:"judged"`
@@ -462,12 +462,15 @@ type Firewall struct {
 	Missing    int           `json:"missing"`
 	Unexpected int           `json:"unexpected"`
 	Sets       []FirewallSet `json:"sets"`
+	// Unsearched names the sets in which nobody looked for elements that are not
+	// on the list: they are large, and this kernel does not count them.
+	Unsearched []string `json:"unsearched,omitempty"`
 	// Repairs is how often the kernel was put right since the start of the
 	// process, after others had changed it; LastDrift is what was found last,
 	// nil while nothing was.
 	Repairs   uint64 `json:"repairs"`
 	LastDrift *Drift `json:"last_drift,omitempty"`
-	// Dropped are packets dropped by our rules since the table was made.
+	// Dropped are packets dropped by our rules since the table was first made.
 	DroppedPackets4 uint64 `json:"dropped_packets_ipv4"`
 	DroppedPackets6 uint64 `json:"dropped_packets_ipv6"`
 }
@@ -486,8 +489,12 @@ type Drift struct {
 // FirewallSet is one nftables set.
 type FirewallSet struct {
 	Name string `json:"name"`
-	// Elements is nil if there is no such set or the kernel does not say
-	// (before Linux 6.16).
+	// Elements is nil if there is no such set (Absent) or the kernel does not
+	// count (before Linux 6.16). Those that have run out count until the kernel
+	// has collected them.
 	Elements *int `json:"elements,omitempty"`
-	Capacity int  `json:"capacity"`
+	Absent   bool `json:"absent,omitempty"`
+	// Listed is how many elements the set should have.
+	Listed   int `json:"listed"`
+	Capacity int `json:"capacity"`
 }
