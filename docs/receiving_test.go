@@ -15,7 +15,7 @@ func TestReceivingShowsTheSenderFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	files, err := filepath.Glob("../deploy/senders/*.conf")
-	if err != nil || len(files) != 8 {
+	if err != nil || len(files) != 9 {
 		t.Fatalf("files %v, %v", files, err)
 	}
 	for _, file := range files {

@@ -24,16 +24,25 @@ const standInCollector = "uppercut.example.org"
 
 func newSenderConfigCommand(env *environment) *cobra.Command {
 	var o senders.Options
+	journald := false
 	command := &cobra.Command{
-		Use:   "sender-config --host NAME --transport T [--collector NAME] [--syslog-ng]",
+		Use:   "sender-config --host NAME --transport T [--collector NAME] [--syslog-ng] | --journald",
 		Short: "Print what a mail host needs to forward its log here",
 		Long: `sender-config prints the configuration file for rsyslog (or syslog-ng) on a mail
 host; its head says where it belongs. Address and port are those on which this
 configuration listens. Where it does not say, the usual port and a name to be
-replaced stand in the file, and standard error says so.`,
-		Example: "  uppercut sender-config --host mx1.example.org --transport tls --collector log.example.org",
+replaced stand in the file, and standard error says so.
+
+With --journald it prints the file that lifts journald's rate limit, which drops
+lines of a host under attack. A host that has journald needs both.`,
+		Example: `  uppercut sender-config --host mx1.example.org --transport tls --collector log.example.org
+  uppercut sender-config --journald`,
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
+			if journald {
+				_, err := io.WriteString(env.stdout, senders.Journald())
+				return err
+			}
 			c, err := env.config()
 			if err != nil {
 				return err
@@ -58,6 +67,8 @@ replaced stand in the file, and standard error says so.`,
 	completes(command, "transport", senders.Transports)
 	f.BoolVar(&o.SyslogNG, "syslog-ng", false, "for syslog-ng instead of rsyslog")
 	f.BoolVar(&o.WithoutImpstats, "without-impstats", false, "do not load rsyslog's impstats: the mail host loads it already")
+	f.BoolVar(&journald, "journald", false, "print the file for journald instead")
+	command.MarkFlagsMutuallyExclusive("journald", "host")
 	return command
 }
 

@@ -1,5 +1,6 @@
 // Package senders holds what a mail host needs to forward its log to uppercut:
-// a file of rsyslog or syslog-ng for each transport. The files are examples
+// a file of rsyslog or syslog-ng for each transport, and one that keeps journald
+// from dropping lines. The files are examples
 // that work as they stand, for mx1.example.org; Config puts other names in.
 package senders
 
@@ -94,6 +95,16 @@ func Config(o Options) (string, error) {
 
 // loadImpstats is what rsyslog takes once only, with what the files say of it.
 var loadImpstats = regexp.MustCompile(`(?m) Where another file\n# already loads impstats, remove the first of these lines\.$|^module\(load="impstats".*\n`)
+
+// Journald returns the text of the file for journald of a mail host, which lifts
+// its rate limit and says how to lift that of rsyslog's imjournal.
+func Journald() string {
+	text, err := files.ReadFile("journald.conf")
+	if err != nil {
+		panic(err) // it is embedded
+	}
+	return string(text)
+}
 
 // isName keeps everything out that would end a quoted string.
 func isName(s string) bool {
