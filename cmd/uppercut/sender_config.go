@@ -37,7 +37,7 @@ With --journald it prints the file that lifts journald's rate limit, which drops
 lines of a host under attack. A host that has journald needs both.`,
 		Example: `  uppercut sender-config --host mx1.example.org --transport tls --collector log.example.org
   uppercut sender-config --journald`,
-		Args:    noArgs,
+		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if journald {
 				_, err := io.WriteString(env.stdout, senders.Journald())

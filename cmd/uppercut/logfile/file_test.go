@@ -229,6 +229,33 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
+// TestFormsOfJournalctl: what systemd 252 writes is read, or refused by its name.
+func TestFormsOfJournalctl(t *testing.T) {
+	const cursor = "s=430c832ba3f541fdb2390126b9367755;i=1eb;b=71cb2410ef754c1dbcbab934003f2dc1;m=e1210c69;t=6618653f541f5;x=78e066863cf2f12"
+	for form, text := range map[string]string{
+		"export":          "__CURSOR=" + cursor + "\n__REALTIME_TIMESTAMP=1796079422358005\n",
+		"verbose":         "Mon 2026-11-30 22:57:02.357926 UTC [" + cursor + "]\n    _HOSTNAME=vm\n",
+		"json-pretty":     "{\n\t\"__REALTIME_TIMESTAMP\" : \"1796079422358005\",\n",
+		"short-monotonic": "[ 3777.039465] vm sendmail[31837]: line 0\n",
+		"short-delta":     "[ 3777.039465                ] vm sendmail[31837]: line 0\n[ 3777.040747 <    0.001282 >] vm sendmail[31837]: line 1\n",
+		"":                "Mon 2026-11-30 22:57:02 UTC vm sendmail[31837]: line 0\n",
+		" ":               "Nov 30 22:57:02 vm sendmail[31837]: line 0\n",
+		"  ":              "{\"__CURSOR\":\"" + cursor + "\"}\n",
+		"   ":             "[ID 197553 mail.info] x\n",
+	} {
+		for _, before := range []string{"", "-- Journal begins at Mon 2026-11-30 --\n-- Boot 71cb2410 --\n"} {
+			_, err := Open(write(t, "journal", []byte(before+text)))
+			if strings.TrimSpace(form) == "" {
+				if err != nil {
+					t.Error(err)
+				}
+			} else if err == nil || !strings.HasSuffix(err.Error(), "what journalctl -o "+form+" writes, which is not read here: use journalctl -o short-iso or -o json") {
+				t.Errorf("%s: error %v", form, err)
+			}
+		}
+	}
+}
+
 func TestModified(t *testing.T) {
 	path := write(t, "maillog", []byte("x\n"))
 	want := time.Date(2020, 2, 29, 1, 2, 3, 0, time.UTC)

@@ -3,6 +3,8 @@ package logfile
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"regexp"
 )
 
 // headSize is how much of a file tells what it is.
@@ -36,6 +38,9 @@ func explainForeign(head []byte) error {
 	if isWide(head) {
 		return errors.New("text in UTF-16, which is not read here: pipe it through iconv -f UTF-16LE -t UTF-8")
 	}
+	if form := journalForm(head); form != "" {
+		return fmt.Errorf("what journalctl -o %s writes, which is not read here: use journalctl -o short-iso or -o json", form)
+	}
 	// copytruncate leaves NULs at the start of a log, a power cut anywhere.
 	text := bytes.ReplaceAll(head, []byte{0}, nil)
 	controls := 0
@@ -48,6 +53,33 @@ func explainForeign(head []byte) error {
 		return errors.New("binary, not a log")
 	}
 	return nil
+}
+
+// The first entry in forms of journalctl that are not read (systemd's
+// logs-show.c): several lines an entry, or times since the start of the host.
+var journalForms = []struct {
+	name  string
+	entry *regexp.Regexp
+}{
+	{"export", regexp.MustCompile(`^__CURSOR=s=`)},
+	{"json-pretty", regexp.MustCompile(`^\{\r?\n\s*"`)},
+	{"verbose", regexp.MustCompile(`^[A-Z][a-z]{2} [0-9-]{10} [0-9:.]{8,15} \S+ \[s=[0-9a-f]+;i=`)},
+	{"short-monotonic", regexp.MustCompile(`^\[ *[0-9]+\.[0-9]{6}\] \S+ [^:]+: `)},
+	{"short-delta", regexp.MustCompile(`^\[ *[0-9]+\.[0-9]{6} (<[ 0-9.]+>| +)\] \S+ `)},
+}
+
+// journalForm names the form of journalctl in which a file begins, "" for none of
+// these. Lines such as "-- Boot ... --" may stand before the first entry.
+func journalForm(head []byte) string {
+	for bytes.HasPrefix(head, []byte("-- ")) {
+		_, head, _ = bytes.Cut(head, []byte("\n"))
+	}
+	for _, form := range journalForms {
+		if form.entry.Match(head) {
+			return form.name
+		}
+	}
+	return ""
 }
 
 // isWide reports whether every second byte is 0: UTF-16 without a byte order
