@@ -18,9 +18,10 @@ func page(t *testing.T, name string) string {
 
 // TestLimitsNameWhatThereIs: the keys, metrics and alerts of docs/limits.md
 // exist, each row has a bound and says what happens, and every limit of the
-// configuration is listed.
+// configuration is listed. The memory budget knows the queues among them.
 func TestLimitsNameWhatThereIs(t *testing.T) {
 	limits, configuration, metrics, rules := page(t, "limits.md"), page(t, "configuration.md"), page(t, "metrics.md"), page(t, "../deploy/prometheus/rules.yml")
+	budget := page(t, "../cmd/uppercut/appliance/memory.go")
 	rows := 0
 	for line := range strings.Lines(limits) {
 		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
@@ -54,6 +55,9 @@ func TestLimitsNameWhatThereIs(t *testing.T) {
 	for _, key := range regexp.MustCompile("### `([a-z_.]*(?:\\.max_|queue|_bytes|per_minute|history|audit|_buffer)[a-z_]*)`").FindAllStringSubmatch(configuration, -1) {
 		if key[1] != "receiver.tls.max_version" && !strings.Contains(limits, "`"+key[1]+"`") {
 			t.Errorf("%s is a limit that the page does not list", key[1])
+		}
+		if strings.HasSuffix(key[1], ".queue") && !strings.Contains(budget, `"`+key[1]+`"`) {
+			t.Errorf("%s: its memory is not in the budget", key[1])
 		}
 	}
 }
