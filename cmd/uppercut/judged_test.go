@@ -22,9 +22,9 @@ func TestJudgedCases(t *testing.T) {
 	for _, log := range logs {
 		name := strings.TrimSuffix(filepath.Base(log), ".log")
 		t.Run(name, func(t *testing.T) {
-			stdout, stderr, code := uppercut(t, "", "replay", "--format", "json", log)
-			if code != 0 {
-				t.Fatalf("exit code %d, %s", code, stderr)
+			stdout, stderr, err := command(t, "", "", "--format", "json", log)
+			if err != nil {
+				t.Fatalf("%v, %s", err, stderr)
 			}
 			var report reportJSON
 			var want []netip.Prefix
@@ -41,7 +41,7 @@ func TestJudgedCases(t *testing.T) {
 			if diff := cmp.Diff(want, slices.Compact(got), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
 				t.Errorf("blocked:\n%s", diff)
 			}
-			text, _, _ := uppercut(t, "", "replay", log)
+			text, _, _ := command(t, "", "", log)
 			if told := strings.Contains(text, "lifted when the breaker opened"); told != (report.TakenBack > 0) {
 				t.Errorf("%d blocks were lifted, and the report says\n%s", report.TakenBack, text)
 			}

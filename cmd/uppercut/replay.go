@@ -3,107 +3,58 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
+	"io"
 	"time"
-
-	"github.com/spf13/cobra"
 
 	"uppercut/cmd/uppercut/config"
 )
 
-// replayFlags are the flags of uppercut replay.
-type replayFlags struct {
-	events  bool
-	explain bool
-	format  string
-	compare string
-	zone    string
-	top     int
+// replayOptions are what every kind of replay takes.
+type replayOptions struct {
+	Config config.Config
+	// Paths are the files, "-" is Stdin.
+	Paths []string
+	Stdin io.Reader
+	// Zone is that of lines which do not name theirs.
+	Zone *time.Location
+	// JSON is instead of text.
+	JSON bool
+	// Top is how many sources and blocks a text lists, 0 for all.
+	Top int
+	// Stdout gets the answer, Stderr how far reading has come.
+	Stdout, Stderr io.Writer
 }
 
-func newReplayCommand(env *environment) *cobra.Command {
-	var flags replayFlags
-	command := &cobra.Command{
-		Use:   "replay [flags] FILE... | -",
-		Short: "Say who would have been blocked, from old logs",
-		Long: `Replay puts old mail logs through the same parser, session memory and windows
-as the running appliance, on the time in the log. It touches no firewall and
-needs no root.
-
-Files may be plain or packed with gzip, zstd or bzip2, and several are merged in
-order of time; - is standard input. What syslog daemons, journalctl and container
-runtimes write is told apart by itself.`,
-		Example: `  uppercut replay /var/log/mail.log /var/log/mail.log.1.gz
-  uppercut replay --format json /var/log/mail.log
-  grep 6AN8JH66002409 /var/log/mail.log | uppercut replay --explain -
-  uppercut replay --compare new.yaml /var/log/mail.log`,
-		Args: atLeastOne("a FILE, or - for standard input"),
-		RunE: func(cmd *cobra.Command, paths []string) error {
-			return env.replay(cmd.Context(), flags, paths)
-		},
-	}
-	f := command.Flags()
-	f.BoolVar(&flags.events, "events", false, "print a JSON object for each offence instead of a report")
-	f.BoolVar(&flags.explain, "explain", false, "say of each line which rule of the grammar gave or refused the address")
-	f.StringVar(&flags.format, "format", "text", "text or json")
-	f.StringVar(&flags.compare, "compare", "", "say what configuration `FILE` would have done otherwise")
-	f.StringVar(&flags.zone, "zone", "Local", "time zone of lines that do not name theirs, such as Europe/Berlin")
-	f.IntVar(&flags.top, "top", 10, "how many sources and blocks a text report lists; 0 lists all")
-	command.PreRunE = func(cmd *cobra.Command, _ []string) error {
-		return excluding(cmd, "events", "explain", "compare")
-	}
-	return command
-}
-
-func (env *environment) replay(ctx context.Context, flags replayFlags, paths []string) error {
-	if flags.format != "text" && flags.format != "json" {
-		return exitCode{exitUsage, fmt.Errorf("--format: %q is neither text nor json", flags.format)}
-	}
-	zone, err := time.LoadLocation(flags.zone)
-	if err != nil {
-		return exitCode{exitUsage, fmt.Errorf("--zone: %w", err)}
-	}
-	config, err := env.config()
-	if err != nil {
-		return err
-	}
-	in := &input{paths: paths, stdin: env.stdin, zone: zone, wrapping: config.Receiver.WrappingTags}
-	switch {
-	case flags.events:
-		return errors.Join(replayEvents(ctx, in, config, env.stdout), in.warn(env.stderr))
-	case flags.explain:
-		return errors.Join(replayExplain(ctx, in, config, env.stdout), in.warn(env.stderr))
-	case flags.compare != "":
-		return env.replayCompare(ctx, in, config, flags)
-	}
-	return env.replayReport(ctx, in, config, flags)
+func (o *replayOptions) input() *input {
+	return &input{paths: o.Paths, stdin: o.Stdin, zone: o.Zone, wrapping: o.Config.Receiver.WrappingTags}
 }
 
 // replayReport prints what came of the logs, also when a file could not be read
 // to its end.
-func (env *environment) replayReport(ctx context.Context, in *input, c config.Config, flags replayFlags) error {
-	r, readErr := env.judgeAll(ctx, in, c)
+func replayReport(ctx context.Context, o replayOptions) error {
+	in := o.input()
+	r, readErr := judgeAll(ctx, in, o.Config, o.Stderr)
 	if r == nil {
 		return readErr
 	}
 	var err error
-	if flags.format == "json" {
-		err = r.writeJSON(env.stdout)
+	if o.JSON {
+		err = r.writeJSON(o.Stdout)
 	} else {
-		err = r.writeText(env.stdout, flags.top, in.zone)
+		err = r.writeText(o.Stdout, o.Top, in.zone)
 	}
 	return errors.Join(readErr, err)
 }
 
 // judgeAll judges every line and returns what came of it. The report is nil if
 // nothing could be read; otherwise the error is of reading.
-func (env *environment) judgeAll(ctx context.Context, in *input, c config.Config) (*report, error) {
+func judgeAll(ctx context.Context, in *input, c config.Config, progress io.Writer) (*report, error) {
 	r := newReport()
 	judge, err := newJudge(c, r)
 	if err != nil {
 		return nil, err
 	}
-	stop := showProgress(env.stderr, &in.progress)
+	stop := showProgress(progress, &in.progress)
 	defer stop()
 	begin := time.Now()
 	err = in.each(ctx, c.Detector, judge.observe)

@@ -46,36 +46,31 @@ type comparison struct {
 }
 
 // replayCompare judges the logs twice, since configurations may also differ in
-// how lines are read.
-func (env *environment) replayCompare(ctx context.Context, in *input, c config.Config, flags replayFlags) error {
-	if err := in.needFiles(); err != nil {
-		return exitCode{exitUsage, fmt.Errorf("--compare: %w", err)}
-	}
-	other, err := config.Source{File: flags.compare, Flags: env.settings(), Environ: env.environ}.Load()
-	if err != nil {
-		return err
-	}
-	base, errBase := env.judgeAll(ctx, in, c)
+// how lines are read. It prints the configurations by these names.
+func replayCompare(ctx context.Context, o replayOptions, name string, other config.Config, otherName string) error {
+	base, errBase := judgeAll(ctx, o.input(), o.Config, o.Stderr)
 	if base == nil {
 		return errBase
 	}
-	again := &input{paths: in.paths, zone: in.zone, wrapping: other.Receiver.WrappingTags}
-	changed, errOther := env.judgeAll(ctx, again, other)
+	again := o
+	again.Config = other
+	changed, errOther := judgeAll(ctx, again.input(), other, o.Stderr)
 	if changed == nil {
 		return errors.Join(errBase, errOther)
 	}
-	result := compare(cmp.Or(env.configFile, "the configuration in force"), base, flags.compare, changed)
-	if flags.format == "json" {
-		err = result.writeJSON(env.stdout)
+	result := compare(name, base, otherName, changed)
+	var err error
+	if o.JSON {
+		err = result.writeJSON(o.Stdout)
 	} else {
-		err = result.writeText(env.stdout, flags.top, in.zone)
+		err = result.writeText(o.Stdout, o.Top, o.Zone)
 	}
 	return errors.Join(errBase, err) // the second pass fails as the first did
 }
 
 // needFiles returns an error if something cannot be read twice.
-func (in *input) needFiles() error {
-	for _, path := range in.paths {
+func needFiles(paths []string) error {
+	for _, path := range paths {
 		if _, regular := fileSize(path); !regular {
 			return fmt.Errorf("%s cannot be read twice", path)
 		}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,7 +12,7 @@ import (
 // TestReplayReadsTheCorpus replays what the syslog daemons of the world write:
 // the same frames that the receiver is sent.
 func TestReplayReadsTheCorpus(t *testing.T) {
-	paths, err := filepath.Glob("../../receiver/header/testdata/corpus/*.txt")
+	paths, err := filepath.Glob("../../../receiver/header/testdata/corpus/*.txt")
 	if err != nil || len(paths) < 30 {
 		t.Fatalf("%d files: %v", len(paths), err)
 	}
@@ -29,17 +28,16 @@ func TestReplayReadsTheCorpus(t *testing.T) {
 			}
 			write(config, fmt.Sprintf("receiver: {wrapping_tags: [%s]}\n", wraps))
 			write(file, log)
-			var out, errs bytes.Buffer
-			code := run(t.Context(), []string{"--config", config, "replay", "--events", "--zone", "UTC", file}, nil, strings.NewReader(""), &out, &errs)
-			if code != 0 || errs.Len() > 0 {
-				t.Fatalf("exit code %d, %s", code, errs.String())
+			stdout, stderr, err := command(t, config, "", "--events", file)
+			if err != nil || stderr != "" {
+				t.Fatalf("%v, %s", err, stderr)
 			}
 			for number, host := range want {
-				if event := fmt.Sprintf(`{"line":%d,`, number+1); !strings.Contains(out.String(), event) {
-					t.Errorf("line %d is not read; events:\n%s", number+1, out.String())
+				if event := fmt.Sprintf(`{"line":%d,`, number+1); !strings.Contains(stdout, event) {
+					t.Errorf("line %d is not read; events:\n%s", number+1, stdout)
 				}
-				if host != "-" && !strings.Contains(out.String(), fmt.Sprintf(`"host":%q`, host)) {
-					t.Errorf("host %s does not occur in\n%s", host, out.String())
+				if host != "-" && !strings.Contains(stdout, fmt.Sprintf(`"host":%q`, host)) {
+					t.Errorf("host %s does not occur in\n%s", host, stdout)
 				}
 			}
 		})
@@ -79,8 +77,8 @@ func TestSplitContainerLines(t *testing.T) {
 		fmt.Fprintf(&log, "%sstdout P sendmail[%d]: 6AN8J3p6%06d: x%s\n", at, i+1, i, strings.Repeat("y", 60))
 		fmt.Fprintf(&log, "%sstdout F sendmail[9]: ruleset=check_relay, arg1=[192.0.2.66], arg2=192.0.2.66, relay=[192.0.2.66], reject=550 5.7.1 no\n", at)
 	}
-	stdout, _, code := uppercut(t, log.String(), "replay", "--events", "-")
-	if code != 0 || strings.Contains(stdout, "192.0.2.66") {
-		t.Errorf("exit code %d, %.300s", code, stdout)
+	stdout, _, err := command(t, "", log.String(), "--events", "-")
+	if err != nil || strings.Contains(stdout, "192.0.2.66") {
+		t.Errorf("%v, %.300s", err, stdout)
 	}
 }

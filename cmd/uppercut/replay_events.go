@@ -5,11 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"net/netip"
 	"time"
 
-	"uppercut/cmd/uppercut/config"
 	"uppercut/detector"
 	"uppercut/detector/sendmail"
 )
@@ -28,11 +26,11 @@ type offenceJSON struct {
 }
 
 // replayEvents prints every offence as a JSON object on a line of its own.
-func replayEvents(ctx context.Context, in *input, c config.Config, w io.Writer) error {
-	out := bufio.NewWriter(w)
+func replayEvents(ctx context.Context, o replayOptions) error {
+	in, out := o.input(), bufio.NewWriter(o.Stdout)
 	encoder := json.NewEncoder(out)
 	var writeErr error
-	d, err := detector.New(c.Detector, detector.Options{
+	d, err := detector.New(o.Config.Detector, detector.Options{
 		OnEvent: func(l *detector.Line, e *sendmail.Event) {
 			if e.Kind == sendmail.Offence && writeErr == nil {
 				writeErr = encoder.Encode(in.offence(l, e))
@@ -42,9 +40,9 @@ func replayEvents(ctx context.Context, in *input, c config.Config, w io.Writer) 
 	if err != nil {
 		return err
 	}
-	err = in.each(ctx, c.Detector, func(l *detector.Line) { d.Observe(l) })
+	err = in.each(ctx, o.Config.Detector, func(l *detector.Line) { d.Observe(l) })
 	d.Tick(theEnd)
-	return errors.Join(err, writeErr, out.Flush())
+	return errors.Join(err, writeErr, out.Flush(), in.warn(o.Stderr))
 }
 
 // theEnd is later than any line: nothing has to wait for another one.

@@ -5,10 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 
-	"uppercut/cmd/uppercut/config"
 	"uppercut/cmd/uppercut/terminal"
 	"uppercut/detector"
 	"uppercut/detector/sendmail"
@@ -22,15 +20,16 @@ type explainer struct {
 }
 
 // replayExplain explains every line of sendmail's.
-func replayExplain(ctx context.Context, in *input, c config.Config, w io.Writer) error {
-	x := &explainer{in: in, out: bufio.NewWriter(w)}
-	d, err := detector.New(c.Detector, detector.Options{
+func replayExplain(ctx context.Context, o replayOptions) error {
+	in := o.input()
+	x := &explainer{in: in, out: bufio.NewWriter(o.Stdout)}
+	d, err := detector.New(o.Config.Detector, detector.Options{
 		OnEvent: func(_ *detector.Line, e *sendmail.Event) { x.events = append(x.events, *e) },
 	})
 	if err != nil {
 		return err
 	}
-	err = in.each(ctx, c.Detector, func(l *detector.Line) {
+	err = in.each(ctx, o.Config.Detector, func(l *detector.Line) {
 		x.events = x.events[:0]
 		d.Observe(l)
 		x.explain(l)
@@ -40,7 +39,7 @@ func replayExplain(ctx context.Context, in *input, c config.Config, w io.Writer)
 	for i := range x.events {
 		fmt.Fprintf(x.out, "at the end\n    %s\n", x.eventText(&x.events[i], 0))
 	}
-	return errors.Join(err, x.out.Flush())
+	return errors.Join(err, x.out.Flush(), in.warn(o.Stderr))
 }
 
 func (x *explainer) explain(l *detector.Line) {

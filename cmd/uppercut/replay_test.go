@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"net/netip"
 	"os"
@@ -16,32 +17,54 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"uppercut/cmd/uppercut/config"
 	"uppercut/deploy/loggen"
 )
 
-// uppercut runs the program in this process, on the embedded defaults in UTC.
-func uppercut(t *testing.T, stdin string, args ...string) (stdout, stderr string, code int) {
+// command does what uppercut replay does with these flags and files, in UTC. An
+// empty configFile stands for the defaults.
+func command(t *testing.T, configFile, stdin string, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
-	config := filepath.Join(t.TempDir(), "uppercut.yaml")
-	if err := os.WriteFile(config, nil, 0o600); err != nil {
+	flags := flag.NewFlagSet("replay", flag.ContinueOnError)
+	events := flags.Bool("events", false, "")
+	format := flags.String("format", "text", "")
+	compare := flags.String("compare", "", "")
+	if err := flags.Parse(args); err != nil {
 		t.Fatal(err)
 	}
-	args = append([]string{"--config", config}, args...)
-	if slices.Contains(args, "replay") {
-		args = append(args, "--zone", "UTC")
+	load := func(file string) config.Config {
+		c := config.Default()
+		if file != "" {
+			var err error
+			if c, err = (config.Source{File: file}).Load(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return c
 	}
 	var out, errs bytes.Buffer
-	code = run(t.Context(), args, nil, strings.NewReader(stdin), &out, &errs)
-	return out.String(), errs.String(), code
+	o := replayOptions{
+		Config: load(configFile), Paths: flags.Args(), Stdin: strings.NewReader(stdin), Zone: time.UTC,
+		JSON: *format == "json", Top: 10, Stdout: &out, Stderr: &errs,
+	}
+	switch {
+	case *events:
+		err = replayEvents(t.Context(), o)
+	case *compare != "":
+		err = replayCompare(t.Context(), o, "base", load(*compare), *compare)
+	default:
+		err = replayReport(t.Context(), o)
+	}
+	return out.String(), errs.String(), err
 }
 
 // events runs replay --events and returns what it prints, in the order of the
 // lines.
 func events(t *testing.T, stdin string, paths ...string) []offenceJSON {
 	t.Helper()
-	stdout, stderr, code := uppercut(t, stdin, append([]string{"replay", "--events"}, paths...)...)
-	if code != 0 || stderr != "" {
-		t.Fatalf("exit code %d, %s", code, stderr)
+	stdout, stderr, err := command(t, "", stdin, append([]string{"--events"}, paths...)...)
+	if err != nil || stderr != "" {
+		t.Fatalf("%v, %s", err, stderr)
 	}
 	var all []offenceJSON
 	decoder := json.NewDecoder(strings.NewReader(stdout))
@@ -121,13 +144,13 @@ func TestReplayEventsOfSeveralFiles(t *testing.T) {
 	line := "Nov 22 10:00:0%d mx%d sendmail[7]: ruleset=check_relay, arg1=[198.51.100.%d], arg2=198.51.100.%d, relay=[198.51.100.%d], reject=550 5.7.1 Access denied\n"
 	a := logFile(t, "a.log", fmt.Appendf(nil, "Nov 22 10:00:00 mx1 sendmail[1]: daemon\n"+line, 2, 1, 1, 1, 1), modified)
 	b := logFile(t, "b.log", fmt.Appendf(nil, line, 1, 2, 2, 2, 2), modified)
-	stdout, _, code := uppercut(t, "", "replay", "--events", a, b)
+	stdout, _, err := command(t, "", "", "--events", a, b)
 	want := fmt.Sprintf(`{"file":%q,"line":1,"time":"2026-11-22T10:00:01Z","host":"mx2","addr":"198.51.100.2","reason":"access_denied","count":1,"via":"line"}
 {"file":%q,"line":2,"time":"2026-11-22T10:00:02Z","host":"mx1","addr":"198.51.100.1","reason":"access_denied","count":1,"via":"line"}
 `, b, a)
 	want = strings.ReplaceAll(want, "access_denied", "access_reject")
-	if diff := cmp.Diff(want, stdout); diff != "" || code != 0 {
-		t.Errorf("exit code %d (-want +got)\n%s", code, diff)
+	if diff := cmp.Diff(want, stdout); diff != "" || err != nil {
+		t.Errorf("%v (-want +got)\n%s", err, diff)
 	}
 }
 
@@ -165,9 +188,9 @@ func TestReplayReport(t *testing.T) {
 	c := smallLog(20_000)
 	text := logText(c, loggen.Traditional, everyHost)
 	path := logFile(t, "maillog", append([]byte("-- MARK --\n"), text...), c.Start.Add(24*time.Hour))
-	stdout, stderr, code := uppercut(t, "", "replay", path)
-	if code != 0 || stderr != "" {
-		t.Fatalf("exit code %d, %s", code, stderr)
+	stdout, stderr, err := command(t, "", "", path)
+	if err != nil || stderr != "" {
+		t.Fatalf("%v, %s", err, stderr)
 	}
 	stdout = timing.ReplaceAllString(stdout, "read in X s, Y lines/s")
 	golden(t, "replay.txt", strings.ReplaceAll(stdout, path, "maillog"))
@@ -180,9 +203,9 @@ func TestReplayIsTheSameFromAnyFile(t *testing.T) {
 	modified := c.Start.Add(24 * time.Hour)
 	blocks := func(stdin string, paths ...string) (list []blockJSON) {
 		t.Helper()
-		stdout, stderr, code := uppercut(t, stdin, append([]string{"replay", "--format", "json"}, paths...)...)
-		if code != 0 {
-			t.Fatalf("exit code %d, %s", code, stderr)
+		stdout, stderr, err := command(t, "", stdin, append([]string{"--format", "json"}, paths...)...)
+		if err != nil {
+			t.Fatalf("%v, %s", err, stderr)
 		}
 		var r reportJSON
 		if err := json.Unmarshal([]byte(stdout), &r); err != nil {
@@ -230,9 +253,9 @@ func TestReplayCompare(t *testing.T) {
 	if err := os.WriteFile(stricter, []byte(rules), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	stdout, stderr, code := uppercut(t, "", "replay", "--format", "json", "--compare", stricter, path)
-	if code != 0 {
-		t.Fatalf("exit code %d, %s", code, stderr)
+	stdout, stderr, err := command(t, "", "", "--format", "json", "--compare", stricter, path)
+	if err != nil {
+		t.Fatalf("%v, %s", err, stderr)
 	}
 	var got comparisonJSON
 	if err := json.Unmarshal([]byte(stdout), &got); err != nil {
