@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"uppercut/cmd/uppercut/replay"
 )
 
 // replayFlags are the flags of uppercut replay.
@@ -65,24 +67,24 @@ func (env *environment) replay(ctx context.Context, flags *replayFlags, paths []
 	if err != nil {
 		return err
 	}
-	o := replayOptions{
+	o := replay.Options{
 		Config: c, Paths: paths, Stdin: env.stdin, Zone: zone,
 		JSON: flags.format == "json", Top: flags.top, Stdout: env.stdout, Stderr: env.stderr,
 	}
 	switch {
 	case flags.events:
-		return replayEvents(ctx, o)
+		return replay.Events(ctx, o)
 	case flags.explain:
-		return replayExplain(ctx, o)
+		return replay.Explain(ctx, o)
 	case flags.compare != "":
 		return env.replayCompare(ctx, flags, o)
 	}
-	return replayReport(ctx, o)
+	return replay.Report(ctx, o)
 }
 
-// replayCompare replays by the configuration in force and by another.
-func (env *environment) replayCompare(ctx context.Context, flags *replayFlags, o replayOptions) error {
-	if err := needFiles(o.Paths); err != nil {
+// Compare replays by the configuration in force and by another.
+func (env *environment) replayCompare(ctx context.Context, flags *replayFlags, o replay.Options) error {
+	if err := replay.NeedFiles(o.Paths); err != nil {
 		return exitCode{exitUsage, fmt.Errorf("--compare: %w", err)}
 	}
 	source := env.source()
@@ -92,5 +94,5 @@ func (env *environment) replayCompare(ctx context.Context, flags *replayFlags, o
 	if err != nil {
 		return err
 	}
-	return replayCompare(ctx, o, name, other, flags.compare)
+	return replay.Compare(ctx, o, name, other, flags.compare)
 }

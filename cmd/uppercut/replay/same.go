@@ -1,9 +1,9 @@
-package main
+package replay
 
 import (
 	"github.com/cespare/xxhash/v2"
 
-	"uppercut/cmd/uppercut/logfile"
+	"uppercut/cmd/uppercut/replay/logfile"
 )
 
 // markSame finds files whose text was given before, perhaps packed otherwise:

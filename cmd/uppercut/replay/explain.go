@@ -1,4 +1,4 @@
-package main
+package replay
 
 import (
 	"bufio"
@@ -19,8 +19,8 @@ type explainer struct {
 	events []sendmail.Event
 }
 
-// replayExplain explains every line of sendmail's.
-func replayExplain(ctx context.Context, o replayOptions) error {
+// Explain explains every line of sendmail's.
+func Explain(ctx context.Context, o Options) error {
 	in := o.input()
 	x := &explainer{in: in, out: bufio.NewWriter(o.Stdout)}
 	d, err := detector.New(o.Config.Detector, detector.Options{

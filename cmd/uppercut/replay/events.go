@@ -1,4 +1,4 @@
-package main
+package replay
 
 import (
 	"bufio"
@@ -25,8 +25,8 @@ type offenceJSON struct {
 	Via    string     `json:"via"`
 }
 
-// replayEvents prints every offence as a JSON object on a line of its own.
-func replayEvents(ctx context.Context, o replayOptions) error {
+// Events prints every offence as a JSON object on a line of its own.
+func Events(ctx context.Context, o Options) error {
 	in, out := o.input(), bufio.NewWriter(o.Stdout)
 	encoder := json.NewEncoder(out)
 	var writeErr error

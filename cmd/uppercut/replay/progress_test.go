@@ -1,4 +1,4 @@
-package main
+package replay
 
 import (
 	"bufio"
@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"uppercut/cmd/uppercut/logfile"
+	"uppercut/cmd/uppercut/replay/logfile"
 )
 
 // openTerminal returns both ends of a pseudo terminal: what people see, and

@@ -1,4 +1,4 @@
-package main
+package replay
 
 import (
 	"bufio"
@@ -45,9 +45,9 @@ type comparison struct {
 	equalBlocked int
 }
 
-// replayCompare judges the logs twice, since configurations may also differ in
+// Compare judges the logs twice, since configurations may also differ in
 // how lines are read. It prints the configurations by these names.
-func replayCompare(ctx context.Context, o replayOptions, name string, other config.Config, otherName string) error {
+func Compare(ctx context.Context, o Options, name string, other config.Config, otherName string) error {
 	base, errBase := judgeAll(ctx, o.input(), o.Config, o.Stderr)
 	if base == nil {
 		return errBase
@@ -68,8 +68,8 @@ func replayCompare(ctx context.Context, o replayOptions, name string, other conf
 	return errors.Join(errBase, err) // the second pass fails as the first did
 }
 
-// needFiles returns an error if something cannot be read twice.
-func needFiles(paths []string) error {
+// NeedFiles returns an error if something cannot be read twice.
+func NeedFiles(paths []string) error {
 	for _, path := range paths {
 		if _, regular := fileSize(path); !regular {
 			return fmt.Errorf("%s cannot be read twice", path)

@@ -1,4 +1,9 @@
-package main
+// Package replay puts old logs through the parser, session memory and windows of
+// the running appliance, on the time in the log, and says what would have come of
+// them: as a report, by what two configurations differ, line by line, or as a
+// list of offences. Files are merged in order of time; parsing has goroutines of
+// its own, and judging has one.
+package replay
 
 import (
 	"context"
@@ -9,8 +14,8 @@ import (
 	"uppercut/cmd/uppercut/config"
 )
 
-// replayOptions are what every kind of replay takes.
-type replayOptions struct {
+// Options are what every kind of replay takes.
+type Options struct {
 	Config config.Config
 	// Paths are the files, "-" is Stdin.
 	Paths []string
@@ -25,13 +30,13 @@ type replayOptions struct {
 	Stdout, Stderr io.Writer
 }
 
-func (o *replayOptions) input() *input {
+func (o *Options) input() *input {
 	return &input{paths: o.Paths, stdin: o.Stdin, zone: o.Zone, wrapping: o.Config.Receiver.WrappingTags}
 }
 
-// replayReport prints what came of the logs, also when a file could not be read
+// Report prints what came of the logs, also when a file could not be read
 // to its end.
-func replayReport(ctx context.Context, o replayOptions) error {
+func Report(ctx context.Context, o Options) error {
 	in := o.input()
 	r, readErr := judgeAll(ctx, in, o.Config, o.Stderr)
 	if r == nil {

@@ -1,4 +1,4 @@
-package main
+package replay
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
-	"uppercut/cmd/uppercut/logfile"
+	"uppercut/cmd/uppercut/replay/logfile"
 	"uppercut/detector"
 	"uppercut/detector/sendmail"
 	"uppercut/receiver/header"

@@ -1,4 +1,4 @@
-package main
+package replay
 
 import (
 	"bytes"
@@ -43,17 +43,17 @@ func command(t *testing.T, configFile, stdin string, args ...string) (stdout, st
 		return c
 	}
 	var out, errs bytes.Buffer
-	o := replayOptions{
+	o := Options{
 		Config: load(configFile), Paths: flags.Args(), Stdin: strings.NewReader(stdin), Zone: time.UTC,
 		JSON: *format == "json", Top: 10, Stdout: &out, Stderr: &errs,
 	}
 	switch {
 	case *events:
-		err = replayEvents(t.Context(), o)
+		err = Events(t.Context(), o)
 	case *compare != "":
-		err = replayCompare(t.Context(), o, "base", load(*compare), *compare)
+		err = Compare(t.Context(), o, "base", load(*compare), *compare)
 	default:
-		err = replayReport(t.Context(), o)
+		err = Report(t.Context(), o)
 	}
 	return out.String(), errs.String(), err
 }

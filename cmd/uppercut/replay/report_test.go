@@ -1,4 +1,4 @@
-package main
+package replay
 
 import (
 	"encoding/json"
@@ -21,10 +21,10 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the files that outputs are compared with")
 
-// golden compares got with the file testdata/replay/name.
+// golden compares got with the file testdata/golden/name.
 func golden(t *testing.T, name, got string) {
 	t.Helper()
-	path := filepath.Join("testdata", "replay", name)
+	path := filepath.Join("testdata", "golden", name)
 	if *update {
 		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 			t.Fatal(err)

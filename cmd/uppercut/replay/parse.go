@@ -1,4 +1,4 @@
-package main
+package replay
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 	"time"
 	"unsafe"
 
-	"uppercut/cmd/uppercut/logfile"
+	"uppercut/cmd/uppercut/replay/logfile"
 	"uppercut/detector"
 	"uppercut/detector/sendmail"
 	"uppercut/receiver/header"
