@@ -10,7 +10,7 @@ import (
 // loadZone is time.LoadLocation without its two words for the machine's zone.
 func loadZone(name string) (*time.Location, error) {
 	if name == "" || strings.EqualFold(name, "local") {
-		return nil, fmt.Errorf("%q: a name of the IANA database or UTC is needed", name)
+		return nil, fmt.Errorf("%q: not a time zone of the IANA database, such as Europe/Berlin or UTC", name)
 	}
 	zone, err := time.LoadLocation(name)
 	if err != nil {

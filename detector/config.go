@@ -211,7 +211,7 @@ func (c Config) Validate() error {
 
 func (c Config) validateTags() error {
 	if len(c.Tags) == 0 {
-		return errors.New("tags: at least one is needed")
+		return errors.New("tags: at least one is required")
 	}
 	var mistakes []error
 	for i, tag := range c.Tags {
@@ -227,7 +227,7 @@ func (c Config) validateTags() error {
 
 func (c Config) validateRules() error {
 	if len(c.Rules) == 0 || len(c.Rules) > 32 {
-		return fmt.Errorf("rules: %d given, 1 to 32 are possible", len(c.Rules))
+		return fmt.Errorf("rules: %d rules; 1 to 32 are allowed", len(c.Rules))
 	}
 	var mistakes []error
 	for i, r := range c.Rules {
@@ -249,7 +249,7 @@ func (r Rule) mistakes() (mistakes []error) {
 	}
 	switch {
 	case !ruleName.MatchString(r.Name):
-		add("name", "%q: 1 to 32 of a-z, 0-9 and _ are possible", r.Name)
+		add("name", "%q: must be 1 to 32 characters of a-z, 0-9 and _", r.Name)
 	case r.Name == neighbourhoodRule || r.Name == "manual" || r.Name == "blocklist":
 		add("name", "%q is reserved", r.Name)
 	}
@@ -265,17 +265,17 @@ func (r Rule) mistakes() (mistakes []error) {
 		}
 	}
 	if r.Window == 0 {
-		add("window", "must be given, 1s to %v", longestWindow)
+		add("window", "required, 1s to %v", longestWindow)
 	} else if err := durationWithin("window", r.Window, time.Second, longestWindow); err != nil {
 		mistakes = append(mistakes, err)
 	}
 	if r.Score == 0 {
-		add("score", "must be given, 1 to 10000")
+		add("score", "required, 1 to 10000")
 	} else if err := pointsWithin("score", r.Score, 1, 10_000); err != nil {
 		mistakes = append(mistakes, err)
 	}
 	if r.Block == 0 {
-		add("block", "must be given, 1s to %v", 365*day)
+		add("block", "required, 1s to %v", 365*day)
 	} else if err := durationWithin("block", r.Block, time.Second, 365*day); err != nil {
 		mistakes = append(mistakes, err)
 	}
@@ -400,7 +400,7 @@ func numberWithin(key string, n, least, most float64) error {
 
 func shareWithin(key string, share float64) error {
 	if !(share > 0 && share <= 1) {
-		return fmt.Errorf("%s: %v is not above 0 and at most 1", key, share)
+		return fmt.Errorf("%s: %v is not greater than 0 and at most 1", key, share)
 	}
 	return nil
 }

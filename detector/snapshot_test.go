@@ -152,10 +152,10 @@ func TestDamagedSnapshot(t *testing.T) {
 		data []byte
 		text string
 	}{
-		"nothing":         {nil, "it ends too soon"},
-		"another file":    {[]byte(strings.Repeat("root:x:0:0\n", 9)), "it does not begin like one"},
+		"nothing":         {nil, "it is truncated"},
+		"another file":    {[]byte(strings.Repeat("root:x:0:0\n", 9)), "it is not a snapshot"},
 		"another version": {append([]byte(snapshotMagic), 9, 0, 0, 0), "version 9, this program reads 3"},
-		"one bit":         {append(bytes.Clone(good[:len(good)-1]), good[len(good)-1]^1), "the checksum is wrong"},
+		"one bit":         {append(bytes.Clone(good[:len(good)-1]), good[len(good)-1]^1), "wrong checksum"},
 	} {
 		err := b.d.Restore(bytes.NewReader(c.data), noon)
 		if err == nil || !strings.HasSuffix(err.Error(), c.text) {

@@ -90,7 +90,7 @@ func (s *snapshotReader) begin() error {
 	case s.err != nil:
 		return s.err
 	case string(magic[:]) != snapshotMagic:
-		return fmt.Errorf("%w: it does not begin like one", ErrSnapshot)
+		return fmt.Errorf("%w: it is not a snapshot", ErrSnapshot)
 	case s.version == 0 || s.version > snapshotVersion:
 		return fmt.Errorf("%w: version %d, this program reads %d", ErrSnapshot, s.version, snapshotVersion)
 	}
@@ -111,7 +111,7 @@ func (s *snapshotReader) bytes(b []byte) {
 	_, err := io.ReadFull(s.r, b)
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		s.fail("it ends too soon")
+		s.fail("it is truncated")
 	case err != nil:
 		s.err = fmt.Errorf("read snapshot: %w", err)
 	}
@@ -138,7 +138,7 @@ func (s *snapshotReader) bool() bool { return s.u32() != 0 }
 func (s *snapshotReader) count(most uint32) func(yield func(uint32) bool) {
 	n := s.u32()
 	if n > most {
-		s.fail("impossible number")
+		s.fail("invalid number")
 	}
 	return func(yield func(uint32) bool) {
 		for i := uint32(0); i < n && s.err == nil && yield(i); i++ {
@@ -152,7 +152,7 @@ const maxSnapshotString = 4096
 func (s *snapshotReader) string() string {
 	n := s.u32()
 	if n > maxSnapshotString {
-		s.fail("impossible string")
+		s.fail("invalid string")
 		return ""
 	}
 	b := make([]byte, n)
@@ -167,7 +167,7 @@ func (s *snapshotReader) prefix() netip.Prefix {
 	if p := prefixOf(addressFrom(b), uint8(prefixBits)); prefixBits <= 128 && p.IsValid() {
 		return p
 	}
-	s.fail("impossible prefix")
+	s.fail("invalid prefix")
 	return netip.Prefix{}
 }
 
@@ -187,7 +187,7 @@ func (s *snapshotReader) marks(n int) []mark {
 func (s *snapshotReader) finish() error {
 	sum := s.sum.Sum32()
 	if stored := s.u32(); s.err == nil && stored != sum {
-		s.fail("the checksum is wrong")
+		s.fail("wrong checksum")
 	}
 	return s.err
 }

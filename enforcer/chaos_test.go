@@ -40,7 +40,7 @@ func TestChaos(t *testing.T) {
 		both.Wait()
 		cancel()
 		a.flush()
-		eventually(t, slack*5*time.Second, "the allow entries have ended", func() bool {
+		eventually(t, slack*5*time.Second, "the allow entries expired", func() bool {
 			return len(slices.Collect(a.Allowed())) == 0
 		})
 		took := eventually(t, repairWithin, "kernel and list agree", func() bool {

@@ -239,7 +239,7 @@ func (e *Enforcer) openLedger() *ledger.Ledger {
 // unsaved says that there is no ledger, and what to do about it.
 func (e *Enforcer) unsaved(err error) {
 	e.metrics.ledgerOK.Set(0)
-	e.logger.Error("ledger cannot be used: the kernel's blocks stay, new ones are enforced but not saved",
+	e.logger.Error("ledger cannot be used: existing blocks stay in the kernel, new blocks are enforced but not saved",
 		"err", err, "remedy", remedyOf(err))
 }
 
@@ -248,15 +248,15 @@ func remedyOf(err error) string {
 	case errors.Is(err, ledger.ErrLocked):
 		return "stop the other uppercut that uses this state_dir, then restart"
 	case errors.Is(err, ledger.ErrNewer):
-		return "run the newer uppercut; or move the ledger away and restart, with enforcer.foreign: adopt to keep the kernel's blocks"
+		return "run the newer uppercut; or move the ledger away and restart, with enforcer.foreign: adopt to keep the blocks in the kernel"
 	case errors.Is(err, ledger.ErrDamaged):
-		return "put back a copy and restart; or move the ledger away and restart, with enforcer.foreign: adopt to keep the kernel's blocks"
+		return "restore a copy and restart; or move the ledger away and restart, with enforcer.foreign: adopt to keep the blocks in the kernel"
 	case errors.Is(err, ledger.ErrLink):
-		return "name the directory that holds the ledger itself as state_dir, then restart"
+		return "set state_dir to the directory that holds the ledger itself, then restart"
 	case errors.Is(err, fs.ErrPermission):
-		return "let the user who runs uppercut write to state_dir, then restart"
+		return "give the user that runs uppercut write access to state_dir, then restart"
 	}
-	return "make state_dir writable and see to free space, then restart"
+	return "make sure that state_dir is writable and has free space, then restart"
 }
 
 // restore reads the ledger into the list: what is still due and not exempt.

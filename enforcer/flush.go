@@ -29,7 +29,7 @@ func FlushStopped(ctx context.Context, c Config, o Options, author, note string,
 	}
 	if !forget {
 		if err := noteFlush(filepath.Join(o.StateDir, LedgerFile), author, note); err != nil {
-			return found, fmt.Errorf("the table is removed, which is not in the audit log: %w", err)
+			return found, fmt.Errorf("the table was removed, but this is not in the audit log: %w", err)
 		}
 		return found, nil
 	}

@@ -22,11 +22,11 @@ import (
 // and is in the audit log then.
 
 // ErrStopped says that Run has ended.
-var ErrStopped = errors.New("enforcer has stopped")
+var ErrStopped = errors.New("the enforcer has stopped")
 
 // ErrUnsaved says that an order is carried out and not in the ledger: a restart
 // would not know of it. It wraps why.
-var ErrUnsaved = errors.New("in force, not saved")
+var ErrUnsaved = errors.New("in force, but not saved")
 
 // The actions in the audit log.
 const (
@@ -266,7 +266,7 @@ func (e *Enforcer) expireAllowed(now time.Time) {
 	if len(ended) > 0 {
 		e.disallow(ended)
 		e.journal.settle(func(error) {})
-		e.logger.Info("allow entries have ended", "prefixes", ended)
+		e.logger.Info("allow entries expired", "prefixes", ended)
 	}
 }
 
@@ -410,7 +410,7 @@ func (e *Enforcer) endPause(now time.Time) {
 		return
 	}
 	if err := e.resume(pauseAuthor, "the pause is over"); err != nil {
-		e.logger.Error("firewall cannot be written after a pause, retrying", "err", err)
+		e.logger.Error("cannot write the firewall after a pause; retrying", "err", err)
 	}
 	e.journal.settle(func(error) {})
 }
@@ -427,7 +427,7 @@ func (e *Enforcer) restorePause(now time.Time) error {
 		}
 		if a.Until.After(now) {
 			e.suspend(a.Time, a.Until)
-			e.logger.Warn("firewall stays suspended until the pause is over", "author", a.Author, "note", a.Note, "until", a.Until)
+			e.logger.Warn("blocking stays suspended until the pause is over", "author", a.Author, "note", a.Note, "until", a.Until)
 		}
 		return false
 	})
@@ -528,7 +528,7 @@ func (e *Enforcer) markSeen(a netip.Addr, t time.Time) {
 	}
 	e.list.at(slot).flags |= flagSeen
 	e.metrics.seen.Inc()
-	e.logger.Warn("blocked source still reaches a mail host: its packets do not come through this gateway",
+	e.logger.Warn("blocked source still reaches a mail host: its packets bypass this gateway",
 		"addr", a, "prefix", e.list.at(slot).key.prefix())
 }
 

@@ -397,14 +397,14 @@ func (j *journal) report(err error) {
 		j.metrics.saved.SetToCurrentTime()
 		j.metrics.ledgerOK.Set(1)
 		if j.failing.Swap(false) {
-			j.logger.Info("ledger can be written again")
+			j.logger.Info("ledger is writable again")
 		}
 		return
 	}
 	j.metrics.saveFailures.Inc()
 	j.metrics.ledgerOK.Set(0)
 	if !j.failing.Swap(true) {
-		j.logger.Error("ledger cannot be written: blocks are enforced but not saved", "err", err)
+		j.logger.Error("cannot write the ledger: blocks are enforced but not saved", "err", err)
 	}
 }
 

@@ -47,7 +47,7 @@ func (e *Enforcer) tellLeftovers() {
 		return // the write says what is wrong
 	}
 	if n := e.survey(nft.Change{Lost: true}, layout.Elements).found["unexpected"]; n > 0 {
-		e.logger.Warn("our sets held elements that are not on the list: removed; a saved ruleset may have brought them back at boot", "elements", n)
+		e.logger.Warn("removed elements from our sets that are not on the block list; a saved ruleset may have restored them at boot", "elements", n)
 	}
 }
 
@@ -99,7 +99,7 @@ func (e *Enforcer) watch(others *sync.WaitGroup) (<-chan nft.Change, func()) {
 	e.kernel.unheard = true // what came before the first look
 	w, err := e.firewall.Watch()
 	if err != nil {
-		e.logger.Error("changes of the firewall are not announced, only looked for", "err", err)
+		e.logger.Error("cannot watch for firewall changes; checking periodically instead", "err", err)
 		e.deaf.Store(true)
 		return changes, func() {}
 	}
@@ -113,7 +113,7 @@ func (e *Enforcer) watch(others *sync.WaitGroup) (<-chan nft.Change, func()) {
 			default:
 			}
 			if err != nil {
-				e.logger.Error("changes of the firewall are announced no more, only looked for", "err", err)
+				e.logger.Error("lost the watch on firewall changes; checking periodically instead", "err", err)
 				e.deaf.Store(true)
 				return
 			}
@@ -262,7 +262,7 @@ func (e *Enforcer) note(c nft.Change, found map[string]int) {
 		e.logger.Info("elements had another time left than the list says and are set anew", "elements", found["timeout"])
 		return
 	}
-	e.logger.Warn("firewall was changed by another process and is being repaired", "kinds", d.Kinds, "process", d.Process, "pid", d.PID)
+	e.logger.Warn("firewall was changed by another process; repairing it", "kinds", d.Kinds, "process", d.Process, "pid", d.PID)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.drift = append(e.drift, d); len(e.drift) > keptDrifts {

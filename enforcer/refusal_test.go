@@ -232,7 +232,7 @@ func TestLedgerTrouble(t *testing.T) {
 			if err := os.Mkdir(path, 0o700); err != nil {
 				t.Fatal(err)
 			}
-		}, "make state_dir writable"},
+		}, "make sure that state_dir is writable"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			ns := newKernel(t)

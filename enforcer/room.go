@@ -285,6 +285,6 @@ func (c *crowding) add(logger *slog.Logger, n int, now time.Time) {
 	if c.gone += n; c.gone == 0 || now.Sub(c.told) < crowdingPause {
 		return
 	}
-	logger.Warn("set is full: the least guilty make room", "blocks", c.gone)
+	logger.Warn("set is full; evicting the blocks with the lowest scores", "blocks", c.gone)
 	c.gone, c.told = 0, now
 }

@@ -177,7 +177,7 @@ func (e *Enforcer) present(ps []netip.Prefix) (there []nft.Element, err error) {
 }
 
 func (e *Enforcer) tooLargeToAdopt(set string) {
-	e.logger.Warn("set is too large to look for foreign elements: they are removed", "set", set, "limit", adoptLimit)
+	e.logger.Warn("set is too large to search for foreign elements; they are removed", "set", set, "limit", adoptLimit)
 }
 
 // recent counts the blocks of addresses that have ended in the last seconds, by

@@ -84,7 +84,7 @@ func TestWrappingTagMistakes(t *testing.T) {
 	for tag, want := range map[string]string{
 		"":            `wrapping_tags[0]: must not be empty; "-" stands for messages without a tag`,
 		"a*b":         `wrapping_tags[0]: "a*b": * can stand only at the end`,
-		"docker[12]:": `wrapping_tags[0]: "docker[12]:": a tag ends before its PID, its colon and the first space`,
+		"docker[12]:": `wrapping_tags[0]: "docker[12]:": a tag has no PID, colon or space`,
 		"*":           "",
 		"docker/*":    "",
 		"-":           "",

@@ -156,7 +156,7 @@ func validateWrappingTags(tags []string) error {
 		case strings.Contains(strings.TrimSuffix(tag, "*"), "*"):
 			errs = append(errs, fmt.Errorf("wrapping_tags[%d]: %q: * can stand only at the end", i, tag))
 		case strings.ContainsAny(tag, " :["):
-			errs = append(errs, fmt.Errorf("wrapping_tags[%d]: %q: a tag ends before its PID, its colon and the first space", i, tag))
+			errs = append(errs, fmt.Errorf("wrapping_tags[%d]: %q: a tag has no PID, colon or space", i, tag))
 		}
 	}
 	return errors.Join(errs...)
@@ -210,7 +210,7 @@ func NeedsRestart(old, c Config) error {
 		{"stop_timeout", old.StopTimeout == c.StopTimeout},
 	} {
 		if !key.same {
-			return fmt.Errorf("%s: has changed, which takes a restart", key.name)
+			return fmt.Errorf("%s: changed; this needs a restart", key.name)
 		}
 	}
 	return nil

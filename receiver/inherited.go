@@ -28,7 +28,7 @@ func inherit(files []*os.File) (*inherited, error) {
 		stream, err := net.FileListener(f)
 		f.Close()
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("socket activation: %s is no socket to listen on: list only datagram and stream sockets in the .socket unit", f.Name()), in.close())
+			return nil, errors.Join(fmt.Errorf("socket activation: %s is not a listening socket: list only datagram and stream sockets in the .socket unit", f.Name()), in.close())
 		}
 		in.streams = append(in.streams, stream)
 	}

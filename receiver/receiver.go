@@ -254,7 +254,7 @@ func (r *Receiver) adopt() error {
 	for _, s := range r.inherited.streams {
 		socket, ok := s.(*net.TCPListener)
 		if !ok {
-			return fmt.Errorf("socket activation: %s %s: local sockets must be of datagrams", s.Addr().Network(), s.Addr())
+			return fmt.Errorf("socket activation: %s %s: local sockets must be datagram sockets", s.Addr().Network(), s.Addr())
 		}
 		r.useStream(TCP, socket, nil, r.serveSyslog)
 	}

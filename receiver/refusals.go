@@ -155,7 +155,7 @@ func (r *refusals) makeRoom() {
 func (r *refusals) warn(a Refusal) {
 	if a.Last.Sub(r.hour) >= refusalPause {
 		if r.unsaid > 0 {
-			r.log.Warn("more senders are refused", "warnings", r.unsaid)
+			r.log.Warn("refusing more senders", "warnings", r.unsaid)
 		}
 		r.hour, r.warned, r.unsaid = a.Last, 0, 0
 	}
@@ -168,7 +168,7 @@ func (r *refusals) warn(a Refusal) {
 	if a.Name != "" {
 		log = log.With("certificate", a.Name)
 	}
-	log.Warn("sender is refused", "sender", a.Addr.String(), "listener", a.Transport.String(), "reason", a.Words(), "remedy", refusalRemedies[a.Reason])
+	log.Warn("refusing a sender", "sender", a.Addr.String(), "listener", a.Transport.String(), "reason", a.Words(), "remedy", refusalRemedies[a.Reason])
 }
 
 // heard forgets an address that is heard now.

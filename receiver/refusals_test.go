@@ -93,7 +93,7 @@ func TestRefusedSenders(t *testing.T) {
 			if r.Addr.String() != "127.0.0.1" || r.Reason != "acl" || r.Transport != test.transport || r.Words() != "not in receiver.senders" {
 				t.Errorf("%+v: %s", r, r.Words())
 			}
-			if n := log.count("level=WARN", "sender is refused", "sender=127.0.0.1", "not in receiver.senders", "receiver.hosts"); n != 1 {
+			if n := log.count("level=WARN", "refusing a sender", "sender=127.0.0.1", "not in receiver.senders", "receiver.hosts"); n != 1 {
 				t.Errorf("%d warnings, want one for the address: %s", n, log.text.String())
 			}
 			if n := h.metric(t, "uppercut_refused_senders", "reason", "acl"); n != 1 {
@@ -149,7 +149,7 @@ func TestRefusedCertificates(t *testing.T) {
 			t.Errorf("%s: %+v: %s", test.certificate, r, r.Words())
 		}
 	}
-	if n := log.count("sender is refused", "certificate=www.example.org", "tls.client_names"); n != 1 {
+	if n := log.count("refusing a sender", "certificate=www.example.org", "tls.client_names"); n != 1 {
 		t.Errorf("%d warnings: %s", n, log.text.String())
 	}
 	shake(a.client(t, "mx1.example.org"))
@@ -209,12 +209,12 @@ func TestRefusalsWarnOnceAnHour(t *testing.T) {
 		addr = addr.Next()
 		attempts(r, addr, 1, &now)
 	}
-	if n := log.count("sender is refused"); n > 2+2*maxRefusalWarnings {
+	if n := log.count("refusing a sender"); n > 2+2*maxRefusalWarnings {
 		t.Errorf("%d warnings of very many addresses", n)
 	}
 	now = now.Add(2 * time.Hour)
 	attempts(r, addr, 1, &now)
-	if n := log.count("more senders are refused"); n != 1 {
+	if n := log.count("refusing more senders"); n != 1 {
 		t.Errorf("%d warnings that there are more: %s", n, log.text.String())
 	}
 }

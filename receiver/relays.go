@@ -61,7 +61,7 @@ func notOfHosts(i int, relay netip.Prefix, hosts []HostConfig) error {
 	for n, h := range hosts {
 		for m, network := range h.Addresses {
 			if network.Bits() <= relay.Bits() && network.Contains(relay.Addr()) {
-				return fmt.Errorf("relays[%d]: %s is in hosts[%d].addresses[%d]: it sends for %s alone or it is a relay", i, relay, n, m, h.Name)
+				return fmt.Errorf("relays[%d]: %s is in hosts[%d].addresses[%d]: it is either a relay or sends only for %s", i, relay, n, m, h.Name)
 			}
 		}
 	}

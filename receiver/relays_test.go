@@ -67,8 +67,8 @@ func TestRelayMistakes(t *testing.T) {
 		"::ffff:10.0.0.0/104": `relays[0]: "::ffff:10.0.0.0/104" is not an address, a network or a certificate name`,
 		"fe80::1%eth0":        `relays[0]: "fe80::1%eth0" is not an address, a network or a certificate name`,
 		"log host":            `relays[0]: "log host" is not an address, a network or a certificate name`,
-		"192.0.2.3":           `relays[0]: 192.0.2.3/32 is in hosts[0].addresses[0]: it sends for mx1 alone or it is a relay`,
-		"192.0.2.0/28":        `relays[0]: 192.0.2.0/28 is in hosts[0].addresses[0]: it sends for mx1 alone or it is a relay`,
+		"192.0.2.3":           `relays[0]: 192.0.2.3/32 is in hosts[0].addresses[0]: it is either a relay or sends only for mx1`,
+		"192.0.2.0/28":        `relays[0]: 192.0.2.0/28 is in hosts[0].addresses[0]: it is either a relay or sends only for mx1`,
 		"192.0.2.0/24":        "",
 		"::ffff:10.25.0.5":    "",
 	} {

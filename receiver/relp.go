@@ -48,7 +48,7 @@ var (
 	// errIdle ends a session in which nothing has come for long.
 	errIdle = errors.New("RELP session idle")
 	// errShort means that the frame is not whole yet.
-	errShort = errors.New("RELP frame not whole")
+	errShort = errors.New("incomplete RELP frame")
 )
 
 // relpFrame is one frame within a buffer.

@@ -42,7 +42,7 @@ func readRevocations(name string, authorities []*x509.Certificate) (*revocations
 	}
 	for _, a := range authorities {
 		if r.of(a) == nil {
-			return nil, fmt.Errorf("%s: %s holds no list of the authority %q in client_ca_file: ask it for one, an empty one will do", key, name, a.Subject)
+			return nil, fmt.Errorf("%s: %s has no list of the authority %q in client_ca_file: ask the authority for one; an empty list is enough", key, name, a.Subject)
 		}
 	}
 	r.setNextUpdate()
@@ -146,13 +146,13 @@ func complete(list *x509.RevocationList) error {
 	for _, e := range list.Extensions {
 		switch {
 		case e.Id.Equal(deltaList):
-			return fmt.Errorf("holds changes alone (a delta CRL): give the whole list")
+			return fmt.Errorf("is a delta CRL: use the complete list")
 		case e.Id.Equal(distributionPoint):
 			if err := direct(e); err != nil {
 				return err
 			}
 		case e.Critical:
-			return fmt.Errorf("has the critical extension %v, which is not known", e.Id)
+			return fmt.Errorf("has the unknown critical extension %v", e.Id)
 		}
 	}
 	return nil
@@ -172,7 +172,7 @@ func direct(e pkix.Extension) error {
 		return fmt.Errorf("the issuing distribution point: %w", err)
 	}
 	if point.Indirect {
-		return fmt.Errorf("speaks for several authorities (an indirect CRL): give one list for each")
+		return fmt.Errorf("is an indirect CRL for several authorities: use one list for each")
 	}
 	return nil
 }

@@ -58,7 +58,7 @@ func (r *Receiver) endIfMayNot(v *visit, now time.Time) (ended bool) {
 	}
 	v.ended.Do(func() {
 		v.listener.counts.reject(handshakeFailure(err))
-		r.log.Info("connection closed: its sender may no longer log",
+		r.log.Info("connection closed: the sender is no longer allowed to log",
 			"listener", v.listener.transport.String(), "sender", v.from.sender, "peer", v.tcp.RemoteAddr().String(), "error", err)
 		reset(v.tcp)
 	})

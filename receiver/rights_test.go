@@ -200,11 +200,11 @@ func TestRevocationListsThatAreWrong(t *testing.T) {
 		want  string
 	}{
 		"missing":           {func() error { return os.RemoveAll(a.path("crl.pem")) }, "create the file"},
-		"empty":             {func() error { return os.WriteFile(a.path("crl.pem"), nil, 0o600) }, "holds no list of the authority"},
+		"empty":             {func() error { return os.WriteFile(a.path("crl.pem"), nil, 0o600) }, "has no list of the authority"},
 		"rubbish":           {func() error { return os.WriteFile(a.path("crl.pem"), []byte("rubbish"), 0o600) }, "not a revocation list"},
-		"of another":        {func() error { return stranger.WriteRevocations(a.path("crl.pem"), time.Now()) }, "holds no list of the authority"},
+		"of another":        {func() error { return stranger.WriteRevocations(a.path("crl.pem"), time.Now()) }, "has no list of the authority"},
 		"signed by another": {func() error { return namesake.WriteRevocations(a.path("crl.pem"), time.Now()) }, "the list of"},
-		"a certificate":     {func() error { return a.WriteCertificate(a.path("crl.pem")) }, "holds no list of the authority"},
+		"a certificate":     {func() error { return a.WriteCertificate(a.path("crl.pem")) }, "has no list of the authority"},
 		"without authority": {func() error { return nil }, "client_crl_file needs the authority"},
 	} {
 		t.Run(name, func(t *testing.T) {

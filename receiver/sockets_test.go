@@ -144,7 +144,7 @@ func TestInheritedSockets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := New(c, Options{Inherited: []*os.File{null}}); err == nil || !strings.Contains(err.Error(), "no socket to listen on") {
+	if _, err := New(c, Options{Inherited: []*os.File{null}}); err == nil || !strings.Contains(err.Error(), "not a listening socket") {
 		t.Errorf("a file that is no socket: %v", err)
 	}
 }
@@ -351,7 +351,7 @@ func TestConfigErrors(t *testing.T) {
 		{"no key file", func(c *Config) { c.TLS.KeyFile = "" }, []string{"tls.key_file: missing"}},
 		{"no such file", func(c *Config) { c.TLS.CertFile = a.path("none") }, []string{"tls.cert_file: ", a.path("none"), "correct the path"}},
 		{"key of another", func(c *Config) { c.TLS.KeyFile = other.path(collector + ".key") }, []string{"tls.key_file: ", other.path(collector + ".key"), good.TLS.CertFile}},
-		{"no authority in the file", func(c *Config) { c.TLS.ClientCAFile = good.TLS.KeyFile }, []string{"tls.client_ca_file: ", good.TLS.KeyFile, "holds no certificate"}},
+		{"no authority in the file", func(c *Config) { c.TLS.ClientCAFile = good.TLS.KeyFile }, []string{"tls.client_ca_file: ", good.TLS.KeyFile, "contains no certificate"}},
 		{"names without authority", func(c *Config) { c.TLS.ClientCAFile, c.TLS.ClientNames = "", []string{"a"} }, []string{"tls.client_ca_file: missing"}},
 		{"foreign address", func(c *Config) { c.TCP = []string{"192.0.2.1:5514"} }, []string{"tcp[0]: listen on 192.0.2.1:5514: ", "choose an address of this host"}},
 		{"no directory", func(c *Config) { c.Unix = []string{"/nonexistent/log"} }, []string{"unix[0]: ", "directory exists"}},

@@ -75,7 +75,7 @@ func (c TLSConfig) validate() error {
 		errs = append(errs, errors.New("tls.key_file: missing: name the file with the certificate's key"))
 	}
 	if len(c.ClientNames) > 0 && c.ClientCAFile == "" {
-		errs = append(errs, errors.New("tls.client_ca_file: missing: client_names needs the authority that signed them"))
+		errs = append(errs, errors.New("tls.client_ca_file: missing: client_names needs the authority that signed these certificates"))
 	}
 	if c.ClientCRLFile != "" && c.ClientCAFile == "" {
 		errs = append(errs, errors.New("tls.client_ca_file: missing: client_crl_file needs the authority that signed it"))
@@ -93,7 +93,7 @@ const (
 )
 
 var (
-	errNoCertificate = errors.New("the sender showed no certificate")
+	errNoCertificate = errors.New("the sender presented no certificate")
 	errName          = errors.New("the name in the sender's certificate is not in tls.client_names")
 	errNotListed     = errors.New("the address is not in receiver.senders")
 	errRevoked       = errors.New("the sender's certificate is revoked, or its authority has no list in tls.client_crl_file")
@@ -185,11 +185,11 @@ func (k *certificates) reconfigure(c TLSConfig) error {
 func (k *certificates) reload() {
 	state, err := readCertificates(k.config)
 	if err != nil {
-		k.log.Error("certificates not replaced", "error", err)
+		k.log.Error("cannot reload the certificates; keeping the old ones", "error", err)
 		return
 	}
 	k.use(state)
-	k.log.Info("certificates replaced", "expires", state.serverExpiry)
+	k.log.Info("certificates reloaded", "expires", state.serverExpiry)
 }
 
 func (k *certificates) use(state certificateState) {
@@ -291,7 +291,7 @@ func readPair(c TLSConfig) (tls.Certificate, error) {
 	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		return tls.Certificate{}, fmt.Errorf("tls.key_file: %s does not go with the certificate in %s (%w): use the key that the certificate was made for, both in PEM", c.KeyFile, c.CertFile, err)
+		return tls.Certificate{}, fmt.Errorf("tls.key_file: %s does not match the certificate in %s (%w): use the key of this certificate, both in PEM", c.KeyFile, c.CertFile, err)
 	}
 	return pair, nil
 }
@@ -313,7 +313,7 @@ func readAuthorities(name string) (all []*x509.Certificate, err error) {
 		all = append(all, cert)
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("tls.client_ca_file: %s holds no certificate: give the authority that signed the senders' certificates, in PEM", name)
+		return nil, fmt.Errorf("tls.client_ca_file: %s contains no certificate: use the certificate of the authority that signed the senders' certificates, in PEM", name)
 	}
 	return all, nil
 }
@@ -325,7 +325,7 @@ func readFile(key, name string) ([]byte, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("%s: %w: create the file or correct the path", key, err)
 	case errors.Is(err, fs.ErrPermission):
-		return nil, fmt.Errorf("%s: %w: let the user that runs uppercut read the file", key, err)
+		return nil, fmt.Errorf("%s: %w: give the user that runs uppercut read access", key, err)
 	case err != nil:
 		return nil, fmt.Errorf("%s: %w", key, err)
 	}

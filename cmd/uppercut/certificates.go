@@ -26,13 +26,13 @@ func newCertificatesCommand(env *environment) *cobra.Command {
 	lasts := durationFlag(certificateLasts)
 	command := &cobra.Command{
 		Use:   "certificates [--dir DIRECTORY] [--for D] NAME...",
-		Short: "Make an authority and certificates for the gateway and the mail hosts",
-		Long: `certificates makes, in a directory, an authority if there is none (ca.pem, and
-ca.key, which signs all others: keep it away from mail hosts and gateway), and for
-each name that has none yet a certificate and its key (NAME.pem, NAME.key), for
-clients and servers. The name of the gateway is the one by which mail hosts reach
-it (sender-config --collector), that of a mail host the one in receiver.hosts. What
-is there stays; to renew a certificate, move it away.`,
+		Short: "Create a certificate authority, and certificates for the gateway and the mail hosts",
+		Long: `certificates creates, in a directory, a certificate authority if there is none
+(ca.pem and ca.key; ca.key signs all certificates: keep it away from mail hosts and
+gateway), and for each NAME that has none yet a certificate and its key (NAME.pem,
+NAME.key), for clients and servers. The name of the gateway is the one by which
+mail hosts reach it (sender-config --collector), that of a mail host is the one in
+receiver.hosts. Existing files are kept; to renew a certificate, move it away first.`,
 		Example: "  uppercut certificates --dir /root/fleet log.example.org mx1.example.org mx2.example.org",
 		Args:    atLeastOne("the name of the gateway or of a mail host"),
 		RunE: func(_ *cobra.Command, names []string) error {
@@ -66,7 +66,7 @@ func (e *environment) makeCertificates(dir string, lasts time.Duration, names []
 	for _, name := range names {
 		cert, key := filepath.Join(dir, name+".pem"), filepath.Join(dir, name+".key")
 		if exists(cert) || exists(key) {
-			fmt.Fprintf(e.stdout, "%s is there and stays\n", cert)
+			fmt.Fprintf(e.stdout, "%s already exists and is kept\n", cert)
 			continue
 		}
 		if err := authority.Issue(cert, key, until, name); err != nil {
@@ -81,7 +81,7 @@ func (e *environment) makeCertificates(dir string, lasts time.Duration, names []
 func (e *environment) authority(dir string, now time.Time) (*certs.Authority, error) {
 	cert, key := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "ca.key")
 	if exists(cert) != exists(key) {
-		return nil, fmt.Errorf("of %s and %s only one is there: put the other back, or move it away", cert, key)
+		return nil, fmt.Errorf("only one of %s and %s exists: restore the other, or move it away", cert, key)
 	}
 	if exists(cert) {
 		return certs.LoadAuthority(cert, key)

@@ -31,7 +31,7 @@ func TestCertificates(t *testing.T) {
 	}
 	first := readFile(t, filepath.Join(dir, "mx1.example.org.pem"))
 	said, code := certificates(t, "--dir", dir, "--for", "10d", "mx1.example.org", "mx2.example.org")
-	if code != exitOK || !strings.Contains(said, "mx1.example.org.pem is there and stays") || !strings.Contains(said, "mx2.example.org.pem: valid for 10d") {
+	if code != exitOK || !strings.Contains(said, "mx1.example.org.pem already exists and is kept") || !strings.Contains(said, "mx2.example.org.pem: valid for 10d") {
 		t.Errorf("exit code %d: %s", code, said)
 	}
 	if first != readFile(t, filepath.Join(dir, "mx1.example.org.pem")) {

@@ -22,12 +22,12 @@ func newCheckCommand(env *environment) *cobra.Command {
 		Example: "  uppercut check --config new.yaml\n  uppercut check --quiet",
 		Short:   "Validate the configuration and print what is in force",
 		Long: `check reads the configuration file, applies the environment, validates the
-whole, reads the files that it names (allow lists, certificates, secrets, the
-users of the page) and prints every setting that is in force, defaults included,
-as YAML that can serve as a configuration file. Warnings and the verdict go to
-standard error. Exit code 1 and a line for each mistake, with file, line, key and
-reason, if serve would refuse it. Whether a file may be read is asked for the
-user who runs check.`,
+result, reads the files named in it (allow lists, certificates, secrets, the
+users of the page) and prints all settings in force, including the defaults, as
+YAML that can be used as a configuration file. Warnings and the verdict go to
+standard error. If serve would refuse the configuration, the exit code is 1 and
+each mistake is reported on a line with file, line, key and reason. Whether a file
+can be read is checked for the user who runs check.`,
 		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			r := env.read()

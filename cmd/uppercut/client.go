@@ -57,7 +57,7 @@ func (l *limitFlag) Type() string   { return "int" }
 func (l *limitFlag) Set(text string) error {
 	n, err := strconv.ParseUint(text, 10, 31)
 	if err != nil {
-		return fmt.Errorf("%q is no number from 0 up", text)
+		return fmt.Errorf("%q is not a number of 0 or more", text)
 	}
 	*l = limitFlag(n)
 	return nil

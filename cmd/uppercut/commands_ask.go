@@ -324,7 +324,7 @@ func newWhyCommand(env *environment) *cobra.Command {
 	var asked netip.Prefix
 	return asking(env, &cobra.Command{
 		Use:   "why ADDRESS | PREFIX",
-		Short: "Show everything known about an address: whether it is blocked, why, since when, by which lines",
+		Short: "Show all about an address: whether it is blocked, why, since when, and the log lines",
 		Long: fmt.Sprintf(`why shows on one screen why an address is or is not blocked. It also takes what
 blocks prints: a prefix that is counted or blocked as one, such as the /64 of an
 IPv6 client.
@@ -466,7 +466,7 @@ func newSendersCommand(env *environment) *cobra.Command {
 	return asking(env, &cobra.Command{
 		Use:     "senders",
 		Example: "  uppercut senders",
-		Short:   "List mail hosts that log, mail hosts that should, and refused addresses",
+		Short:   "List mail hosts that log, configured hosts that do not, and refused addresses",
 		Long: `senders lists each mail host at each sender, and how its lines were read: READ
 are sendmail lines that were understood, UNKNOWN sendmail lines that were not,
 FOREIGN lines of other programs (with the tag of the last one), UNREAD frames of

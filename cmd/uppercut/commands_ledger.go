@@ -23,8 +23,8 @@ func newLedgerCommand(env *environment) *cobra.Command {
 		Use:     "ledger",
 		Example: "  uppercut ledger check",
 		Short:   "Check, export or import the ledger while uppercut is stopped",
-		Long: `ledger looks at the file that keeps blocks, their history, the allow list made by
-hand and the audit log: ledger.db in state_dir, or a copy of it.`,
+		Long: `ledger works on the file that holds the blocks, their history, the manual entries
+of the allow list and the audit log: ledger.db in state_dir, or a copy of it.`,
 	}
 	asksForCommand(command)
 	command.AddCommand(newLedgerCheckCommand(env), newLedgerExportCommand(env), newLedgerImportCommand(env))
@@ -34,8 +34,8 @@ hand and the audit log: ledger.db in state_dir, or a copy of it.`,
 func newLedgerCheckCommand(env *environment) *cobra.Command {
 	return &cobra.Command{
 		Use:   "check [FILE]",
-		Short: "Read all of a ledger and say whether it is sound",
-		Long: `check reads every record and compares checksums and counts with what was written.
+		Short: "Check a ledger for damage",
+		Long: `check reads every record and verifies its checksum, and the number of records.
 It changes nothing. Exit code 3 if the ledger is damaged.`,
 		Example: "  uppercut ledger check",
 		Args:    atMostOne("FILE"),
@@ -58,10 +58,10 @@ It changes nothing. Exit code 3 if the ledger is damaged.`,
 func newLedgerExportCommand(env *environment) *cobra.Command {
 	return &cobra.Command{
 		Use:   "export [FILE]",
-		Short: "Write all of a ledger to standard output as JSON lines",
-		Long: `export writes a line for each block in force, each of the history, each entry of
-the allow list and of the audit log. The first line has the version, the last how
-many there are of each kind, by which import sees that nothing is missing.`,
+		Short: "Write a ledger to standard output as JSON lines",
+		Long: `export writes a line for each block in force, each block of the history, each
+entry of the allow list and each entry of the audit log. The first line holds the
+version, the last the number of each kind, so that import notices missing lines.`,
 		Example: "  uppercut ledger export >ledger.jsonl",
 		Args:    atMostOne("FILE"),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -78,10 +78,10 @@ many there are of each kind, by which import sees that nothing is missing.`,
 func newLedgerImportCommand(env *environment) *cobra.Command {
 	return &cobra.Command{
 		Use:   "import FILE | -",
-		Short: "Make the ledger of what export wrote",
-		Long: `import makes ledger.db in state_dir, where there must be none, of a file that
-export wrote or of standard input (-): as a whole, or not at all. The user who runs
-uppercut must be able to write it.`,
+		Short: "Create a ledger from an export",
+		Long: `import creates ledger.db in state_dir, where there must be none, from a file that
+export wrote or from standard input (-): completely or not at all. The user that
+runs uppercut must be able to write the new file.`,
 		Example: "  uppercut ledger import ledger.jsonl",
 		Args:    cobra.MatchAll(atLeastOne("the file that export wrote, or - for standard input"), atMostOne("FILE")),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -139,7 +139,7 @@ func ledgerError(err error) error {
 	case errors.Is(err, ledger.ErrLocked):
 		return fmt.Errorf("%w: stop uppercut, or name a copy of the file", err)
 	case errors.Is(err, ledger.ErrOlder):
-		return fmt.Errorf("%w: the next start brings it up to date; it has no checksums before", err)
+		return fmt.Errorf("%w: the next start upgrades it; older versions have no checksums", err)
 	case errors.Is(err, ledger.ErrDamaged):
 		return exitCode{exitNo, err}
 	}

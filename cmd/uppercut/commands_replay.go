@@ -25,14 +25,14 @@ func newReplayCommand(env *environment) *cobra.Command {
 	var flags replayFlags
 	command := &cobra.Command{
 		Use:   "replay [flags] FILE... | -",
-		Short: "Say who would have been blocked, from old logs",
+		Short: "Show who would have been blocked, from old logs",
 		Long: `Replay puts old mail logs through the same parser, session memory and windows
-as the running appliance, on the time in the log. It touches no firewall and
-needs no root.
+as the running appliance, using the times in the log. It does not touch the
+firewall and does not need root.
 
-Files may be plain or packed with gzip, zstd or bzip2, and several are merged in
-order of time; - is standard input. What syslog daemons, journalctl and container
-runtimes write is told apart by itself.`,
+Files may be plain or compressed with gzip, zstd or bzip2; several files are merged
+by time; - is standard input. The formats of syslog daemons, journalctl and
+container runtimes are recognised automatically.`,
 		Example: `  uppercut replay /var/log/mail.log /var/log/mail.log.1.gz
   uppercut replay --format json /var/log/mail.log
   grep 6AN8JH66002409 /var/log/mail.log | uppercut replay --explain -
@@ -44,10 +44,10 @@ runtimes write is told apart by itself.`,
 	}
 	f := command.Flags()
 	f.BoolVar(&flags.events, "events", false, "print a JSON object for each offence instead of a report")
-	f.BoolVar(&flags.explain, "explain", false, "say of each line which rule of the grammar gave or refused the address")
+	f.BoolVar(&flags.explain, "explain", false, "show for each line which rule of the grammar accepted or rejected its address")
 	f.StringVar(&flags.format, "format", "text", "text or json")
-	f.StringVar(&flags.compare, "compare", "", "say what configuration `FILE` would have done otherwise")
-	f.StringVar(&flags.zone, "zone", "Local", "time zone of lines that do not name theirs, such as Europe/Berlin")
+	f.StringVar(&flags.compare, "compare", "", "show what configuration `FILE` would have done differently")
+	f.StringVar(&flags.zone, "zone", "Local", "time zone of lines without one, such as Europe/Berlin")
 	f.IntVar(&flags.top, "top", 10, "how many sources and blocks a text report lists; 0 lists all")
 	command.PreRunE = func(cmd *cobra.Command, _ []string) error {
 		return excluding(cmd, "events", "explain", "compare")

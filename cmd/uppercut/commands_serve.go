@@ -21,7 +21,7 @@ func newServeCommand(env *environment) *cobra.Command {
 	command := &cobra.Command{
 		Use:     "serve",
 		Example: "  uppercut serve --config /etc/uppercut/uppercut.yaml",
-		Short:   "Run the appliance: receive, judge, block",
+		Short:   "Run uppercut: receive logs, judge clients, block",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if flags.logFormat != "text" && flags.logFormat != "json" {

@@ -42,12 +42,12 @@ func TestReceiverMistakes(t *testing.T) {
 		},
 		{
 			"unreadable key", key, locked,
-			file + ":11: receiver.tls.key_file: open " + locked + ": permission denied: let the user that runs uppercut read the file",
+			file + ":11: receiver.tls.key_file: open " + locked + ": permission denied: give the user that runs uppercut read access",
 		},
 		{
 			"key of another certificate", key, other,
-			file + ":11: receiver.tls.key_file: " + other + " does not go with the certificate in " + cert +
-				" (tls: private key does not match public key): use the key that the certificate was made for, both in PEM",
+			file + ":11: receiver.tls.key_file: " + other + " does not match the certificate in " + cert +
+				" (tls: private key does not match public key): use the key of this certificate, both in PEM",
 		},
 		{
 			"no authority", ca, none,
@@ -55,7 +55,7 @@ func TestReceiverMistakes(t *testing.T) {
 		},
 		{
 			"no authority in the file", ca, key,
-			file + ":12: receiver.tls.client_ca_file: " + key + " holds no certificate: give the authority that signed the senders' certificates, in PEM",
+			file + ":12: receiver.tls.client_ca_file: " + key + " contains no certificate: use the certificate of the authority that signed the senders' certificates, in PEM",
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -109,10 +109,10 @@ func newRootCommand(env *environment) *cobra.Command {
 		Use:   "uppercut",
 		Short: "Receive the logs of sendmail hosts, score their clients, drop the worst at the gateway",
 		Long: `uppercut receives the logs of sendmail hosts by syslog, scores the clients that
-they refused in sliding windows over all hosts together, and drops the worst at
-the gateway with nftables.
+they reject in sliding windows across all hosts, and drops the worst at the
+gateway with nftables.
 
-Exit codes: 0 done, 1 it could not be done, 2 the command line is wrong,
+Exit codes: 0 success, 1 failure, 2 wrong command line,
 3 the answer is no (not blocked, not dropped, refused, not listed, not healthy).
 They are the same with --json.`,
 		SilenceUsage:  true,
@@ -203,7 +203,7 @@ func excluding(cmd *cobra.Command, flags ...string) error {
 	if len(flags) < 2 {
 		return nil
 	}
-	return exitCode{exitUsage, fmt.Errorf("--%s and --%s exclude each other", flags[0], flags[1])}
+	return exitCode{exitUsage, fmt.Errorf("--%s and --%s cannot be used together", flags[0], flags[1])}
 }
 
 // completes offers words after a flag.

@@ -27,11 +27,11 @@ func newSenderConfigCommand(env *environment) *cobra.Command {
 	journald := false
 	command := &cobra.Command{
 		Use:   "sender-config --host NAME --transport T [--collector NAME] [--syslog-ng] | --journald",
-		Short: "Print what a mail host needs to forward its log here",
+		Short: "Print the configuration with which a mail host forwards its log here",
 		Long: `sender-config prints the configuration file for rsyslog (or syslog-ng) on a mail
-host; its head says where it belongs. Address and port are those on which this
-configuration listens. Where it does not say, the usual port and a name to be
-replaced stand in the file, and standard error says so.
+host; its first lines say where it belongs. Address and port are those on which
+this configuration listens. If it does not say, the file contains the usual port
+and a name to replace, with a warning on standard error.
 
 With --journald it prints the file that lifts journald's rate limit, which drops
 lines of a host under attack. A host that has journald needs both.`,
@@ -60,7 +60,7 @@ lines of a host under attack. A host that has journald needs both.`,
 		},
 	}
 	f := command.Flags()
-	f.StringVar(&o.Host, "host", "", "`name` of the mail host, and of its certificate (needed)")
+	f.StringVar(&o.Host, "host", "", "`name` of the mail host, and of its certificate (required)")
 	f.StringVar(&o.Collector, "collector", "", "`name` or address under which the mail host reaches uppercut (default where this configuration listens)")
 	f.StringVar(&o.Port, "port", "", "`port` if it is not the one of this configuration")
 	f.StringVar(&o.Transport, "transport", "tcp", strings.Join(senders.Transports(), ", "))

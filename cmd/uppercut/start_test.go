@@ -187,7 +187,7 @@ func TestReloadReadsFiles(t *testing.T) {
 	p.start()
 	for _, test := range []struct{ more, want string }{
 		{"enforcer: {allow: [\"file:/nonexistent\"]}\n", "enforcer.allow[0]: stat /nonexistent: no such file or directory"},
-		{"web: {config_file: " + users + "}\n", "web.config_file: has changed, which takes a restart"},
+		{"web: {config_file: " + users + "}\n", "web.config_file: changed; this needs a restart"},
 	} {
 		writeFile(t, config, before+test.more)
 		netns.Must(t, p.cmd.Process.Signal(syscall.SIGHUP))

@@ -35,12 +35,12 @@ func newWebUserCommand(env *environment) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "web-user [--file FILE] [--remove] NAME",
 		Short: "Add a user of the status page, change its password, or remove it",
-		Long: `web-user writes the web configuration file (web.config_file, else
-/etc/uppercut/web.yml): the user with a bcrypt hash of the password, and leaves
-everything else in the file as it is. The password is read twice from the
-terminal, or once from standard input. The file is replaced in one step, with
-mode 0640 and the group of its directory if it is new; a running appliance
-follows at once. Users listed in web.readers see everything and may not act.`,
+		Long: `web-user adds a user, with a bcrypt hash of the password, to the web configuration
+file (web.config_file, else /etc/uppercut/web.yml), and leaves everything else in
+the file unchanged. The password is read twice from the terminal, or once from
+standard input. The file is replaced atomically; a new one gets mode 0640 and the
+group of its directory. A running appliance picks up the change at once. Users
+listed in web.readers can see everything but change nothing.`,
 		Example: "  uppercut web-user anna",
 		Args:    exactlyOne("user name"),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -266,7 +266,7 @@ func checkPassword(password []byte) error {
 	case len(password) == 0:
 		return errors.New("the password is empty")
 	case len(password) > maxPassword:
-		return fmt.Errorf("the password has %d bytes, and bcrypt takes %d", len(password), maxPassword)
+		return fmt.Errorf("the password has %d bytes; bcrypt takes at most %d", len(password), maxPassword)
 	}
 	return nil
 }

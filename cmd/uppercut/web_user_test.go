@@ -97,7 +97,7 @@ func TestWebUserRefuses(t *testing.T) {
 		"no name":       {"", "x", []string{""}, exitUsage, "cannot be the name of a user"},
 		"two names":     {"", "x", []string{"anna", "bob"}, exitUsage, ""},
 		"no password":   {"", "", []string{"anna"}, exitError, "the password is empty"},
-		"too long":      {"", strings.Repeat("x", 73), []string{"anna"}, exitError, "the password has 73 bytes, and bcrypt takes 72"},
+		"too long":      {"", strings.Repeat("x", 73), []string{"anna"}, exitError, "the password has 73 bytes; bcrypt takes at most 72"},
 		"no YAML":       {"basic_auth_users: [", "x", []string{"anna"}, exitError, "web configuration"},
 		"a list":        {"- a\n", "x", []string{"anna"}, exitError, "is not a mapping of keys to values"},
 		"users a list":  {"basic_auth_users: [anna]\n", "x", []string{"anna"}, exitError, "basic_auth_users is not a mapping"},

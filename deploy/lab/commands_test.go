@@ -58,7 +58,7 @@ func documentedCommands(t *testing.T, l *Lab, report *Report, binary string) {
 // another page's command was flush, and nothing has been exported.
 var fine = []string{
 	"no breaker is open", "firewall is suspended: resume it first",
-	"stop uppercut, or name a copy of the file", "open ledger.jsonl: no such file", "is there already: move it away first",
+	"stop uppercut, or name a copy of the file", "open ledger.jsonl: no such file", "already exists: move it away first",
 }
 
 // manualPages writes those of the binary and returns the files.

@@ -58,7 +58,7 @@ func Config(o Options) (string, error) {
 		return "", fmt.Errorf("transport %q is not one of %s", o.Transport, strings.Join(Transports(), ", "))
 	}
 	if o.Host == "" {
-		return "", errors.New("the name of the mail host is needed: --host mx1.example.org")
+		return "", errors.New("--host is required: the name of the mail host, such as --host mx1.example.org")
 	}
 	if !isName(o.Host) {
 		return "", fmt.Errorf("host %q is not a host name", o.Host)

@@ -97,7 +97,7 @@ func read(path string) (ps []netip.Prefix, mistakes []error) {
 	case !info.Mode().IsRegular():
 		return nil, []error{fmt.Errorf("read %q: not a regular file", path)}
 	case info.Size() > MaxSize:
-		return nil, []error{fmt.Errorf("read %q: %d bytes are more than %d", path, info.Size(), MaxSize)}
+		return nil, []error{fmt.Errorf("read %q: %d bytes, more than the limit of %d", path, info.Size(), MaxSize)}
 	}
 	lines := bufio.NewScanner(io.LimitReader(f, MaxSize))
 	for n := 1; lines.Scan(); n++ {
@@ -305,7 +305,7 @@ func (l *Lists) Run(ctx context.Context) error {
 
 func (l *Lists) apply(ctx context.Context) {
 	if err := l.options.Apply(ctx, l.Prefixes()); err != nil && ctx.Err() == nil {
-		l.options.Logger.Error("block list is not in force", "error", err)
+		l.options.Logger.Error("cannot apply the block list", "error", err)
 	}
 }
 
@@ -361,14 +361,14 @@ func (l *Lists) lookAt(files []file, i int) (changed bool) {
 		return false
 	}
 	f.prefixes = ps
-	l.options.Logger.Info("block list read again", "file", f.path, "entries", len(ps))
+	l.options.Logger.Info("block list reloaded", "file", f.path, "entries", len(ps))
 	return true
 }
 
 // fail counts and logs that f cannot be read.
 func (l *Lists) fail(f *file, err error) {
 	l.failures.Inc()
-	l.options.Logger.Error("block list cannot be read; it stays as it was", "file", f.path, "error", err)
+	l.options.Logger.Error("cannot read the block list; keeping the previous version", "file", f.path, "error", err)
 }
 
 func stampOf(path string) (stamp, error) {

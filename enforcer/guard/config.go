@@ -102,7 +102,7 @@ func (c Config) Validate() error {
 	}
 	for i, port := range c.SSHPorts {
 		if port < 1 || port > 65535 {
-			errs = append(errs, fmt.Errorf("guard.ssh_ports[%d]: %d is no port, 1 to 65535", i, port))
+			errs = append(errs, fmt.Errorf("guard.ssh_ports[%d]: %d is not a port from 1 to 65535", i, port))
 		}
 	}
 	for i, p := range c.Reserved {
@@ -111,10 +111,10 @@ func (c Config) Validate() error {
 		}
 	}
 	if c.MinPrefix4 < 1 || c.MinPrefix4 > 32 {
-		errs = append(errs, fmt.Errorf("guard.min_prefix4: %d is not within 1 to 32 bits", c.MinPrefix4))
+		errs = append(errs, fmt.Errorf("guard.min_prefix4: %d is not a prefix length from 1 to 32", c.MinPrefix4))
 	}
 	if c.MinPrefix6 < 1 || c.MinPrefix6 > 128 {
-		errs = append(errs, fmt.Errorf("guard.min_prefix6: %d is not within 1 to 128 bits", c.MinPrefix6))
+		errs = append(errs, fmt.Errorf("guard.min_prefix6: %d is not a prefix length from 1 to 128", c.MinPrefix6))
 	}
 	return errors.Join(append(errs, c.validateTimes()...)...)
 }

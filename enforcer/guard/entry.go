@@ -107,7 +107,7 @@ func parseAddr(s string) (netip.Addr, error) {
 		return a, fmt.Errorf("%q is not an address", s)
 	}
 	if a.Zone() != "" {
-		return a, fmt.Errorf("%q: an address with a zone means nothing outside its link", s)
+		return a, fmt.Errorf("%q: an address with a zone is valid only on its own link", s)
 	}
 	return a.Unmap(), nil
 }
@@ -136,7 +136,7 @@ func parseRange(s, from, to string) ([]netip.Prefix, error) {
 		return nil, fmt.Errorf("%q mixes IPv4 and IPv6", s)
 	}
 	if b.Less(a) {
-		return nil, fmt.Errorf("%q ends before it begins", s)
+		return nil, fmt.Errorf("%q: the end of the range is before its start", s)
 	}
 	return rangePrefixes(a, b), nil
 }
@@ -189,7 +189,7 @@ var errName = errors.New("is neither an address, a prefix, a range, file:/path n
 func parseName(s string) (string, error) {
 	name := strings.ToLower(strings.TrimSuffix(s, "."))
 	if strings.Contains(name, "*") {
-		return "", fmt.Errorf("%q: names are looked up, never matched against the client's name, so a wildcard means nothing", s)
+		return "", fmt.Errorf("%q: names are resolved to addresses, not matched against the client's name, so wildcards are not possible", s)
 	}
 	if name == "" || len(name) > 253 {
 		return "", fmt.Errorf("%q %w", s, errName)

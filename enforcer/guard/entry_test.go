@@ -56,13 +56,13 @@ func TestParseEntryErrors(t *testing.T) {
 		"192.0.2":                   `"192.0.2" is not an address`,
 		"192.0.2.1/33":              `"192.0.2.1/33" is not a prefix`,
 		"192.0.2.1/24":              `"192.0.2.1/24" has host bits set: write 192.0.2.0/24 for the network or 192.0.2.1 for the address`,
-		"192.0.2.9-192.0.2.1":       `"192.0.2.9-192.0.2.1" ends before it begins`,
+		"192.0.2.9-192.0.2.1":       `"192.0.2.9-192.0.2.1": the end of the range is before its start`,
 		"192.0.2.1-2001:db8::1":     `"192.0.2.1-2001:db8::1" mixes IPv4 and IPv6`,
 		"192.0.2.1-9":               `"9" is not an address`,
-		"fe80::1%eth0":              `"fe80::1%eth0": an address with a zone means nothing outside its link`,
+		"fe80::1%eth0":              `"fe80::1%eth0": an address with a zone is valid only on its own link`,
 		"2001:db8::g":               `"2001:db8::g" is not an address`,
 		"file:allow.txt":            `"file:allow.txt": the path of a file must be absolute`,
-		"*.example.com":             `"*.example.com": names are looked up, never matched against the client's name, so a wildcard means nothing`,
+		"*.example.com":             `"*.example.com": names are resolved to addresses, not matched against the client's name, so wildcards are not possible`,
 		"mail..example.com":         `"mail..example.com" is neither an address, a prefix, a range, file:/path nor a DNS name`,
 		"-mail.example.com":         `"-mail.example.com" is neither an address, a prefix, a range, file:/path nor a DNS name`,
 		"mail.example.com mx":       `"mail.example.com mx" is neither an address, a prefix, a range, file:/path nor a DNS name`,
@@ -134,12 +134,12 @@ func TestValidate(t *testing.T) {
 	}
 	for want, change := range map[string]func(*Config){
 		`allow[1]: "x y" is neither an address, a prefix, a range, file:/path nor a DNS name`: func(c *Config) { c.Allow = []string{"192.0.2.1", "x y"} },
-		`guard.ssh_ports[1]: 65536 is no port, 1 to 65535`:                                    func(c *Config) { c.SSHPorts = []int{22, 65536} },
-		`guard.ssh_ports[0]: 0 is no port, 1 to 65535`:                                        func(c *Config) { c.SSHPorts = []int{0} },
+		`guard.ssh_ports[1]: 65536 is not a port from 1 to 65535`:                             func(c *Config) { c.SSHPorts = []int{22, 65536} },
+		`guard.ssh_ports[0]: 0 is not a port from 1 to 65535`:                                 func(c *Config) { c.SSHPorts = []int{0} },
 		`guard.reserved[0]: not a prefix`:                                                     func(c *Config) { c.Reserved = make([]netip.Prefix, 1) },
-		`guard.min_prefix4: 0 is not within 1 to 32 bits`:                                     func(c *Config) { c.MinPrefix4 = 0 },
-		`guard.min_prefix4: 33 is not within 1 to 32 bits`:                                    func(c *Config) { c.MinPrefix4 = 33 },
-		`guard.min_prefix6: 129 is not within 1 to 128 bits`:                                  func(c *Config) { c.MinPrefix6 = 129 },
+		`guard.min_prefix4: 0 is not a prefix length from 1 to 32`:                            func(c *Config) { c.MinPrefix4 = 0 },
+		`guard.min_prefix4: 33 is not a prefix length from 1 to 32`:                           func(c *Config) { c.MinPrefix4 = 33 },
+		`guard.min_prefix6: 129 is not a prefix length from 1 to 128`:                         func(c *Config) { c.MinPrefix6 = 129 },
 		`guard.refresh: 30ns is not within 1s to 1h0m0s`:                                      func(c *Config) { c.Refresh = 30 },
 		`guard.poll: 2m0s is not within 100ms to 1m0s`:                                        func(c *Config) { c.Poll = 2 * time.Minute },
 		`guard.dns_min_refresh: 0s is not within 1s to 24h0m0s`:                               func(c *Config) { c.DNSMinRefresh = 0 },
@@ -154,7 +154,7 @@ func TestValidate(t *testing.T) {
 	}
 	c := DefaultConfig()
 	c.MinPrefix4, c.Poll = 0, 0
-	want := "guard.min_prefix4: 0 is not within 1 to 32 bits\nguard.poll: 0s is not within 100ms to 1m0s"
+	want := "guard.min_prefix4: 0 is not a prefix length from 1 to 32\nguard.poll: 0s is not within 100ms to 1m0s"
 	if err := c.Validate(); err == nil || err.Error() != want {
 		t.Errorf("two mistakes: %v", err)
 	}

@@ -310,9 +310,9 @@ func (g *Guard) settle(source string, err error) {
 	}
 	switch {
 	case err != nil && !was:
-		g.log.Warn("exemptions could not be refreshed, the last known stay in force", "source", source, "error", err)
+		g.log.Warn("could not refresh the exemptions; the last known ones stay in force", "source", source, "error", err)
 	case err == nil && was:
-		g.log.Info("exemptions are refreshed again", "source", source)
+		g.log.Info("exemptions refreshed again", "source", source)
 	}
 }
 

@@ -311,7 +311,7 @@ func (l *Ledger) all(name []byte, each func(key, payload []byte) error) error {
 			return each(k, payload)
 		})
 		if want := *wanted.of[string(name)]; err == nil && found != want {
-			return fmt.Errorf("%w: %s: %d records are not the %d that were written", ErrDamaged, name, found.count, want.count)
+			return fmt.Errorf("%w: %s: %d records, but %d were written", ErrDamaged, name, found.count, want.count)
 		}
 		return err
 	})

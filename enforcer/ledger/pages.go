@@ -146,7 +146,7 @@ func (p *pages) read(id uint64) ([]byte, error) {
 func (p *pages) span(id, n uint64) ([]byte, error) {
 	held := uint64(len(p.data)) / p.size
 	if id >= held || n > held-id {
-		return nil, fmt.Errorf("page %d is behind the end of the file", id)
+		return nil, fmt.Errorf("page %d is beyond the end of the file", id)
 	}
 	return p.data[id*p.size : (id+n)*p.size], nil
 }
@@ -200,7 +200,7 @@ func (p *pages) element(page []byte, at int, kind uint16) (key []byte, err error
 	start := uint64(at) + uint64(pos) //nolint:gosec // at is within a page
 	end := start + uint64(keySize) + uint64(valueSize)
 	if end > uint64(len(page)) {
-		return nil, errors.New("an element reaches behind its page")
+		return nil, errors.New("an element extends beyond its page")
 	}
 	key, value := page[start:start+uint64(keySize)], page[start+uint64(keySize):end]
 	switch {
@@ -217,7 +217,7 @@ func (p *pages) element(page []byte, at int, kind uint16) (key []byte, err error
 // subtree looks at a bucket: its root, or the page within it.
 func (p *pages) subtree(bucket []byte) error {
 	if len(bucket) < bucketHead {
-		return errors.New("a bucket that is too short")
+		return errors.New("a bucket is too short")
 	}
 	if root := native.Uint64(bucket); root != 0 {
 		return p.tree(root)

@@ -24,7 +24,7 @@ const sealSize = 5
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-var errChecksum = errors.New("checksum is wrong")
+var errChecksum = errors.New("wrong checksum")
 
 // checksum covers where a record stands and what it says.
 func checksum(bucket, key, payload []byte) uint32 {

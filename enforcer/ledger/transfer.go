@@ -107,7 +107,7 @@ const importStep = 10_000
 // leaves none.
 func Import(path string, r io.Reader) (s Summary, err error) {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		return s, fmt.Errorf("%q is there already: move it away first", path)
+		return s, fmt.Errorf("%q already exists: move it away first", path)
 	}
 	const all = 1 << 62 // what is kept is the next start's to say
 	l, err := Open(path, Options{History: all, Audit: all})
@@ -132,7 +132,7 @@ func (l *Ledger) isWhole(taken Summary) error {
 		return err
 	}
 	if got.Blocks != taken.Blocks || got.Allowed != taken.Allowed {
-		return fmt.Errorf("a network stands twice: %d blocks and %d allowed were read, %d and %d are left", taken.Blocks, taken.Allowed, got.Blocks, got.Allowed)
+		return fmt.Errorf("duplicate networks: %d blocks and %d allow entries were read, %d and %d are left", taken.Blocks, taken.Allowed, got.Blocks, got.Allowed)
 	}
 	return nil
 }
@@ -145,7 +145,7 @@ func (l *Ledger) take(r io.Reader) (s Summary, err error) {
 		var in line
 		if err := decoder.Decode(&in); err != nil {
 			if errors.Is(err, io.EOF) {
-				err = errors.New("the export is cut: its last line is missing")
+				err = errors.New("the export is truncated: its last line is missing")
 			}
 			return s, fmt.Errorf("line %d: %w", n, err)
 		}
@@ -203,25 +203,25 @@ func (in line) check() error {
 		entries++
 	}
 	if entries != 1 {
-		return errors.New("it holds no single block, history, allow or audit")
+		return errors.New("it must hold exactly one of block, history, allow and audit")
 	}
 	return errors.Join(errs...)
 }
 
 func checkPrefix(p netip.Prefix) error {
 	if !p.IsValid() || p != p.Masked() || p.Addr().Is4In6() {
-		return fmt.Errorf("%q is no network as the ledger keeps it", p)
+		return fmt.Errorf("%q is not a network in canonical form", p)
 	}
 	return nil
 }
 
 func (b *Block) checkNumbers() error {
 	if b.ID == 0 || b.ID > maxImportedID {
-		return fmt.Errorf("%v: no number of a block: %d", b.Prefix, b.ID)
+		return fmt.Errorf("%v: invalid block number %d", b.Prefix, b.ID)
 	}
 	for _, t := range []time.Time{b.At, b.Until} {
 		if t.Year() < firstYear || t.Year() > lastYear {
-			return fmt.Errorf("%v: no time of a block: %v", b.Prefix, t)
+			return fmt.Errorf("%v: invalid time %v", b.Prefix, t)
 		}
 	}
 	return nil

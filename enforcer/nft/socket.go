@@ -25,7 +25,7 @@ const (
 
 // ErrAnswerLost says that the kernel had no room for its answer (ENOBUFS): the
 // transaction may have been carried out.
-var ErrAnswerLost = errors.New("kernel's answer was lost")
+var ErrAnswerLost = errors.New("the kernel's answer was lost")
 
 // socket is a netlink socket and its buffers, for one request at a time.
 type socket struct {

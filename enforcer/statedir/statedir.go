@@ -39,11 +39,11 @@ func trusted(dir string, mode fs.FileMode, uid, gid int) error {
 	const groupWrites, othersWrite = 0o020, 0o002
 	switch {
 	case mode&othersWrite != 0:
-		return fmt.Errorf("%q: everybody may write to it (mode %#o): chmod o-w %[1]s", dir, mode.Perm())
+		return fmt.Errorf("%q: it is world-writable (mode %#o): chmod o-w %[1]s", dir, mode.Perm())
 	case uid != 0 && uid != os.Geteuid():
-		return fmt.Errorf("%q: it belongs to user %d, and we are user %d: chown it", dir, uid, os.Geteuid())
+		return fmt.Errorf("%q: it belongs to user %d, but uppercut runs as user %d: chown it", dir, uid, os.Geteuid())
 	case mode&groupWrites != 0 && !ownGroup(gid):
-		return fmt.Errorf("%q: group %d may write to it (mode %#o), which is none of ours: chmod g-w %[1]s", dir, gid, mode.Perm())
+		return fmt.Errorf("%q: it is writable by group %d (mode %#o), which uppercut is not in: chmod g-w %[1]s", dir, gid, mode.Perm())
 	}
 	return nil
 }

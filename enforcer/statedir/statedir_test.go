@@ -41,11 +41,11 @@ func TestADirectoryThatOthersMayWriteIsRefused(t *testing.T) {
 		{"ours", 0o750, own, group, ""},
 		{"root's", 0o755, 0, 0, ""},
 		{"our group's", 0o770, own, group, ""},
-		{"everybody's", 0o777, own, group, "everybody may write to it (mode 0777)"},
-		{"others' alone", 0o702, own, group, "everybody may write"},
-		{"with a sticky bit", 0o777 | fs.ModeSticky, 0, 0, "everybody may write"},
+		{"everybody's", 0o777, own, group, "it is world-writable (mode 0777)"},
+		{"others' alone", 0o702, own, group, "it is world-writable"},
+		{"with a sticky bit", 0o777 | fs.ModeSticky, 0, 0, "it is world-writable"},
 		{"a stranger's", 0o700, stranger, group, "belongs to user 54321"},
-		{"a strange group's", 0o770, own, stranger, "group 54321 may write"},
+		{"a strange group's", 0o770, own, stranger, "writable by group 54321"},
 		{"a strange group that reads", 0o750, own, stranger, ""},
 	} {
 		err := trusted("/state", test.mode, test.uid, test.gid)

@@ -109,7 +109,7 @@ func (a *Appliance) witness(sender string) detector.Witness {
 // block hands a verdict to the enforcer.
 func (a *Appliance) block(v detector.Verdict) {
 	if len(v.Lift) > 0 {
-		a.enforcer.Lift("mail host "+a.hosts.Label(v.Sender, v.Host)+" refuses those whose mail is accepted; what it said is set aside", v.Lift...)
+		a.enforcer.Lift("mail host "+a.hosts.Label(v.Sender, v.Host)+" refuses clients whose mail others accept; its reports are ignored", v.Lift...)
 		return
 	}
 	b := enforcer.Block{
@@ -250,7 +250,7 @@ func (a *Appliance) recheckBlocks(ctx context.Context, changed []netip.Prefix) {
 		changed = nil
 	}
 	if err := a.enforcer.Recheck(ctx, changed...); err != nil && ctx.Err() == nil {
-		a.logger.Error("blocks are not what the allow list says", "error", err)
+		a.logger.Error("blocks do not match the allow list", "error", err)
 	}
 }
 
@@ -275,7 +275,7 @@ func (a *Appliance) health() *metrics.Health {
 	a.registry.MustRegister(h)
 	h.Add("judge", func() error {
 		if !a.pipeline.alive(time.Now()) {
-			return fmt.Errorf("the judge has not come around for %s", pipelineStall)
+			return fmt.Errorf("the judge has been stuck for %s", pipelineStall)
 		}
 		return nil
 	})
@@ -286,7 +286,7 @@ func (a *Appliance) health() *metrics.Health {
 			if !s.PausedUntil.IsZero() {
 				until = " until " + s.PausedUntil.Format(time.DateTime)
 			}
-			return fmt.Errorf("blocking is suspended by an operator since %s%s; uppercut resume ends that, uppercut audit --action flush says who ordered it",
+			return fmt.Errorf("blocking is suspended by an operator since %s%s; uppercut resume ends it, uppercut audit --action flush shows who ordered it",
 				s.Since.Format(time.DateTime), until)
 		}
 		if !s.Enforcing && !s.Observe {
@@ -296,13 +296,13 @@ func (a *Appliance) health() *metrics.Health {
 	})
 	h.Add("enforcer", func() error {
 		if age := a.enforcer.Heartbeats(time.Now()).Writer; age >= pipelineStall {
-			return fmt.Errorf("the enforcer has not come around for %s: nothing new is blocked", age.Round(time.Second))
+			return fmt.Errorf("the enforcer has been stuck for %s: nothing new is blocked", age.Round(time.Second))
 		}
 		return nil
 	})
 	h.Add("ledger", func() error {
 		if age := a.enforcer.Heartbeats(time.Now()).Ledger; age >= pipelineStall {
-			return fmt.Errorf("a write to the ledger has been going on for %s: the disk does not answer", age.Round(time.Second))
+			return fmt.Errorf("a write to the ledger has been running for %s: the disk does not respond", age.Round(time.Second))
 		}
 		if !a.enforcer.Show().Saving {
 			return errors.New("blocks are enforced but not saved; the log says why")
@@ -376,7 +376,7 @@ func listenerWords(c receiver.Config) string {
 			words = append(words, l.transport+" "+address)
 		}
 	}
-	return cmp.Or(strings.Join(words, ", "), "nowhere; see receiver.udp, tcp, tls, relp and unix")
+	return cmp.Or(strings.Join(words, ", "), "nothing; see receiver.udp, tcp, tls, relp and unix")
 }
 
 func prefixWords(ps []netip.Prefix) string {

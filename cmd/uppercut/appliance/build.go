@@ -167,7 +167,7 @@ func (a *Appliance) buildJudge(ctx context.Context, c *config.Config) error {
 	}
 	if err := restoreScores(d, c.StateDir, a.started); err != nil {
 		a.metrics.restoreFailures.Inc()
-		a.logger.Error("scores of the last run are lost", "error", err)
+		a.logger.Error("cannot restore the scores of the last run", "error", err)
 	}
 	durable := func(done func()) { a.enforcer.Flushed(done) } // it is there before the first line is read
 	a.pipeline = newPipeline(parser, d, a.block, durable)

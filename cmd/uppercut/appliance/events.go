@@ -57,10 +57,10 @@ func (a *Appliance) notice(n detector.Notice) {
 		a.logger.Warn("time zone learned from log lines; configure it under detector.zones",
 			"sender", n.Sender, "host", n.Host, "offset", n.Offset)
 	case detector.SeveralNames:
-		a.logger.Warn("sender writes under several host names and counts as one host; if it passes on the lines of others, list it in receiver.relays",
+		a.logger.Warn("sender uses several host names but counts as one host; if it relays the logs of other hosts, list it in receiver.relays",
 			"sender", n.Sender)
 	case detector.OverLimit:
-		a.logger.Warn("mail host blocks more by itself than detector.ceiling.host_passes lets it in a minute; further blocks wait", "witness", n.Host)
+		a.logger.Warn("mail host alone causes more blocks a minute than detector.ceiling.host_passes allows; further blocks are delayed", "witness", n.Host)
 	case detector.BreakerOpened:
 		a.logger.Warn("breaker opened", "sender", n.Sender, "host", n.Host, "cause", n.Cause)
 		e.Kind, e.State, e.Host = outbox.Breaker, "open", a.hosts.Label(n.Sender, n.Host)

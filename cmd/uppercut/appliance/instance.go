@@ -40,7 +40,7 @@ func ClaimTable(logger *slog.Logger) (release func(), err error) {
 	}
 	holder, err := claimHolder()
 	if err != nil || !mayServe(int(holder.Uid)) {
-		logger.Warn("a second uppercut in this network namespace cannot be detected: another process holds the name that marks a running one",
+		logger.Warn("cannot detect a second uppercut in this network namespace: another process holds the name that marks a running one",
 			"name", claimName, "error", err, "pid", holder.Pid, "uid", holder.Uid)
 		return func() {}, nil
 	}

@@ -140,7 +140,7 @@ func (a *Appliance) limitMemory(c *config.Config) {
 	a.metrics.memoryBudget.Set(float64(b.total()))
 	a.metrics.memoryAvailable.Set(float64(available))
 	if available < b.total() {
-		a.logger.Warn("there is less memory than the limits of the configuration may take; see docs/limits.md",
+		a.logger.Warn("less memory than the configured limits may need; see docs/limits.md",
 			"available", byteSize(available), "of", source, "limits", byteSize(b.total()), "largest", b.largest().what)
 	}
 	if !slices.ContainsFunc(a.options.Source.Environ, func(e string) bool { return strings.HasPrefix(e, "GOMEMLIMIT=") }) {

@@ -26,13 +26,13 @@ func (a *Appliance) reload(ctx context.Context, by console.By) error {
 	a.reloads.Done(time.Now(), err)
 	entry := enforcer.Audit{Action: auditReload, Author: by.Author, Note: by.Note}
 	if err != nil {
-		a.logger.Error("configuration not reloaded; the old one stays in force", "error", err)
+		a.logger.Error("cannot reload the configuration; the old one stays in force", "error", err)
 		entry.Undone = 1
 		return fmt.Errorf("%w: %w", console.ErrRefused, errors.Join(err, a.enforcer.Record(ctx, entry)))
 	}
 	a.logger.Info("configuration reloaded")
 	if err := inForce(ctx, a.enforcer.Record(ctx, entry)); err != nil {
-		return fmt.Errorf("reloaded, which is not in the audit log: %w", err)
+		return fmt.Errorf("reloaded, but this is not in the audit log: %w", err)
 	}
 	return nil
 }

@@ -68,7 +68,7 @@ func (a *Appliance) keepScores(ctx context.Context) {
 func (a *Appliance) scoresSaved(err error) {
 	if err != nil {
 		a.metrics.saveFailures.Inc()
-		a.logger.Error("scores are not saved", "error", err)
+		a.logger.Error("cannot save the scores", "error", err)
 		return
 	}
 	a.metrics.lastSave.SetToCurrentTime()

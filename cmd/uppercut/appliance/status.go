@@ -332,7 +332,7 @@ func (a *Appliance) Breakers(ctx context.Context) ([]console.Breaker, error) {
 func breakerWords(cause string) string {
 	switch cause {
 	case "partners":
-		return "it refuses sources from which the other hosts accept mail"
+		return "it refuses sources whose mail the other hosts accept"
 	case "surge":
 		return "it refuses far more sources than usual, nearly all for one reason"
 	}

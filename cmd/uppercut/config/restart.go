@@ -22,7 +22,7 @@ func NeedsRestart(old, now *Config) error {
 		{"web", old.Web, now.Web},
 	} {
 		if key := changedKey(part.key, reflect.ValueOf(part.old), reflect.ValueOf(part.now)); key != "" {
-			return fmt.Errorf("%s: has changed, which takes a restart", key)
+			return fmt.Errorf("%s: changed; this needs a restart", key)
 		}
 	}
 	if err := receiver.NeedsRestart(old.Receiver, now.Receiver); err != nil {

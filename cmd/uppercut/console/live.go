@@ -128,7 +128,7 @@ func (c *Console) saveHistory() {
 		return
 	}
 	if err := c.history.save(filepath.Join(c.stateDir, historyFile)); err != nil {
-		c.logger.Warn("history is not saved", "error", err)
+		c.logger.Warn("cannot save the history", "error", err)
 	}
 }
 
@@ -138,7 +138,7 @@ func (c *Console) loadHistory() {
 		return
 	}
 	if err := c.history.load(filepath.Join(c.stateDir, historyFile), time.Now()); err != nil {
-		c.logger.Warn("history of the last run is lost", "error", err)
+		c.logger.Warn("cannot restore the history of the last run", "error", err)
 	}
 }
 

@@ -131,7 +131,7 @@ func (n *networks) lookAt(f *networkFile) {
 		f.modified, f.size = info.ModTime(), info.Size()
 	}
 	if err != nil {
-		n.logger.Warn("networks cannot be read", "file", f.path, "error", err)
+		n.logger.Warn("cannot read the networks file", "file", f.path, "error", err)
 		return
 	}
 	f.reader = r

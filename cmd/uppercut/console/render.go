@@ -55,7 +55,7 @@ func (c *Console) show(w http.ResponseWriter, r *http.Request, status int, name,
 	}
 	var page bytes.Buffer
 	if err := templates[name].ExecuteTemplate(&page, "layout", f); err != nil {
-		c.logger.Error("page cannot be rendered", "page", name, "error", err)
+		c.logger.Error("cannot render the page", "page", name, "error", err)
 		http.Error(w, "This page cannot be shown; the log says why.", http.StatusInternalServerError)
 		return
 	}

@@ -100,12 +100,12 @@ func (c WebhookConfig) mistakes() []error {
 	u, err := url.Parse(c.URL)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
-		mistakes = append(mistakes, fmt.Errorf("url: %q is no URL that begins with http:// or https://", c.URL))
+		mistakes = append(mistakes, fmt.Errorf("url: %q is not a URL that begins with http:// or https://", c.URL))
 	case u.User != nil:
-		mistakes = append(mistakes, errors.New("url: must hold no user and no password: it is shown to who may read the configuration"))
+		mistakes = append(mistakes, errors.New("url: must not contain a user or password: everyone who may read the configuration sees it"))
 	}
 	if c.SecretFile == "" {
-		mistakes = append(mistakes, errors.New("secret_file: must name the file with the secret that signs the posts"))
+		mistakes = append(mistakes, errors.New("secret_file: missing: name the file with the secret that signs the requests"))
 	}
 	return mistakes
 }

@@ -129,7 +129,7 @@ func (s *sink) again(err error, pause time.Duration) {
 		level = slog.LevelWarn // the first of a row
 	}
 	s.failing = true
-	s.logger.Log(context.Background(), level, "events are not delivered, trying again",
+	s.logger.Log(context.Background(), level, "cannot deliver events; retrying",
 		"sink", s.name, "error", err, "pause", pause.Round(time.Millisecond))
 }
 

@@ -276,7 +276,7 @@ func TestMistakes(t *testing.T) {
 	for want, c := range map[string]Config{
 		"":                                    good(func(*Config) {}),
 		"webhook.url":                         good(func(c *Config) { c.Webhook.URL = "hooks.example.org" }),
-		"webhook.url: must hold":              good(func(c *Config) { c.Webhook.URL = "https://me:secret@example.org/" }),
+		"webhook.url: must not contain":       good(func(c *Config) { c.Webhook.URL = "https://me:secret@example.org/" }),
 		"webhook.secret_file":                 good(func(c *Config) { c.Webhook.SecretFile = "" }),
 		"webhook.timeout":                     good(func(c *Config) { c.Webhook.Timeout = 0 }),
 		"webhook.kinds[1]":                    good(func(c *Config) { c.Webhook.Kinds = []string{"block", "blok"} }),

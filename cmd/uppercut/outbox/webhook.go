@@ -75,7 +75,7 @@ func readSecret(file string) ([]byte, error) {
 	encoded, ok := strings.CutPrefix(strings.TrimSpace(string(text)), "whsec_")
 	secret, err := base64.StdEncoding.DecodeString(encoded)
 	if !ok || err != nil || len(secret) < 24 || len(secret) > 64 {
-		return nil, fmt.Errorf("%s does not hold whsec_ and 24 to 64 bytes in base64", file)
+		return nil, fmt.Errorf("%s does not contain whsec_ followed by 24 to 64 bytes in base64", file)
 	}
 	return secret, nil
 }
@@ -87,7 +87,7 @@ func readCertificates(file string) (*x509.CertPool, error) {
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no certificate in PEM", file)
+		return nil, fmt.Errorf("%s contains no PEM certificate", file)
 	}
 	return pool, nil
 }
@@ -116,12 +116,12 @@ func (w *webhook) send(ctx context.Context, batch []Event) error {
 	case res.StatusCode/100 == 2:
 		return nil
 	case slices.Contains(neverTaken, res.StatusCode):
-		return backoff.Permanent(fmt.Errorf("%w: the webhook answers %s", errRefused, res.Status))
+		return backoff.Permanent(fmt.Errorf("%w: the webhook answered %s", errRefused, res.Status))
 	}
 	if seconds, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil && seconds > 0 {
-		return fmt.Errorf("the webhook answers %s: %w", res.Status, backoff.RetryAfter(min(seconds, int(lastPause/time.Second))))
+		return fmt.Errorf("the webhook answered %s: %w", res.Status, backoff.RetryAfter(min(seconds, int(lastPause/time.Second))))
 	}
-	return fmt.Errorf("the webhook answers %s", res.Status)
+	return fmt.Errorf("the webhook answered %s", res.Status)
 }
 
 // sign sets the headers that say whose a post is, and that it is fresh.

@@ -71,7 +71,7 @@ const lineBits = 40
 func fileOf(number uint64) int    { return int(number >> lineBits) }
 func lineOf(number uint64) uint64 { return number & (1<<lineBits - 1) }
 
-var errInterrupted = errors.New("interrupted; what was read until then is reported")
+var errInterrupted = errors.New("interrupted; reporting what was read so far")
 
 // each calls handle with every line of the tags that c names, in order of time.
 // The line is valid until handle returns. An error of one file does not keep

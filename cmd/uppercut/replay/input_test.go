@@ -285,7 +285,7 @@ func TestInputGoesOn(t *testing.T) {
 	}
 	for _, want := range []string{
 		"open /nonexistent/maillog: no such file or directory\n",
-		"cut.gz: after ", " bytes of text: unexpected EOF: the file is cut short",
+		"cut.gz: after ", " bytes of text: unexpected EOF: the file is truncated",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error %q lacks %q", err, want)

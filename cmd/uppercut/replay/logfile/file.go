@@ -172,7 +172,7 @@ func (f *File) explain() {
 		f.err = fmt.Errorf("read %s: after %d bytes of text: %w", f.name, f.offset, f.err)
 	}
 	if errors.Is(f.err, io.ErrUnexpectedEOF) {
-		f.err = fmt.Errorf("%w: the file is cut short", f.err)
+		f.err = fmt.Errorf("%w: the file is truncated", f.err)
 	}
 }
 

@@ -180,12 +180,12 @@ func TestBroken(t *testing.T) {
 		want    string
 		least   int
 	}{
-		"gzip cut":      {packed[:len(packed)/2], "unexpected EOF: the file is cut short", 300_000},
+		"gzip cut":      {packed[:len(packed)/2], "unexpected EOF: the file is truncated", 300_000},
 		"gzip checksum": {flipped, "gzip: invalid checksum", len(text)},
 		"gzip, then rubbish": {
 			append(gzipped(t, text), "rubbish at the end"...), "gzip: invalid header", len(text),
 		},
-		"zstd cut": {frame[:len(frame)/2], "unexpected EOF: the file is cut short", 100_000},
+		"zstd cut": {frame[:len(frame)/2], "unexpected EOF: the file is truncated", 100_000},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := write(t, "maillog", test.content)
@@ -216,7 +216,7 @@ func TestOpenRefuses(t *testing.T) {
 	for name, test := range map[string]struct{ path, want string }{
 		"missing":   {filepath.Join(dir, "none"), "none: no such file or directory"},
 		"directory": {dir, dir + ": is a directory"},
-		"xz":        {write(t, "maillog.xz", []byte("\xfd7zXZ\x00\x00")), "which is not read here: pipe it through xzcat"},
+		"xz":        {write(t, "maillog.xz", []byte("\xfd7zXZ\x00\x00")), "which is not supported: pipe it through xzcat"},
 		"gzip":      {write(t, "maillog.gz", []byte("\x1f\x8b\x07")), "unexpected EOF"},
 	} {
 		if _, err := Open(test.path); err == nil || !strings.HasSuffix(err.Error(), test.want) {

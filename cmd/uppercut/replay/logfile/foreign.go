@@ -17,15 +17,15 @@ var foreign = []struct {
 	magic  string
 	what   string
 }{
-	{0, "\xfd7zXZ\x00", "packed with xz, which is not read here: pipe it through xzcat"},
-	{0, "\x04\x22\x4d\x18", "packed with lz4, which is not read here: pipe it through lz4cat"},
-	{0, "\x1f\x9d", "packed with compress, which is not read here: pipe it through zcat"},
-	{0, "PK\x03\x04", "a zip archive, which is not read here: pipe it through unzip -p"},
-	{0, "7z\xbc\xaf\x27\x1c", "a 7z archive, which is not read here: unpack it first"},
-	{257, "ustar", "a tar archive, which is not read here: pipe it through tar -xO"},
-	{0, "LPKSHHRH", "a systemd journal, which is not read here: pipe journalctl --file through"},
-	{0, "\xff\xfe", "text in UTF-16, which is not read here: pipe it through iconv -f UTF-16 -t UTF-8"},
-	{0, "\xfe\xff", "text in UTF-16, which is not read here: pipe it through iconv -f UTF-16 -t UTF-8"},
+	{0, "\xfd7zXZ\x00", "is compressed with xz, which is not supported: pipe it through xzcat"},
+	{0, "\x04\x22\x4d\x18", "is compressed with lz4, which is not supported: pipe it through lz4cat"},
+	{0, "\x1f\x9d", "is compressed with compress, which is not supported: pipe it through zcat"},
+	{0, "PK\x03\x04", "is a zip archive, which is not supported: pipe it through unzip -p"},
+	{0, "7z\xbc\xaf\x27\x1c", "is a 7z archive, which is not supported: unpack it first"},
+	{257, "ustar", "is a tar archive, which is not supported: pipe it through tar -xO"},
+	{0, "LPKSHHRH", "is a systemd journal, which is not supported: pipe journalctl --file through"},
+	{0, "\xff\xfe", "is UTF-16 text, which is not supported: pipe it through iconv -f UTF-16 -t UTF-8"},
+	{0, "\xfe\xff", "is UTF-16 text, which is not supported: pipe it through iconv -f UTF-16 -t UTF-8"},
 }
 
 // explainForeign says what a file is that begins with head and is no text.
@@ -36,7 +36,7 @@ func explainForeign(head []byte) error {
 		}
 	}
 	if isWide(head) {
-		return errors.New("text in UTF-16, which is not read here: pipe it through iconv -f UTF-16LE -t UTF-8")
+		return errors.New("is UTF-16 text, which is not supported: pipe it through iconv -f UTF-16LE -t UTF-8")
 	}
 	if form := journalForm(head); form != "" {
 		return fmt.Errorf("what journalctl -o %s writes, which is not read here: use journalctl -o short-iso or -o json", form)
@@ -50,7 +50,7 @@ func explainForeign(head []byte) error {
 		}
 	}
 	if controls*20 > len(text) {
-		return errors.New("binary, not a log")
+		return errors.New("is a binary file, not a log")
 	}
 	return nil
 }
