@@ -69,7 +69,7 @@ func TestCertificatesRefuses(t *testing.T) {
 	if err := os.Remove(filepath.Join(dir, "ca.key")); err != nil {
 		t.Fatal(err)
 	}
-	if said, code := certificates(t, "--dir", dir, "mx2.example.org"); code != exitError || !strings.Contains(said, "only one is there") {
+	if said, code := certificates(t, "--dir", dir, "mx2.example.org"); code != exitError || !strings.Contains(said, "only one of") {
 		t.Errorf("without the key: exit code %d: %s", code, said)
 	}
 	writeFile(t, filepath.Join(dir, "ca.key"), "nonsense")
