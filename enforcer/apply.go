@@ -416,7 +416,7 @@ func (e *Enforcer) refuse(refused []nft.Refusal) (out []Refusal) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, r := range refused {
-		e.logger.Error("kernel rejected an element", "prefix", r.Prefix, "timeout", r.Timeout, "err", r.Err)
+		e.logger.Error("kernel rejected an element", "prefix", r.Prefix, "timeout", r.Timeout, "error", r.Err)
 		if _, ok := e.list.find(r.Prefix); !ok || r.Timeout <= 0 {
 			e.kernel.suspect = true // a piece of a network: all anew
 			continue
@@ -453,7 +453,7 @@ const (
 func (e *Enforcer) fail(err error) {
 	k := &e.kernel
 	if k.broken == nil {
-		e.logger.Error("cannot write the firewall; retrying", "err", explain(err))
+		e.logger.Error("cannot write the firewall; retrying", "error", explain(err))
 		k.pause = firstPause
 	} else {
 		k.pause = min(2*k.pause, lastPause)

@@ -240,7 +240,7 @@ func (e *Enforcer) openLedger() *ledger.Ledger {
 func (e *Enforcer) unsaved(err error) {
 	e.metrics.ledgerOK.Set(0)
 	e.logger.Error("ledger cannot be used: existing blocks stay in the kernel, new blocks are enforced but not saved",
-		"err", err, "remedy", remedyOf(err))
+		"error", err, "remedy", remedyOf(err))
 }
 
 func remedyOf(err error) string {

@@ -410,7 +410,7 @@ func (e *Enforcer) endPause(now time.Time) {
 		return
 	}
 	if err := e.resume(pauseAuthor, "the pause is over"); err != nil {
-		e.logger.Error("cannot write the firewall after a pause; retrying", "err", err)
+		e.logger.Error("cannot write the firewall after a pause; retrying", "error", err)
 	}
 	e.journal.settle(func(error) {})
 }

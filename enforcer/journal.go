@@ -404,7 +404,7 @@ func (j *journal) report(err error) {
 	j.metrics.saveFailures.Inc()
 	j.metrics.ledgerOK.Set(0)
 	if !j.failing.Swap(true) {
-		j.logger.Error("cannot write the ledger: blocks are enforced but not saved", "err", err)
+		j.logger.Error("cannot write the ledger: blocks are enforced but not saved", "error", err)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 // kernel is a network namespace to enforce in; nft looks into it for the test.

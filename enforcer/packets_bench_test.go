@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"uppercut/deploy/bench/blocklist"
+	"uppercut/deploy/netns"
 	"uppercut/enforcer/nft"
-	"uppercut/netns"
 )
 
 // seedRules is how many addresses the ancestor of this program had blocked,

@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 // network is an outside, a gateway and a server behind it, each a namespace.

@@ -99,7 +99,7 @@ func (e *Enforcer) watch(others *sync.WaitGroup) (<-chan nft.Change, func()) {
 	e.kernel.unheard = true // what came before the first look
 	w, err := e.firewall.Watch()
 	if err != nil {
-		e.logger.Error("cannot watch for firewall changes; checking periodically instead", "err", err)
+		e.logger.Error("cannot watch for firewall changes; checking periodically instead", "error", err)
 		e.deaf.Store(true)
 		return changes, func() {}
 	}
@@ -113,7 +113,7 @@ func (e *Enforcer) watch(others *sync.WaitGroup) (<-chan nft.Change, func()) {
 			default:
 			}
 			if err != nil {
-				e.logger.Error("lost the watch on firewall changes; checking periodically instead", "err", err)
+				e.logger.Error("lost the watch on firewall changes; checking periodically instead", "error", err)
 				e.deaf.Store(true)
 				return
 			}

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"uppercut/deploy/certs"
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 // opening begins what a sender sends over a transport, of which next is more.

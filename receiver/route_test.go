@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 // newNamespace makes a network namespace in which the kernel itself takes

@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 // gateway is a small Internet: clients with any address on one side, a mail

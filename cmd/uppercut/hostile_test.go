@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"uppercut/deploy/certs"
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 // crowd is everybody who means ill, at once.

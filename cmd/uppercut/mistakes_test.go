@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 // TestReceiverMistakes starts the real program with what it cannot listen with:

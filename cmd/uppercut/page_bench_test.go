@@ -21,9 +21,9 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
+	"uppercut/deploy/netns"
 	"uppercut/enforcer"
 	"uppercut/enforcer/ledger"
-	"uppercut/netns"
 )
 
 const manyHosts = 200

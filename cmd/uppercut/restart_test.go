@@ -24,11 +24,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"uppercut/deploy/certs"
+	"uppercut/deploy/netns"
 	"uppercut/deploy/senders"
 	"uppercut/detector"
 	"uppercut/enforcer"
 	"uppercut/enforcer/ledger"
-	"uppercut/netns"
 )
 
 // post is an uppercut in a process and a network of its own, to be ended and

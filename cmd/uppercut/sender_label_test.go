@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 // TestSendersAreCountedByCertificate: a mail host calls itself mx1 in its lines

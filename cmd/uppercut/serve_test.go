@@ -13,8 +13,8 @@ import (
 	"testing"
 
 	"uppercut/cmd/uppercut/config"
+	"uppercut/deploy/netns"
 	"uppercut/enforcer"
-	"uppercut/netns"
 )
 
 // staticBinary builds the program as it is shipped.

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 // ask runs a command of ours and returns what it says and its exit code.

@@ -13,7 +13,7 @@ import (
 
 	"uppercut/cmd/uppercut/console"
 	"uppercut/cmd/uppercut/terminal"
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 // TestWhatIsNotHeardIsTold by status, senders and health, with real sockets: a

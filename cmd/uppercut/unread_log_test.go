@@ -7,7 +7,7 @@ import (
 	"syscall"
 	"testing"
 
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 // TestUnreadStandardError: a program whose standard error nobody reads goes on

@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"uppercut/deploy/machine"
+	"uppercut/deploy/sandbox"
 	"uppercut/deploy/senders"
 )
 
@@ -27,9 +27,9 @@ func TestLint(t *testing.T) {
 // newHost is a mail host with the role in /ansible: rsyslog as Debian sets it
 // up, but for the kernel's log, which is not the host's own, and for the file
 // that names this machine's rsyslogd: it would be stopped in its place.
-func newHost(t *testing.T) machine.Machine {
+func newHost(t *testing.T) sandbox.Machine {
 	t.Helper()
-	m := machine.New(t)
+	m := sandbox.New(t)
 	// With what the links of the role lead to.
 	tree, err := exec.CommandContext(t.Context(), "tar", "--create", "--dereference", ".").Output()
 	if err != nil {
@@ -47,7 +47,7 @@ func newHost(t *testing.T) machine.Machine {
 }
 
 // play runs a playbook on the host and returns what it prints.
-func play(t *testing.T, m machine.Machine, args ...string) string {
+func play(t *testing.T, m sandbox.Machine, args ...string) string {
 	t.Helper()
 	return m.Do(t, "env", append([]string{"-C", "/ansible", "LC_ALL=C.UTF-8", "ANSIBLE_NOCOLOR=1", "ANSIBLE_LOCALHOST_WARNING=false", "ansible-playbook"}, args...)...)
 }
@@ -81,7 +81,7 @@ func TestRole(t *testing.T) {
 }
 
 // serve runs uppercut on the host, observing.
-func serve(t *testing.T, m machine.Machine) {
+func serve(t *testing.T, m sandbox.Machine) {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "uppercut")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "uppercut/cmd/uppercut")
@@ -108,7 +108,7 @@ func serve(t *testing.T, m machine.Machine) {
 }
 
 // await runs a program on the host until its output is right.
-func await(t *testing.T, m machine.Machine, program, what string, right func(string) bool, args ...string) {
+func await(t *testing.T, m sandbox.Machine, program, what string, right func(string) bool, args ...string) {
 	t.Helper()
 	deadline := time.After(30 * time.Second)
 	tick := time.NewTicker(100 * time.Millisecond)

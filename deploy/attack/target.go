@@ -21,7 +21,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"uppercut/deploy/certs"
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 // Where the appliance under attack listens, in a namespace of its own.

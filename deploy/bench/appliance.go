@@ -13,7 +13,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 // Where the contestants listen, each in a namespace of its own.

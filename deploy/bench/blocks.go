@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"uppercut/deploy/bench/blocklist"
+	"uppercut/deploy/netns"
 	"uppercut/enforcer"
 	"uppercut/enforcer/nft"
-	"uppercut/netns"
 )
 
 // blocksRow is a contest of who has a list of blocks in the kernel sooner:

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 // fail2ban is a running fail2ban-server that reads a mail log, with Debian's

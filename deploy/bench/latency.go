@@ -13,9 +13,8 @@ import (
 	"slices"
 	"time"
 
-	"uppercut/cmd/uppercut/console"
 	"uppercut/deploy/loggen"
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 // offencesToBlock is how often a source must offend for both to block it:
@@ -166,13 +165,29 @@ func (b *bench) latencyUppercut(ctx context.Context, w storm) ([]measure, error)
 	if err != nil {
 		return nil, fmt.Errorf("uppercut status: %w", err)
 	}
-	var status console.Status
-	if err := json.Unmarshal(out, &status); err != nil {
+	p50, p99, err := ownLatency(out)
+	if err != nil {
 		return nil, fmt.Errorf("uppercut status: %w", err)
 	}
 	return append(measures,
-		measure{"p50 by its own histogram, ms", milliseconds(time.Duration(status.BlockLatencyP50)), 2},
-		measure{"p99", milliseconds(time.Duration(status.BlockLatencyP99)), 2}), nil
+		measure{"p50 by its own histogram, ms", milliseconds(p50), 2},
+		measure{"p99", milliseconds(p99), 2}), nil
+}
+
+// ownLatency reads two durations of uppercut status --json.
+func ownLatency(status []byte) (p50, p99 time.Duration, err error) {
+	var s struct {
+		P50 string `json:"block_latency_p50"`
+		P99 string `json:"block_latency_p99"`
+	}
+	if err := json.Unmarshal(status, &s); err != nil {
+		return 0, 0, err
+	}
+	if p50, err = time.ParseDuration(s.P50); err != nil {
+		return 0, 0, err
+	}
+	p99, err = time.ParseDuration(s.P99)
+	return p50, p99, err
 }
 
 // fail2banShare is the part of the storm that fail2ban gets, at the same rate:

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"uppercut/deploy/loggen"
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 // liveHosts is how many mail hosts send at once, each over a connection of its

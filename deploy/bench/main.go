@@ -16,7 +16,7 @@ import (
 
 	"uppercut/deploy/loggen"
 
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 func main() {

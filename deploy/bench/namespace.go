@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"sync/atomic"
 
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 // namePrefix is that of every namespace here.

@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 // usage is what a program that has ended took.

@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"time"
 
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 // rsyslogd is a running rsyslogd that writes what comes over one transport to a

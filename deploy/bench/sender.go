@@ -10,7 +10,7 @@ import (
 	"os"
 	"strconv"
 
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 // transports say how to send a fleet's file: each the way that takes the sender

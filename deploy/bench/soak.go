@@ -12,7 +12,7 @@ import (
 	"golang.org/x/net/ipv4"
 
 	"uppercut/deploy/loggen"
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 // A soak is a fleet that sends at a steady rate for a long time, while we watch

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/net/ipv4"
 
 	"uppercut/deploy/loggen"
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 // datagramPool is how many different datagrams are sent, over and over. A

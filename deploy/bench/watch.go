@@ -9,7 +9,7 @@ import (
 	"github.com/google/nftables"
 	"github.com/mdlayher/netlink"
 
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 // watch hears from the kernel of each address that is put into any nftables set

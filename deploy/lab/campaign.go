@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 // crowding is how many clients are at work at once.

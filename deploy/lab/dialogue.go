@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 // How long a client waits for an answer: a busy mail host may take its time,

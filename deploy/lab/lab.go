@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"uppercut/deploy/certs"
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 // Options say what to bring up.

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"uppercut/deploy/certs"
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 //go:embed conf

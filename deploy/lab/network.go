@@ -7,7 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 // gatewayAddr is the gateway's address on the mail hosts' side.

@@ -7,7 +7,7 @@ import (
 	"syscall"
 	"time"
 
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 // process is a program that the lab started.

@@ -5,20 +5,20 @@ import (
 	"strings"
 	"testing"
 
-	"uppercut/deploy/machine"
+	"uppercut/deploy/sandbox"
 )
 
 // install installs a package file of the host.
-func install(t *testing.T, m machine.Machine, deb string) {
+func install(t *testing.T, m sandbox.Machine, deb string) {
 	t.Helper()
 	m.Copy(t, deb, "/uppercut.deb")
 	m.Do(t, "dpkg", "--force-confold", "--install", "/uppercut.deb")
 }
 
 // newMachine is one that never had the package.
-func newMachine(t *testing.T) machine.Machine {
+func newMachine(t *testing.T) sandbox.Machine {
 	t.Helper()
-	m := machine.New(t)
+	m := sandbox.New(t)
 	m.Do(t, "rm", "-rf", "/var/lib/uppercut", "/etc/uppercut")
 	return m
 }

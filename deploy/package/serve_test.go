@@ -9,12 +9,12 @@ import (
 	"testing"
 	"time"
 
-	"uppercut/deploy/machine"
+	"uppercut/deploy/sandbox"
 )
 
 // asService runs uppercut as the unit would: as its user, with its capability
 // alone.
-func asService(t *testing.T, m machine.Machine, args ...string) *exec.Cmd {
+func asService(t *testing.T, m sandbox.Machine, args ...string) *exec.Cmd {
 	t.Helper()
 	return m.Command(t, "setpriv", append([]string{
 		"--reuid=uppercut", "--regid=uppercut", "--init-groups", "--no-new-privs",
@@ -25,7 +25,7 @@ func asService(t *testing.T, m machine.Machine, args ...string) *exec.Cmd {
 
 // serve runs the installed program as its unit would, and returns when it is
 // healthy. stop ends it.
-func serve(t *testing.T, m machine.Machine) (stop func()) {
+func serve(t *testing.T, m sandbox.Machine) (stop func()) {
 	t.Helper()
 	var printed, log strings.Builder
 	command := asService(t, m, "serve")
@@ -53,7 +53,7 @@ func serve(t *testing.T, m machine.Machine) (stop func()) {
 }
 
 // mode writes it into the packaged configuration.
-func mode(t *testing.T, m machine.Machine, mode string) {
+func mode(t *testing.T, m sandbox.Machine, mode string) {
 	t.Helper()
 	m.Do(t, "sed", "-i", "s/^mode:.*/mode: "+mode+"/", "/etc/uppercut/uppercut.yaml")
 }
@@ -108,7 +108,7 @@ func TestUpgradeKeepsBlocks(t *testing.T) {
 }
 
 // healthy waits until the appliance says that it is well.
-func healthy(t *testing.T, m machine.Machine, ended chan error) error {
+func healthy(t *testing.T, m sandbox.Machine, ended chan error) error {
 	t.Helper()
 	deadline := time.After(20 * time.Second)
 	tick := time.NewTicker(100 * time.Millisecond)

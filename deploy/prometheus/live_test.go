@@ -29,8 +29,8 @@ import (
 	"github.com/prometheus/common/model"
 
 	"uppercut/deploy/certs"
+	"uppercut/deploy/netns"
 	"uppercut/metrics"
-	"uppercut/netns"
 )
 
 // plant is an uppercut and a Prometheus that scrapes it, in a network namespace

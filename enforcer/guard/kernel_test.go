@@ -15,7 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"golang.org/x/sys/unix"
 
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 // newGateway returns a namespace with a wire to another: 203.0.113.1/24 and

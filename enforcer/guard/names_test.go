@@ -17,7 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"golang.org/x/net/dns/dnsmessage"
 
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 // zone is a small authoritative DNS server on loopback, UDP and TCP.

@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 // kernel is a network namespace to enforce in.

@@ -20,7 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 // privilegesChild is set in the environment of a child of this test binary that

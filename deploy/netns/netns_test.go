@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"uppercut/netns"
+	"uppercut/deploy/netns"
 )
 
 // TestCable speaks over a cable in both families, at once, and to nobody else.

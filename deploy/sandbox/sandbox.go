@@ -1,7 +1,7 @@
-// Package machine gives tests a throwaway copy of this machine to install into:
+// Package sandbox gives tests a throwaway copy of this machine to install into:
 // its file system with an overlay on top, in namespaces of its own. What is
 // changed there is gone with the test.
-package machine
+package sandbox
 
 import (
 	"bytes"
