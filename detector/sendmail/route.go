@@ -62,6 +62,9 @@ func (m *Memory) routeOf(in *Input) *route {
 // lineLength is how long a line is, in bytes, but for what stands before the tag.
 func lineLength(in *Input) int { return len(in.Record.Text) + in.Tag + digits(in.PID) }
 
+// maxDigits is the most decimal digits that a PID can have.
+const maxDigits = len("4294967295")
+
 // digits is how many decimal digits a PID has, 0 for none.
 func digits(pid uint32) (n int) {
 	for power := uint64(1); uint64(pid) >= power; power *= 10 {
@@ -78,8 +81,11 @@ func (r *route) travel(in *Input) bool {
 	}
 	// Nearly all lines end here: their text is not looked at, for it is far from
 	// the processor.
+	if in.Tag+maxDigits+len(in.Record.Body) <= r.longest || in.Cut {
+		return false
+	}
 	head := in.Tag + digits(in.PID)
-	if head+len(in.Record.Body) <= r.longest || in.Cut {
+	if head+len(in.Record.Body) <= r.longest {
 		return false
 	}
 	n := head + leastLength(in.Record.Body)
