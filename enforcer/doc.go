@@ -31,8 +31,8 @@
 // each address has the longest time of all its blocks. Elements carry their
 // remaining time, so the kernel lets go by itself, and the blocks outlive us.
 //
-// Connections that a flowtable forwards (ingress hook) do not pass the
-// prerouting chain until they leave the flowtable.
+// Connections that a flowtable forwards do not come to the prerouting chain: while
+// there are flowtables, the same rules stand at ingress of their devices as well.
 //
 // # The proof
 //

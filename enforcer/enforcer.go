@@ -151,6 +151,7 @@ type Enforcer struct {
 	room     room          // likewise
 	beat     atomic.Int64  // when that goroutine last came around, in Unix nanoseconds
 	crowding crowding      // likewise
+	around   around        // what goes past the rules
 	lag      atomic.Int64  // what the slowest write since the last rebuild, and that, took, in nanoseconds
 	deaf     atomic.Bool   // the kernel's announcements do not reach us
 
@@ -371,6 +372,7 @@ func (e *Enforcer) start() error {
 	if err := e.takeOver(); err != nil {
 		return errors.Join(explain(err), f.Close())
 	}
+	e.around.follow(e.firewall, e.logger, time.Now())
 	debug.FreeOSMemory() // a million elements in one message leave a large buffer
 	return nil
 }

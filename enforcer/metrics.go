@@ -209,7 +209,7 @@ func histogramOpts(name, help string) prometheus.HistogramOpts {
 type collector struct {
 	e *Enforcer
 
-	active, firing, packets, bytes, elements, capacity, waiting, room, waited, unsaved *prometheus.Desc
+	active, firing, packets, bytes, elements, capacity, around, waiting, room, waited, unsaved *prometheus.Desc
 }
 
 func newCollector(e *Enforcer) *collector {
@@ -223,6 +223,7 @@ func newCollector(e *Enforcer) *collector {
 		packets:  desc("firewall_dropped_packets_total", "Packets dropped by the block rules (nftables counters), also by tables that others have removed and counters that they have reset.", "family"),
 		bytes:    desc("firewall_dropped_bytes_total", "Bytes dropped by the block rules, likewise.", "family"),
 		elements: desc("firewall_set_elements", "Elements in the nftables set. The kernel counts expired ones until it collects them; before Linux 6.16, which does not count, the number on the list.", "set"),
+		around:   desc("firewall_bypasses", "Ways on which packets of blocked sources pass the block rules; kind is flowtable, offload or bridge.", "kind"),
 		capacity: desc("firewall_set_capacity", "Size limit of the nftables set.", "set"),
 		waiting:  desc("firewall_queue_length", "Blocks and commands waiting to be written to the firewall."),
 		unsaved:  desc("ledger_queue_length", "Blocks whose latest change is not yet on disk."),
@@ -232,7 +233,7 @@ func newCollector(e *Enforcer) *collector {
 }
 
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.active, c.firing, c.packets, c.bytes, c.elements, c.capacity, c.waiting, c.room, c.waited, c.unsaved} {
+	for _, d := range []*prometheus.Desc{c.active, c.firing, c.packets, c.bytes, c.elements, c.capacity, c.around, c.waiting, c.room, c.waited, c.unsaved} {
 		ch <- d
 	}
 }
@@ -267,6 +268,13 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			gauge(c.elements, float64(s.Listed), s.Name)
 		}
 		gauge(c.capacity, float64(s.Capacity), s.Name)
+	}
+	ways := map[string]int{}
+	for _, w := range c.e.around.current().Ways {
+		ways[w.Kind]++
+	}
+	for _, kind := range aroundKinds {
+		gauge(c.around, float64(ways[kind]), kind)
 	}
 	drops := c.e.drops()
 	for f, family := range families {

@@ -24,6 +24,7 @@ var names = []string{
 	"uppercut_blocks_active",
 	"uppercut_blocks_suppressed_total",
 	"uppercut_blocks_total",
+	"uppercut_firewall_bypasses",
 	"uppercut_firewall_drift_elements",
 	"uppercut_firewall_drift_total",
 	"uppercut_firewall_dropped_bytes_total",

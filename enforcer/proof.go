@@ -144,6 +144,9 @@ func (e *Enforcer) changed(c nft.Change) {
 	if e.idle() || e.kernel.broken != nil && !vanished {
 		return
 	}
+	if c.Flowtables {
+		e.around.follow(e.firewall, e.logger, time.Now())
+	}
 	if touched, err := e.firewall.Touched(); c.Lost && !vanished && err == nil && !touched {
 		return // the rest of what is repaired: a large change is lost in many pieces
 	}
@@ -193,6 +196,7 @@ func (e *Enforcer) check() {
 		return
 	}
 	start := time.Now()
+	e.around.follow(e.firewall, e.logger, start)
 	changed, err := e.firewall.Changed()
 	e.metrics.observe("list", start, err)
 	if err != nil {

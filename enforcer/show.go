@@ -28,6 +28,7 @@ type State struct {
 	// how many repairs there were since the start.
 	Drifts  []Drift `json:"drifts,omitempty"`
 	Repairs uint64  `json:"repairs"`
+	Around  Around  `json:"around"`
 }
 
 // Knocks asks the kernel what has been dropped of each of these blocks, which
@@ -75,12 +76,16 @@ func (e *Enforcer) Show() State {
 		Dropped:   map[string]nft.Drops{families[0]: drops[0], families[1]: drops[1]},
 		Drifts:    e.drift,
 		Repairs:   e.metrics.repaired(),
+		Around:    e.around.current(),
 	}
 	for i, name := range nft.Sets {
 		s.Sets = append(s.Sets, Set{name, elements[i], e.list.elements(i), e.capacity(i)})
 	}
 	return s
 }
+
+// Around returns what goes past the rules, as of the last look.
+func (e *Enforcer) Around() Around { return e.around.current() }
 
 // Enforcing reports whether table, sets and rules were all there at the last
 // look and the last write succeeded.

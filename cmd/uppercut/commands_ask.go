@@ -36,6 +36,7 @@ checks.`,
 func printStatus(p *terminal.Printer, s console.Status) error {
 	p.Row("version", s.Version, "running for "+terminal.RoundDuration(s.Now.Sub(s.Started)))
 	p.Styled(modeStyle(s), "mode", s.Mode, enforcingWords(s))
+	printBypasses(p, s.Bypasses)
 	p.Row(blocksWord(s), s.Blocks.Total(), fmt.Sprintf("IPv4 %d addresses %d networks, IPv6 %d addresses %d networks",
 		s.Blocks.Addresses4, s.Blocks.Networks4, s.Blocks.Addresses6, s.Blocks.Networks6))
 	p.Row("dropped", s.Totals.DroppedPackets, fmt.Sprintf("packets (%d bytes) since the table was first created", s.Totals.DroppedBytes))
@@ -405,6 +406,7 @@ func printVerdict(p *terminal.Printer, w console.Why) {
 		p.Row("manual", byWords(b.Author, b.Note))
 	}
 	p.Row("kernel", kernelWords(w.Kernel))
+	printBypasses(p, w.Kernel.Bypasses)
 	if w.Allowed != nil {
 		p.Row("allowed", fmt.Sprintf("%s (%s) %s", w.Allowed.Prefix, allowanceEnd(p, *w.Allowed), w.Allowed.Note))
 	}
@@ -641,6 +643,10 @@ func printFirewall(p *terminal.Printer, f console.Firewall) error {
 	for _, s := range f.Sets {
 		p.Row("set", s.Name, elementsWords(s))
 	}
+	if len(f.Flowtables) > 0 {
+		p.Row("flowtables", strings.Join(f.Flowtables, ", "), "rules in front of them at "+cmp.Or(strings.Join(f.Covered, ", "), "no device"))
+	}
+	printBypasses(p, f.Bypasses)
 	p.Row("dropped", fmt.Sprintf("%d IPv4 packets, %d IPv6 packets", f.DroppedPackets4, f.DroppedPackets6))
 	p.Row("repaired", fmt.Sprintf("%d times since the start%s", f.Repairs, driftWords(p, f.LastDrift)))
 	for _, problem := range f.Problems {
@@ -650,6 +656,13 @@ func printFirewall(p *terminal.Printer, f console.Firewall) error {
 		p.Styled(terminal.Bad, "differs", fmt.Sprintf("%d elements missing, %d unexpected", f.Missing, f.Unexpected))
 	}
 	return nil
+}
+
+// printBypasses says how packets get past the rules.
+func printBypasses(p *terminal.Printer, bypasses []string) {
+	for _, b := range bypasses {
+		p.Styled(terminal.Warning, "bypass", b)
+	}
 }
 
 // driftWords says what had to be repaired last, and who had changed it.

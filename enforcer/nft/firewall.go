@@ -116,29 +116,36 @@ func (f *Firewall) replace(elems iter.Seq[Element]) error {
 	if err != nil {
 		return err
 	}
+	_, ingress, err := f.look()
+	if err != nil {
+		return err
+	}
 	drops := f.tally.beginWrite(counters)
-	err = f.replaceAll(drops, elems)
+	err = f.replaceAll(drops, ingress, elems)
+	if len(ingress.devices) > 0 && refusesHook(err) {
+		err = f.replaceAll(drops, hook{}, elems) // Follow says what is wrong with it
+	}
 	f.tally.endWrite(err == nil)
 	return err
 }
 
 // replaceAll sends all as one transaction, if the kernel has the memory.
-func (f *Firewall) replaceAll(drops [2]Drops, elems iter.Seq[Element]) error {
+func (f *Firewall) replaceAll(drops [2]Drops, ingress hook, elems iter.Seq[Element]) error {
 	b := newBulk(f.config)
 	b.addAll(elems)
-	err := f.replaceWith(drops, b.buffers())
+	err := f.replaceWith(drops, ingress, b.buffers())
 	if tooLarge(err) {
-		return f.replaceInPieces(drops, elems)
+		return f.replaceInPieces(drops, ingress, elems)
 	}
 	return err
 }
 
 // replaceWith sends layout and elements as one transaction.
-func (f *Firewall) replaceWith(drops [2]Drops, elements [][]byte) error {
+func (f *Firewall) replaceWith(drops [2]Drops, ingress hook, elements [][]byte) error {
 	e := &f.write.enc
 	e.reset()
 	e.beginBatch()
-	if err := f.config.encodeLayout(e, drops); err != nil {
+	if err := f.config.encodeLayout(e, drops, ingress); err != nil {
 		return err
 	}
 	head := len(e.buf)
@@ -151,8 +158,8 @@ func (f *Firewall) replaceWith(drops [2]Drops, elements [][]byte) error {
 }
 
 // replaceInPieces is for a kernel without the memory for one transaction.
-func (f *Firewall) replaceInPieces(drops [2]Drops, elems iter.Seq[Element]) error {
-	if err := f.transact(func() error { return f.config.encodeLayout(&f.write.enc, drops) }); err != nil {
+func (f *Firewall) replaceInPieces(drops [2]Drops, ingress hook, elems iter.Seq[Element]) error {
+	if err := f.transact(func() error { return f.config.encodeLayout(&f.write.enc, drops, ingress) }); err != nil {
 		return err
 	}
 	var sets [len(Sets)][]Element

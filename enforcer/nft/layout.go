@@ -110,8 +110,8 @@ func (c Config) SetIndex(p netip.Prefix) int {
 }
 
 // encodeLayout appends what makes the table anew, without elements. Counters
-// start at drops.
-func (c Config) encodeLayout(e *encoder, drops [2]Drops) error {
+// start at drops; the ingress chain is left out if it has no devices.
+func (c Config) encodeLayout(e *encoder, drops [2]Drops, ingress hook) error {
 	encodeTable(e, unix.NFT_MSG_NEWTABLE) // so that the deletion finds one
 	encodeTable(e, unix.NFT_MSG_DELTABLE)
 	encodeTable(e, unix.NFT_MSG_NEWTABLE)
@@ -129,9 +129,16 @@ func (c Config) encodeLayout(e *encoder, drops [2]Drops) error {
 	if len(c.Ports) > 0 {
 		encodePorts(e, c.Ports)
 	}
-	encodeChain(e)
+	encodeChain(e, Chain, uint32(*nftables.ChainHookPrerouting), hook{priority: int32(*nftables.ChainPriorityRaw)})
+	if err := c.encodeRules(e, Chain); err != nil {
+		return err
+	}
+	return c.encodeIngress(e, ingress)
+}
+
+func (c Config) encodeRules(e *encoder, chain string) error {
 	for _, exprs := range c.rules() {
-		if err := encodeRule(e, exprs); err != nil {
+		if err := encodeRule(e, chain, exprs); err != nil {
 			return err
 		}
 	}
@@ -216,23 +223,30 @@ func encodePorts(e *encoder, ports []uint16) {
 	e.close(m)
 }
 
-func encodeChain(e *encoder) {
+func encodeChain(e *encoder, name string, number uint32, h hook) {
 	m := e.open(unix.NFT_MSG_NEWCHAIN, unix.NLM_F_CREATE)
 	e.string(unix.NFTA_CHAIN_TABLE, Table)
-	e.string(unix.NFTA_CHAIN_NAME, Chain)
-	hook := e.nest(unix.NFTA_CHAIN_HOOK)
-	e.uint32(unix.NFTA_HOOK_HOOKNUM, uint32(*nftables.ChainHookPrerouting))
-	e.uint32(unix.NFTA_HOOK_PRIORITY, uint32(*nftables.ChainPriorityRaw))
-	e.unnest(hook)
+	e.string(unix.NFTA_CHAIN_NAME, name)
+	nested := e.nest(unix.NFTA_CHAIN_HOOK)
+	e.uint32(unix.NFTA_HOOK_HOOKNUM, number)
+	e.uint32(unix.NFTA_HOOK_PRIORITY, uint32(h.priority))
+	if len(h.devices) > 0 {
+		list := e.nest(nftaHookDevs)
+		for _, name := range h.devices {
+			e.string(nftaDeviceName, name)
+		}
+		e.unnest(list)
+	}
+	e.unnest(nested)
 	e.uint32(unix.NFTA_CHAIN_POLICY, uint32(nftables.ChainPolicyAccept))
 	e.string(unix.NFTA_CHAIN_TYPE, string(nftables.ChainTypeFilter))
 	e.close(m)
 }
 
-func encodeRule(e *encoder, exprs []expr.Any) error {
+func encodeRule(e *encoder, chain string, exprs []expr.Any) error {
 	m := e.open(unix.NFT_MSG_NEWRULE, unix.NLM_F_CREATE|unix.NLM_F_APPEND)
 	e.string(unix.NFTA_RULE_TABLE, Table)
-	e.string(unix.NFTA_RULE_CHAIN, Chain)
+	e.string(unix.NFTA_RULE_CHAIN, chain)
 	list := e.nest(unix.NFTA_RULE_EXPRESSIONS)
 	for _, x := range exprs {
 		b, err := expr.Marshal(unix.NFPROTO_INET, x)

@@ -475,7 +475,7 @@ func TestCountersGoOn(t *testing.T) {
 	ns := newKernel(t)
 	f := built(t, ns.config())
 	f.write.mu.Lock()
-	err := f.replaceWith([2]Drops{{Packets: 7, Bytes: 700}, {Packets: 8, Bytes: 800}}, nil)
+	err := f.replaceWith([2]Drops{{Packets: 7, Bytes: 700}, {Packets: 8, Bytes: 800}}, hook{}, nil)
 	f.write.mu.Unlock()
 	if err != nil {
 		t.Fatal(err)
@@ -499,7 +499,7 @@ func TestTotalsOutliveTheCounters(t *testing.T) {
 			ns := newKernel(t)
 			f := built(t, ns.config())
 			f.write.mu.Lock()
-			err := f.replaceWith([2]Drops{{Packets: 7, Bytes: 700}, {Packets: 8, Bytes: 800}}, nil)
+			err := f.replaceWith([2]Drops{{Packets: 7, Bytes: 700}, {Packets: 8, Bytes: 800}}, hook{}, nil)
 			f.write.mu.Unlock()
 			if err != nil {
 				t.Fatal(err)
@@ -561,7 +561,7 @@ func TestReplaceInPieces(t *testing.T) {
 		elems = append(elems, element(fmt.Sprintf("192.0.%d.%d/32", i>>8, i&255), time.Hour))
 	}
 	f.write.mu.Lock()
-	err := f.replaceInPieces([2]Drops{}, slices.Values(elems))
+	err := f.replaceInPieces([2]Drops{}, hook{}, slices.Values(elems))
 	f.write.mu.Unlock()
 	if err != nil {
 		t.Fatal(err)

@@ -23,6 +23,10 @@ type Layout struct {
 	// parts holds a fingerprint of each object by its kind and name; what is
 	// missing has none.
 	parts map[part]uint64
+	// others counts the chains, sets and so on in the table, without the ingress
+	// chain, which goes with its last device; hooked: that is there.
+	others uint32
+	hooked bool
 	// Elements counts the elements of each set of Sets, also those that have run
 	// out and are not yet collected; or it is Uncounted or Absent.
 	Elements [4]int
@@ -47,13 +51,29 @@ func (l Layout) Differences(want Layout) []string {
 	var kinds []string
 	for _, kind := range []string{"table", "chain", "rules", "set", "counter"} {
 		for p, sum := range want.parts {
-			if p.kind == kind && l.parts[p] != sum {
+			if p.kind == kind && l.parts[p] != sum && (p.name != Ingress || l.hooked) {
 				kinds = append(kinds, kind)
 				break
 			}
 		}
+		if kind == "table" && len(kinds) == 0 && l.others != want.others {
+			kinds = append(kinds, kind) // somebody has put something there
+		}
 	}
 	return kinds
+}
+
+// takeIngress makes the ingress chain of l that of o.
+func (l *Layout) takeIngress(o Layout) {
+	l.hooked = o.hooked
+	for _, kind := range []string{"chain", "rules"} {
+		p := part{kind, Ingress}
+		if sum, ok := o.parts[p]; ok {
+			l.parts[p] = sum
+		} else {
+			delete(l.parts, p)
+		}
+	}
 }
 
 // Check reads the layout and the kinds of objects in it that are not as
@@ -170,13 +190,13 @@ func (s *socket) layout(c Config) (Layout, error) {
 	for _, name := range Counters {
 		ask(unix.NFT_MSG_GETOBJ, unix.NFTA_OBJ_TABLE, Table, unix.NFTA_OBJ_NAME, name, unix.NFTA_OBJ_TYPE, uint32(unix.NFT_OBJECT_COUNTER))
 	}
+	ask(unix.NFT_MSG_GETCHAIN, unix.NFTA_CHAIN_TABLE, Table, unix.NFTA_CHAIN_NAME, Ingress)
 	m := e.open(unix.NFT_MSG_GETRULE, unix.NLM_F_DUMP)
 	e.string(unix.NFTA_RULE_TABLE, Table)
-	e.string(unix.NFTA_RULE_CHAIN, Chain)
 	e.close(m)
 
 	l := Layout{parts: map[part]uint64{}, Elements: absent}
-	refused, err := s.exchange(2+len(names)+len(Counters)+1, l.add)
+	refused, err := s.exchange(3+len(names)+len(Counters)+1, l.add)
 	for _, r := range refused {
 		if r.errno != unix.ENOENT {
 			err = errors.Join(err, r.errno)
@@ -186,6 +206,9 @@ func (s *socket) layout(c Config) (Layout, error) {
 		return l, fmt.Errorf("read table %s: %w", Table, err)
 	}
 	l.Elements = c.counts(l.Elements)
+	if l.hooked {
+		l.others--
+	}
 	return l, nil
 }
 
@@ -214,8 +237,15 @@ func (c Config) setNames() []string {
 func (l *Layout) add(m message) {
 	switch {
 	case m.is(unix.NFT_MSG_NEWTABLE):
-		// The use count tells of chains and sets that others put there.
-		l.note("table", m, unix.NFTA_TABLE_NAME, unix.NFTA_TABLE_FLAGS, unix.NFTA_TABLE_USE)
+		l.note("table", m, unix.NFTA_TABLE_NAME, unix.NFTA_TABLE_FLAGS)
+		for k, v := range attributes(m.payload()) {
+			if k == unix.NFTA_TABLE_USE {
+				l.others = number32(v)
+			}
+		}
+	case m.is(unix.NFT_MSG_NEWCHAIN) && nameOf(m, unix.NFTA_CHAIN_NAME) == Ingress:
+		l.hooked = true // where, is for Follow to look
+		l.note("chain", m, unix.NFTA_CHAIN_NAME, unix.NFTA_CHAIN_POLICY, unix.NFTA_CHAIN_TYPE)
 	case m.is(unix.NFT_MSG_NEWCHAIN):
 		l.note("chain", m, unix.NFTA_CHAIN_NAME, unix.NFTA_CHAIN_HOOK, unix.NFTA_CHAIN_POLICY, unix.NFTA_CHAIN_TYPE)
 	case m.is(unix.NFT_MSG_NEWRULE):
@@ -226,6 +256,15 @@ func (l *Layout) add(m message) {
 	case m.is(unix.NFT_MSG_NEWOBJ):
 		l.note("counter", m, unix.NFTA_OBJ_NAME, unix.NFTA_OBJ_TYPE)
 	}
+}
+
+func nameOf(m message, attribute uint16) string {
+	for k, v := range attributes(m.payload()) {
+		if k == attribute {
+			return text(v)
+		}
+	}
+	return ""
 }
 
 // note adds the fingerprint of some attributes. Rules have no name, so theirs

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Change is a transaction of somebody else that touched our table.
+// Change is a transaction of somebody else that touched our table, or a flowtable.
 type Change struct {
 	// Process and PID say who, as far as the kernel says: "" and 0 if not.
 	Process string
@@ -23,6 +23,8 @@ type Change struct {
 	Elements []netip.Prefix
 	// Intervals: an interval set was touched.
 	Intervals bool
+	// Flowtables: one of any table was made, changed or removed.
+	Flowtables bool
 	// Lost: there were more changes than the socket could hold, so this is
 	// not all.
 	Lost bool
@@ -102,7 +104,7 @@ func (w *Watcher) Next() (Change, error) {
 		}
 		if c := w.change; done {
 			w.change = Change{}
-			if c.Layout || c.Intervals || c.Lost || len(c.Elements) > 0 {
+			if c.Layout || c.Intervals || c.Lost || c.Flowtables || len(c.Elements) > 0 {
 				return c, nil
 			}
 		}
@@ -121,6 +123,9 @@ func (w *Watcher) add(m message) bool {
 			}
 		}
 		return true
+	}
+	if m.is(unix.NFT_MSG_NEWFLOWTABLE) || m.is(unix.NFT_MSG_DELFLOWTABLE) {
+		w.change.Flowtables = true
 	}
 	if m.kind>>8 != unix.NFNL_SUBSYS_NFTABLES || !ours(m) {
 		return false

@@ -35,6 +35,7 @@ func (a *Appliance) Status(ctx context.Context) (console.Status, error) {
 		Version: a.options.Build.Version, Now: time.Now(), Started: a.started,
 		Mode: c.Mode, Suspended: state.Suspended, PausedUntil: state.PausedUntil,
 		Enforcing: console.Families{IPv4: state.Enforcing, IPv6: state.Enforcing},
+		Bypasses:  state.Around.Words(),
 		Blocks: console.ActiveBlocks{
 			Addresses4: int(n.sum("uppercut_blocks_active", "family", "ipv4", "kind", "address")),
 			Addresses6: int(n.sum("uppercut_blocks_active", "family", "ipv6", "kind", "address")),
@@ -275,6 +276,9 @@ func (a *Appliance) describeBlock(w *console.Why, addr netip.Addr) error {
 	if w.NotEnforced == console.CauseObserve {
 		w.Kernel.Problem = "not asked: mode observe"
 	}
+	if w.Kernel.Blocked {
+		w.Kernel.Bypasses = a.enforcer.Around().Words()
+	}
 	return a.describeHistory(w)
 }
 
@@ -371,6 +375,7 @@ func (a *Appliance) Firewall(context.Context) (console.Firewall, error) {
 	if state.Suspended {
 		f.Problems = append(f.Problems, "suspended by flush: there is no table until resume")
 	}
+	f.Flowtables, f.Covered, f.Bypasses = state.Around.Flowtables, state.Around.Covered, state.Around.Words()
 	if v := a.verified.Load(); v != nil {
 		v.describe(&f)
 	}

@@ -21,6 +21,8 @@ type Status struct {
 	// Enforcing says for each family whether table, sets and rule were found
 	// at the last look.
 	Enforcing Families `json:"enforcing"`
+	// Bypasses say how packets of blocked sources get past the rules.
+	Bypasses []string `json:"bypasses,omitempty"`
 	// Ready, Checks and Pace are filled in by the console.
 	Ready  bool    `json:"ready"`
 	Checks []Check `json:"checks"`
@@ -254,6 +256,8 @@ type KernelState struct {
 	Left Duration `json:"left,omitzero"`
 	// Problem says why the kernel was not asked or did not answer.
 	Problem string `json:"problem,omitempty"`
+	// Bypasses say how the packets may get past the rules all the same.
+	Bypasses []string `json:"bypasses,omitempty"`
 }
 
 // RuleScore is a source's score against one rule.
@@ -465,6 +469,12 @@ type Firewall struct {
 	// Unsearched names the sets in which nobody looked for elements that are not
 	// on the list: they are large, and this kernel does not count them.
 	Unsearched []string `json:"unsearched,omitempty"`
+	// Flowtables are those of all tables, Covered the devices of theirs at whose
+	// ingress the rules stand, too.
+	Flowtables []string `json:"flowtables,omitempty"`
+	Covered    []string `json:"covered,omitempty"`
+	// Bypasses say how packets of blocked sources get past the rules.
+	Bypasses []string `json:"bypasses,omitempty"`
 	// Repairs is how often the kernel was put right since the start of the
 	// process, after others had changed it; LastDrift is what was found last,
 	// nil while nothing was.
