@@ -48,9 +48,10 @@ type plant struct {
 // patience is how long anything may take to happen.
 const patience = 90 * time.Second
 
-// newPlant starts both. The rules are those of this directory, but do not wait
-// before they fire: how long they wait is for promtool's tests.
-func newPlant(t *testing.T) *plant {
+// newPlant starts both, Prometheus as server with some more global settings. The
+// rules are those of this directory, but do not wait before they fire: how long
+// they wait is for promtool's tests.
+func newPlant(t *testing.T, server, global string) *plant {
 	t.Helper()
 	p := &plant{t: t, namespace: netns.New(t, "prometheus"), dir: t.TempDir()}
 	p.client = inside(p.namespace)
@@ -61,7 +62,7 @@ func newPlant(t *testing.T) *plant {
 
 	rules := regexp.MustCompile(`(?m)^    for: \S+$`).ReplaceAllString(read(t, "rules.yml"), "    for: 0s")
 	p.write("rules.yml", rules)
-	p.start("prometheus", "prometheus", "--config.file", p.write("prometheus.yml", scraping), "--web.listen-address=127.0.0.1:9090",
+	p.start("prometheus", server, "--config.file", p.write("prometheus.yml", fmt.Sprintf(scraping, global)), "--web.listen-address=127.0.0.1:9090",
 		"--storage.tsdb.path="+filepath.Join(p.dir, "data"), "--web.console.libraries=", "--web.console.templates=")
 	p.until("Prometheus has scraped", func() bool { return p.gives(`uppercut_build_info`) })
 	return p
@@ -79,7 +80,7 @@ enforcer:
 `
 
 const scraping = `
-global: {scrape_interval: 1s, evaluation_interval: 1s}
+global: {scrape_interval: 1s, evaluation_interval: 1s%s}
 rule_files: [rules.yml]
 scrape_configs:
 - job_name: uppercut
@@ -252,7 +253,21 @@ func (p *plant) logOverTLS() {
 // attack, draws every dashboard from it, and breaks things until the alerts fire.
 func TestWithARealPrometheus(t *testing.T) {
 	t.Parallel()
-	p := newPlant(t)
+	watch(t, newPlant(t, "prometheus", ""))
+}
+
+// TestWithPrometheus3 does the same with the Prometheus that the dashboards' module
+// names, which keeps histograms as native ones.
+func TestWithPrometheus3(t *testing.T) {
+	t.Parallel()
+	server := filepath.Join(t.TempDir(), "prometheus")
+	run(t, "go", "build", "-C", root+"/deploy/grafana", "-tags", "remove_all_sd", "-o", server, "github.com/prometheus/prometheus/cmd/prometheus")
+	watch(t, newPlant(t, server, ", scrape_native_histograms: true"))
+}
+
+// watch lets hosts log, and looks at what Prometheus makes of it.
+func watch(t *testing.T, p *plant) {
+	t.Helper()
 	p.log("mx1", 10)
 	p.log("mx2", 20)
 	p.until("the first blocks are counted", func() bool { return p.gives(`uppercut_blocks_total{rule="burst"} > 0`) })
@@ -261,7 +276,7 @@ func TestWithARealPrometheus(t *testing.T) {
 	p.log("mx1", 30) // and now they grow while Prometheus looks
 	p.log("mx2", 40)
 	p.until("more blocks are counted", func() bool {
-		return p.gives(`sum(increase(uppercut_blocks_total[30s])) > 0`) && p.gives(`sum(rate(uppercut_block_duration_seconds_count[30s])) > 0`)
+		return p.gives(`sum(increase(uppercut_blocks_total[30s])) > 0`) && p.gives(`sum(rate(uppercut_block_duration_seconds_count[30s])) > 0 or histogram_count(sum(rate(uppercut_block_duration_seconds[30s]))) > 0`)
 	})
 	t.Run("the metrics are clean", func(t *testing.T) {
 		check := exec.CommandContext(t.Context(), "promtool", "check", "metrics")
