@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 # docs drive other processes: -race takes ten times as long there and finds nothing.
 RACE = ./cmd/... ./enforcer/... ./metrics/... ./receiver/...
 
-.PHONY: attack build install package release run lab screenshot test needs lint fuzz bench bench-smoke soak clean
+.PHONY: attack build install kernels package release run lab screenshot test needs lint fuzz bench bench-smoke soak clean
 
 build: ## bin/uppercut, static
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/uppercut ./cmd/uppercut
@@ -56,6 +56,9 @@ soak: build ## DURATION (default 30m) at RATE (default 100000) messages/s: nothi
 
 attack: build ## hostile senders and visitors against an uppercut of its own: nothing is lost, killed or kept (root)
 	go run ./deploy/attack $(ATTACKFLAGS)
+
+kernels: ## Debian's kernels booted in qemu, what depends on them tried there: docs/kernels.md (root)
+	deploy/kernels/run
 
 clean:
 	rm -rf bin dist

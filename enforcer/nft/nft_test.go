@@ -621,7 +621,7 @@ func TestClosedSocketIsAnError(t *testing.T) {
 func TestListStops(t *testing.T) {
 	ns := newKernel(t)
 	var elems []Element
-	for i := range 5000 {
+	for i := range 4000 {
 		elems = append(elems, element(fmt.Sprintf("192.0.%d.%d/32", i>>8, i&255), time.Hour),
 			element(fmt.Sprintf("10.%d.%d.0/24", i>>8, i&255), time.Hour))
 	}
@@ -631,7 +631,7 @@ func TestListStops(t *testing.T) {
 		limit int
 		whole bool
 		least int
-	}{{Set4, 5000, true, 5000}, {Set4, 1000, false, 1000}, {SetNet4, 5000, true, 5000}, {SetNet4, 1000, false, 0}, {Set6, 0, true, 0}} {
+	}{{Set4, 4000, true, 4000}, {Set4, 1000, false, 1000}, {SetNet4, 4000, true, 4000}, {SetNet4, 1000, false, 0}, {Set6, 0, true, 0}} {
 		got, whole, err := f.List(tt.set, tt.limit)
 		if err != nil || whole != tt.whole || len(got) < tt.least || whole && len(got) != tt.least {
 			t.Errorf("%s up to %d: %d elements, whole %v, %v", tt.set, tt.limit, len(got), whole, err)
