@@ -68,8 +68,9 @@ func (a *around) current() Around {
 }
 
 // follow looks at flowtables and bridges, and puts our chain where it must be. What
-// it finds is told when it finds it twice: devices come and go.
-func (a *around) follow(f *nft.Firewall, logger *slog.Logger, now time.Time) {
+// it finds is told when it finds it twice: devices come and go. It reports whether
+// somebody had deleted our chain.
+func (a *around) follow(f *nft.Firewall, logger *slog.Logger, now time.Time) (removed bool) {
 	o, err := f.Follow()
 	if errors.Is(err, unix.ENOENT) {
 		err = errors.New("they have just gone") // or our table has: the next look tells
@@ -94,6 +95,7 @@ func (a *around) follow(f *nft.Firewall, logger *slog.Logger, now time.Time) {
 	for _, t := range o.Flowtables {
 		a.state.Flowtables = append(a.state.Flowtables, t.String())
 	}
+	return o.Removed
 }
 
 // waysAround says what flowtables let past us; err is why our chain is not in front

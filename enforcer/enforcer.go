@@ -372,7 +372,7 @@ func (e *Enforcer) start() error {
 	if err := e.takeOver(); err != nil {
 		return errors.Join(explain(err), f.Close())
 	}
-	e.around.follow(e.firewall, e.logger, time.Now())
+	e.follow(nft.Change{})
 	debug.FreeOSMemory() // a million elements in one message leave a large buffer
 	return nil
 }

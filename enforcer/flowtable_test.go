@@ -192,7 +192,13 @@ func TestFlowtablesComeAndGo(t *testing.T) {
 	eventually(t, slack*time.Second, "the chain is repaired", func() bool {
 		return strings.Contains(n.gateway.nft(t, "list chain inet uppercut ingress"), "@block4")
 	})
-	if d := a.Show().Drifts; len(d) != 1 || d[0].Process != "nft" || d[0].Kinds[0] != "rules" {
+	n.gateway.nft(t, "flush chain inet uppercut ingress; delete chain inet uppercut ingress")
+	eventually(t, slack*time.Second, "the chain is back", func() bool {
+		out, err := n.gateway.Run("nft", "list chain inet uppercut ingress")
+		return err == nil && strings.Contains(out, "@block4")
+	})
+	d := a.Show().Drifts
+	if len(d) != 2 || d[0].Process != "nft" || d[0].Kinds[0] != "rules" || d[1].Process != "nft" || d[1].Kinds[0] != "chain" {
 		t.Errorf("%+v", d)
 	}
 }

@@ -144,8 +144,8 @@ func (e *Enforcer) changed(c nft.Change) {
 	if e.idle() || e.kernel.broken != nil && !vanished {
 		return
 	}
-	if c.Flowtables {
-		e.around.follow(e.firewall, e.logger, time.Now())
+	if c.Flowtables || c.Layout {
+		e.follow(c)
 	}
 	if touched, err := e.firewall.Touched(); c.Lost && !vanished && err == nil && !touched {
 		return // the rest of what is repaired: a large change is lost in many pieces
@@ -179,6 +179,14 @@ func (e *Enforcer) changed(c nft.Change) {
 	e.journal.settle(func(error) {})
 }
 
+// follow keeps our rules in front of flowtables; c is what made us look.
+func (e *Enforcer) follow(c nft.Change) {
+	if e.around.follow(e.firewall, e.logger, time.Now()) {
+		e.note(c, map[string]int{"chain": 1})
+		e.metrics.repairs.Inc()
+	}
+}
+
 // check is the regular look at the kernel: has anybody changed anything, and
 // are a few elements what they should be.
 func (e *Enforcer) check() {
@@ -196,7 +204,7 @@ func (e *Enforcer) check() {
 		return
 	}
 	start := time.Now()
-	e.around.follow(e.firewall, e.logger, start)
+	e.follow(nft.Change{})
 	changed, err := e.firewall.Changed()
 	e.metrics.observe("list", start, err)
 	if err != nil {

@@ -20,6 +20,7 @@ type Firewall struct {
 	expected   Layout
 	generation uint32
 	touched    bool     // by others, since Replace
+	placed     []string // devices of the ingress chain, as we put it there
 	watcher    *Watcher // to be told of a new port
 	tally      tally
 }
@@ -120,6 +121,7 @@ func (f *Firewall) replace(elems iter.Seq[Element]) error {
 	if err != nil {
 		return err
 	}
+	f.placed = ingress.devices
 	drops := f.tally.beginWrite(counters)
 	err = f.replaceAll(drops, ingress, elems)
 	if len(ingress.devices) > 0 && refusesHook(err) {

@@ -48,6 +48,8 @@ type Offload struct {
 	// Devices are those of the flowtables that are there; Covered those of them
 	// that have our ingress chain.
 	Devices, Covered []string
+	// Removed: somebody had deleted the ingress chain, which stands again.
+	Removed bool
 }
 
 // hook is where the ingress chain stands.
@@ -106,11 +108,13 @@ func (f *Firewall) Follow() (Offload, error) {
 	}
 	surplus := there && len(want.devices) == 0
 	if !have.covers(want) || surplus {
+		// With its last device the kernel deletes it by itself.
+		removed := !there && f.expected.hooked && slices.Equal(f.placed, want.devices)
 		if err := f.rehook(want, there); err != nil {
 			o.Covered = common(have.devices, want.devices)
 			return o, err
 		}
-		have = want
+		have, f.placed, o.Removed = want, want.devices, removed
 	}
 	o.Covered = common(have.devices, want.devices)
 	return o, nil
