@@ -136,7 +136,7 @@ func TestSecondAppliance(t *testing.T) {
 	})
 	p.start()
 	p.end(syscall.SIGTERM) // so that its log is whole
-	if !strings.Contains(p.log.String(), "cannot be detected") {
+	if !strings.Contains(p.log.String(), "cannot detect a second uppercut") {
 		t.Errorf("no warning:\n%s", p.log.String())
 	}
 }
