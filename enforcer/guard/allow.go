@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"uppercut/enforcer/prefix"
 )
 
 // allowList is the configured allow list with its files read.
@@ -235,7 +237,7 @@ func nameservers(resolvConf []byte) (ps []netip.Prefix) {
 			continue
 		}
 		if a, err := netip.ParseAddr(fields[1]); err == nil {
-			ps = append(ps, single(a.Unmap().WithZone("")))
+			ps = append(ps, prefix.Single(a.Unmap().WithZone("")))
 		}
 	}
 	return ps

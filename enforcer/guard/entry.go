@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"uppercut/enforcer/prefix"
 )
 
 // Entry is one entry of an allow list. Exactly one of its fields is set.
@@ -49,7 +51,7 @@ func ParseEntry(s string) (Entry, error) {
 // would be to block hardly anybody: IPv4 shorter than /8, and IPv6 shorter than
 // /16 that reaches into the global unicast addresses (RFC 4291, section 2.4).
 func MuchOfTheInternet(p netip.Prefix) bool {
-	p = canonical(p)
+	p = prefix.Canonical(p)
 	if p.Addr().Is4() {
 		return p.Bits() < 8
 	}
@@ -98,7 +100,7 @@ func parsePrefixes(s string) ([]netip.Prefix, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []netip.Prefix{single(a)}, nil
+	return []netip.Prefix{prefix.Single(a)}, nil
 }
 
 func parseAddr(s string) (netip.Addr, error) {
@@ -120,7 +122,7 @@ func parsePrefix(s string) ([]netip.Prefix, error) {
 	if p != p.Masked() {
 		return nil, fmt.Errorf("%q has host bits set: write %v for the network or %v for the address", s, p.Masked(), p.Addr())
 	}
-	return []netip.Prefix{canonical(p)}, nil
+	return []netip.Prefix{prefix.Canonical(p)}, nil
 }
 
 func parseRange(s, from, to string) ([]netip.Prefix, error) {
@@ -138,48 +140,7 @@ func parseRange(s, from, to string) ([]netip.Prefix, error) {
 	if b.Less(a) {
 		return nil, fmt.Errorf("%q: the end of the range is before its start", s)
 	}
-	return rangePrefixes(a, b), nil
-}
-
-// rangePrefixes returns the fewest prefixes that hold the addresses from a to
-// b: at each step the widest that begins at a and does not pass b.
-func rangePrefixes(a, b netip.Addr) (ps []netip.Prefix) {
-	for {
-		p := single(a)
-		for p.Bits() > 0 {
-			wider := netip.PrefixFrom(a, p.Bits()-1)
-			if wider.Masked().Addr() != a || b.Less(last(wider)) {
-				break
-			}
-			p = wider
-		}
-		ps = append(ps, p)
-		if last(p) == b {
-			return ps
-		}
-		a = last(p).Next()
-	}
-}
-
-// last returns the highest address of p.
-func last(p netip.Prefix) netip.Addr {
-	b := p.Masked().Addr().AsSlice()
-	for i := p.Bits(); i < len(b)*8; i++ {
-		b[i/8] |= 0x80 >> (i % 8)
-	}
-	a, _ := netip.AddrFromSlice(b)
-	return a
-}
-
-// single returns the prefix that holds a alone.
-func single(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
-
-// canonical returns p masked, IPv4 in IPv6 as IPv4.
-func canonical(p netip.Prefix) netip.Prefix {
-	if p.Addr().Is4In6() && p.Bits() >= 96 {
-		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
-	}
-	return p.Masked()
+	return slices.Collect(prefix.Range(a, b)), nil
 }
 
 var errName = errors.New("is neither an address, a prefix, a range, file:/path nor a DNS name")

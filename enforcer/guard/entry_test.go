@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"uppercut/enforcer/prefix"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -86,11 +88,11 @@ func TestRangeIsExact(t *testing.T) {
 		}
 		a, b := addr4(min(from, to)), addr4(max(from, to))
 		next := a
-		for _, p := range rangePrefixes(a, b) {
+		for p := range prefix.Range(a, b) {
 			if p.Addr() != next || p != p.Masked() {
 				t.Fatalf("%v-%v: %v where %v was due", a, b, p, next)
 			}
-			next = last(p).Next()
+			next = prefix.Last(p).Next()
 		}
 		if next != b.Next() {
 			t.Fatalf("%v-%v goes on to %v", a, b, next)
@@ -121,7 +123,7 @@ func FuzzParseEntry(f *testing.F) {
 			t.Errorf("ParseEntry(%q) = %+v", s, e)
 		}
 		for i, p := range e.Prefixes {
-			if !p.IsValid() || p != canonical(p) || (i > 0 && e.Prefixes[i-1].Overlaps(p)) {
+			if !p.IsValid() || p != prefix.Canonical(p) || (i > 0 && e.Prefixes[i-1].Overlaps(p)) {
 				t.Errorf("ParseEntry(%q) = %v", s, e.Prefixes)
 			}
 		}

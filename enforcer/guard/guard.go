@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"uppercut/enforcer/prefix"
+
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -122,19 +124,19 @@ func (g *Guard) Run(ctx context.Context) error {
 // either direction: a network that holds an own address is exempt like an
 // address in an allowed network. An invalid prefix is too wide.
 func (g *Guard) Exempt(p netip.Prefix) (cause string) {
-	return g.current.Load().exempt(canonical(p))
+	return g.current.Load().exempt(prefix.Canonical(p))
 }
 
 // TooWide reports whether p is shorter than min_prefix4 or min_prefix6, or no
 // prefix at all.
-func (g *Guard) TooWide(p netip.Prefix) bool { return g.current.Load().tooWide(canonical(p)) }
+func (g *Guard) TooWide(p netip.Prefix) bool { return g.current.Load().tooWide(prefix.Canonical(p)) }
 
 // Holes says what a block of the network p must leave out, for an enforcer
 // that can: the allow list's entries inside p, in order and without overlap.
 // If p must not be blocked even so, cause says why: it is too wide, lies in an
 // allowed network, or overlaps anything exempt for another cause.
 func (g *Guard) Holes(p netip.Prefix) (holes []netip.Prefix, cause string) {
-	return g.current.Load().holes(canonical(p))
+	return g.current.Load().holes(prefix.Canonical(p))
 }
 
 // Match is an entry that exempts a prefix.
@@ -146,7 +148,7 @@ type Match struct {
 // Matches returns every entry that overlaps p, in the order in which Exempt
 // looks for them. It is for people who ask why.
 func (g *Guard) Matches(p netip.Prefix) (ms []Match) {
-	for l, e := range g.current.Load().matches(canonical(p)) {
+	for l, e := range g.current.Load().matches(prefix.Canonical(p)) {
 		ms = append(ms, Match{Cause: l.cause(), Entry: e})
 	}
 	return ms
@@ -187,7 +189,7 @@ func singles(ps []netip.Prefix) (out []netip.Prefix) {
 // AddSender exempts a mail host that has connected, until RemoveSender has been
 // called as often as AddSender for it.
 func (g *Guard) AddSender(a netip.Addr) {
-	p := single(a.Unmap().WithZone(""))
+	p := prefix.Single(a.Unmap().WithZone(""))
 	g.change(func(s *snapshot) {
 		g.connections[p]++
 		s.add(connectedSenders, p)
@@ -196,7 +198,7 @@ func (g *Guard) AddSender(a netip.Addr) {
 
 // RemoveSender takes back one AddSender.
 func (g *Guard) RemoveSender(a netip.Addr) {
-	p := single(a.Unmap().WithZone(""))
+	p := prefix.Single(a.Unmap().WithZone(""))
 	g.change(func(s *snapshot) {
 		if g.connections[p]--; g.connections[p] <= 0 {
 			delete(g.connections, p)
@@ -208,7 +210,7 @@ func (g *Guard) RemoveSender(a netip.Addr) {
 // Allow exempts p until until, for ever if that is zero. It replaces an earlier
 // end for the same prefix.
 func (g *Guard) Allow(p netip.Prefix, until time.Time) {
-	p = canonical(p)
+	p = prefix.Canonical(p)
 	g.change(func(s *snapshot) {
 		g.timed[p] = until
 		s.add(allowTimed, p)
@@ -218,7 +220,7 @@ func (g *Guard) Allow(p netip.Prefix, until time.Time) {
 
 // Disallow takes back an Allow for exactly p.
 func (g *Guard) Disallow(p netip.Prefix) {
-	p = canonical(p)
+	p = prefix.Canonical(p)
 	g.change(func(s *snapshot) {
 		delete(g.timed, p)
 		s.remove(allowTimed, p)

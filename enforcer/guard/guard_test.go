@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"uppercut/enforcer/prefix"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -21,17 +23,17 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// prefix reads a prefix or an address.
-func prefix(s string) netip.Prefix {
+// mustPrefix reads a prefix or an address.
+func mustPrefix(s string) netip.Prefix {
 	if strings.Contains(s, "/") {
 		return netip.MustParsePrefix(s)
 	}
-	return single(netip.MustParseAddr(s))
+	return prefix.Single(netip.MustParseAddr(s))
 }
 
 func prefixes(ss ...string) (ps []netip.Prefix) {
 	for _, s := range ss {
-		ps = append(ps, prefix(s))
+		ps = append(ps, mustPrefix(s))
 	}
 	return ps
 }
@@ -177,7 +179,7 @@ func TestExempt(t *testing.T) {
 		{"2001:db8::/31", CauseTooWide},
 		{"::/0", CauseTooWide},
 	} {
-		if got := g.Exempt(prefix(test.prefix)); got != test.cause {
+		if got := g.Exempt(mustPrefix(test.prefix)); got != test.cause {
 			t.Errorf("Exempt(%s) = %q, want %q", test.prefix, got, test.cause)
 		}
 	}
@@ -202,7 +204,7 @@ func TestExemptConfiguredOtherwise(t *testing.T) {
 		{"2001:db8::/64", ""},
 		{"2001:db8::/63", CauseTooWide},
 	} {
-		if got := g.Exempt(prefix(test.prefix)); got != test.cause {
+		if got := g.Exempt(mustPrefix(test.prefix)); got != test.cause {
 			t.Errorf("Exempt(%s) = %q, want %q", test.prefix, got, test.cause)
 		}
 	}
@@ -230,7 +232,7 @@ func TestHoles(t *testing.T) {
 		{prefix: "64:ff9b::198.51.100.0/120", cause: CauseAllowlist},
 		{prefix: "64:ff9b::198.51.102.0/120"},
 	} {
-		holes, cause := g.Holes(prefix(test.prefix))
+		holes, cause := g.Holes(mustPrefix(test.prefix))
 		if diff := cmp.Diff(test.holes, texts(holes)); diff != "" || cause != test.cause {
 			t.Errorf("Holes(%s): cause %q, want %q; holes (-want +got):\n%s", test.prefix, cause, test.cause, diff)
 		}
@@ -243,16 +245,16 @@ func TestMatches(t *testing.T) {
 	c.Senders = prefixes("198.51.100.7")
 	g := newGuard(t, c, Options{Static: true})
 	want := []Match{
-		{CauseSender, prefix("198.51.100.7")},
-		{CauseAllowlist, prefix("198.51.100.0/28")},
-		{CauseAllowlist, prefix("198.51.100.0/24")},
-		{CauseAllowlist, prefix("198.51.100.7")},
+		{CauseSender, mustPrefix("198.51.100.7")},
+		{CauseAllowlist, mustPrefix("198.51.100.0/28")},
+		{CauseAllowlist, mustPrefix("198.51.100.0/24")},
+		{CauseAllowlist, mustPrefix("198.51.100.7")},
 	}
-	got := g.Matches(prefix("198.51.100.0/28"))
+	got := g.Matches(mustPrefix("198.51.100.0/28"))
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
 		t.Errorf("Matches (-want +got):\n%s", diff)
 	}
-	if got := g.Matches(prefix("192.0.2.1")); got != nil {
+	if got := g.Matches(mustPrefix("192.0.2.1")); got != nil {
 		t.Errorf("Matches of a stranger = %v", got)
 	}
 }
@@ -264,7 +266,7 @@ func TestConnectedSenders(t *testing.T) {
 	a := netip.MustParseAddr("::ffff:198.51.100.25")
 	check := func(when, want string) {
 		t.Helper()
-		if got := g.Exempt(prefix("198.51.100.25")); got != want {
+		if got := g.Exempt(mustPrefix("198.51.100.25")); got != want {
 			t.Errorf("%s: Exempt = %q, want %q", when, got, want)
 		}
 	}
@@ -290,7 +292,7 @@ func TestReload(t *testing.T) {
 	c := DefaultConfig()
 	c.Allow = []string{"198.51.100.0/24", "192.0.2.1"}
 	g := newGuard(t, c, Options{Static: true, OnChange: seen.onChange})
-	g.Allow(prefix("203.0.113.5"), time.Time{})
+	g.Allow(mustPrefix("203.0.113.5"), time.Time{})
 	g.AddSender(netip.MustParseAddr("203.0.113.6"))
 	seen.take()
 
@@ -300,7 +302,7 @@ func TestReload(t *testing.T) {
 	if want := `allow[1]: "192.0.2.300" is not an address`; err == nil || err.Error() != want {
 		t.Errorf("Reload of a bad list = %v, want %s", err, want)
 	}
-	if g.Exempt(prefix("192.0.2.9")) != "" || g.Exempt(prefix("192.0.2.1")) == "" {
+	if g.Exempt(mustPrefix("192.0.2.9")) != "" || g.Exempt(mustPrefix("192.0.2.1")) == "" {
 		t.Error("a bad list changed something")
 	}
 
@@ -313,7 +315,7 @@ func TestReload(t *testing.T) {
 		"192.0.2.1": "", "192.0.2.2": CauseAllowlist, "10.0.0.1": "",
 		"203.0.113.5": CauseAllowlist, "203.0.113.6": CauseSender,
 	} {
-		if got := g.Exempt(prefix(p)); got != want {
+		if got := g.Exempt(mustPrefix(p)); got != want {
 			t.Errorf("after Reload Exempt(%s) = %q, want %q", p, got, want)
 		}
 	}
@@ -343,9 +345,9 @@ func TestWhatLeavesTheAllowListIsTold(t *testing.T) {
 			g.AddSender(netip.MustParseAddr("203.0.113.6"))
 			g.RemoveSender(netip.MustParseAddr("203.0.113.6"))
 		}, nil},
-		{"an entry by hand", func() { g.Allow(prefix("203.0.113.5"), time.Time{}); g.Disallow(prefix("203.0.113.5")) }, []string{"203.0.113.5/32"}},
+		{"an entry by hand", func() { g.Allow(mustPrefix("203.0.113.5"), time.Time{}); g.Disallow(mustPrefix("203.0.113.5")) }, []string{"203.0.113.5/32"}},
 		{"an entry's time is up", func() {
-			g.Allow(prefix("203.0.113.5"), time.Now().Add(-time.Second))
+			g.Allow(mustPrefix("203.0.113.5"), time.Now().Add(-time.Second))
 			g.dropExpired(time.Now())
 		}, []string{"203.0.113.5/32"}},
 	} {
@@ -366,12 +368,12 @@ func TestTimedEntriesEnd(t *testing.T) {
 		synctest.Wait()
 		seen.take()
 		now := time.Now()
-		g.Allow(prefix("192.0.2.1"), now.Add(time.Hour+time.Minute))
-		g.Allow(prefix("192.0.2.2"), now.Add(time.Minute))
-		g.Allow(prefix("192.0.2.3"), time.Time{})
-		g.Allow(prefix("192.0.2.4"), now.Add(time.Minute))
-		g.Allow(prefix("192.0.2.4"), now.Add(2*time.Minute)) // extended
-		g.Allow(prefix("192.0.2.5"), now)                    // over already
+		g.Allow(mustPrefix("192.0.2.1"), now.Add(time.Hour+time.Minute))
+		g.Allow(mustPrefix("192.0.2.2"), now.Add(time.Minute))
+		g.Allow(mustPrefix("192.0.2.3"), time.Time{})
+		g.Allow(mustPrefix("192.0.2.4"), now.Add(time.Minute))
+		g.Allow(mustPrefix("192.0.2.4"), now.Add(2*time.Minute)) // extended
+		g.Allow(mustPrefix("192.0.2.5"), now)                    // over already
 		want := []string{
 			"allowlist 192.0.2.1/32", "allowlist 192.0.2.2/32", "allowlist 192.0.2.3/32",
 			"allowlist 192.0.2.4/32", "allowlist 192.0.2.5/32",
@@ -385,7 +387,7 @@ func TestTimedEntriesEnd(t *testing.T) {
 			synctest.Wait()
 			var got []string
 			for i := range 6 {
-				if p := prefix(fmt.Sprintf("192.0.2.%d", i)); g.Exempt(p) == CauseAllowlist {
+				if p := mustPrefix(fmt.Sprintf("192.0.2.%d", i)); g.Exempt(p) == CauseAllowlist {
 					got = append(got, p.Addr().String())
 				}
 			}
@@ -400,7 +402,7 @@ func TestTimedEntriesEnd(t *testing.T) {
 		check(time.Hour+time.Minute-1, "192.0.2.1", "192.0.2.3")
 		check(time.Hour+time.Minute, "192.0.2.3")
 		check(3*time.Hour, "192.0.2.3")
-		g.Disallow(prefix("192.0.2.3"))
+		g.Disallow(mustPrefix("192.0.2.3"))
 		check(3 * time.Hour)
 	})
 }
@@ -429,7 +431,7 @@ func TestAllowFile(t *testing.T) {
 			t.Helper()
 			var got []string
 			for _, a := range []string{"192.0.2.1", "192.0.2.2", "192.0.2.3", "198.51.100.9", "203.0.113.2"} {
-				if g.Exempt(prefix(a)) == CauseAllowlist {
+				if g.Exempt(mustPrefix(a)) == CauseAllowlist {
 					got = append(got, a)
 				}
 			}
@@ -526,13 +528,13 @@ func TestConcurrentUse(t *testing.T) {
 		wg.Go(func() {
 			a := netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})
 			for range 200 {
-				g.Allow(single(a), time.Now().Add(time.Hour))
+				g.Allow(prefix.Single(a), time.Now().Add(time.Hour))
 				g.AddSender(a.Next())
-				if g.Exempt(single(a)) == "" || g.Exempt(single(a.Next())) == "" {
+				if g.Exempt(prefix.Single(a)) == "" || g.Exempt(prefix.Single(a.Next())) == "" {
 					t.Error("an exemption was lost")
 					return
 				}
-				g.Disallow(single(a))
+				g.Disallow(prefix.Single(a))
 				g.RemoveSender(a.Next())
 				if err := g.Reload(c); err != nil {
 					t.Error(err)
@@ -553,7 +555,7 @@ func TestMetrics(t *testing.T) {
 	c := DefaultConfig()
 	c.Allow = []string{"192.0.2.1", "198.51.100.0/24", "2001:db8::/48", "partner.example"}
 	g := newGuard(t, c, Options{Static: true, Registerer: reg})
-	g.Allow(prefix("203.0.113.1"), time.Time{})
+	g.Allow(mustPrefix("203.0.113.1"), time.Time{})
 	want := `
 # HELP uppercut_allowlist_entries Entries in the allow list.
 # TYPE uppercut_allowlist_entries gauge
@@ -598,7 +600,7 @@ func BenchmarkExempt(b *testing.B) {
 		b.Fatal(err)
 	}
 	for _, s := range []string{"198.51.100.7", "45.1.1.1", "2001:db8:1::/64", "10.0.0.1"} {
-		p := prefix(s)
+		p := mustPrefix(s)
 		b.Run(strings.ReplaceAll(s, "/", "-"), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

@@ -91,7 +91,7 @@ func TestAddressesAndRoutes(t *testing.T) {
 		"198.51.0.0/16":        CauseOwnAddress,
 		"::ffff:203.0.113.254": CauseNextHop,
 	} {
-		if got := g.Exempt(prefix(a)); got != want {
+		if got := g.Exempt(mustPrefix(a)); got != want {
 			t.Errorf("Exempt(%s) = %q, want %q", a, got, want)
 		}
 	}
@@ -113,7 +113,7 @@ func TestEventsAddAtOnceAndReadingsRemove(t *testing.T) {
 		{"nexthop add id 9 via 203.0.113.80 dev wan", "nexthop del id 9", "203.0.113.80", CauseNextHop},
 		{"route add local 192.0.2.0/28 dev lo", "route del local 192.0.2.0/28 dev lo", "192.0.2.0/28", CauseOwnAddress},
 	} {
-		p := prefix(step.exempt)
+		p := mustPrefix(step.exempt)
 		if got := g.Exempt(p); got != "" {
 			t.Fatalf("before: Exempt(%v) = %q", p, got)
 		}
@@ -133,12 +133,12 @@ func TestEventsComeWithoutReadings(t *testing.T) {
 	g := newGuard(t, c, Options{NetNS: gateway.FD()})
 	run(t, g)
 	netns.Must(t, gateway.IP("addr add 198.51.100.1/24 dev wan"))
-	eventually(t, "the first address", func() bool { return g.Exempt(prefix("198.51.100.1")) != "" })
+	eventually(t, "the first address", func() bool { return g.Exempt(mustPrefix("198.51.100.1")) != "" })
 	// By now the only full reading is over.
 	netns.Must(t, gateway.IP("addr add 198.51.100.2/24 dev wan"))
 	netns.Must(t, gateway.IP("route add 45.0.0.0/16 via 203.0.113.77"))
-	eventually(t, "the second address", func() bool { return g.Exempt(prefix("198.51.100.2")) == CauseOwnAddress })
-	eventually(t, "the next hop", func() bool { return g.Exempt(prefix("203.0.113.77")) == CauseNextHop })
+	eventually(t, "the second address", func() bool { return g.Exempt(mustPrefix("198.51.100.2")) == CauseOwnAddress })
+	eventually(t, "the next hop", func() bool { return g.Exempt(mustPrefix("203.0.113.77")) == CauseNextHop })
 }
 
 // TestLostEventsAreMadeUpFor sends more events than the socket holds while
@@ -182,7 +182,7 @@ func TestRoutesThatCannotBeRead(t *testing.T) {
 			return testutil.ToFloat64(g.metrics.refreshFailures.WithLabelValues(source)) > 0
 		})
 	}
-	if got := g.Exempt(prefix("203.0.113.1")); got != CauseOwnAddress {
+	if got := g.Exempt(mustPrefix("203.0.113.1")); got != CauseOwnAddress {
 		t.Errorf("what was known is lost: %q", got)
 	}
 	if _, err := New(t.Context(), quiet(t), Options{NetNS: int(file.Fd())}); err == nil {
@@ -228,12 +228,12 @@ func TestSSHPeers(t *testing.T) {
 	check := func() {
 		t.Helper()
 		for a, cause := range want {
-			if got := g.Exempt(prefix(a)); got != cause {
+			if got := g.Exempt(mustPrefix(a)); got != cause {
 				t.Errorf("Exempt(%s) = %q, want %q", a, got, cause)
 			}
 		}
 	}
-	if got := g.Exempt(prefix("203.0.113.9")); got != "" {
+	if got := g.Exempt(mustPrefix("203.0.113.9")); got != "" {
 		t.Errorf("before the look: %q", got)
 	}
 	if err := g.RefreshSSHPeers(t.Context()); err != nil {
@@ -252,18 +252,18 @@ func TestSSHPeers(t *testing.T) {
 	}
 	run(t, g)
 	admin.Close()
-	eventually(t, "the end of a connection", func() bool { return g.Exempt(prefix("203.0.113.9")) == "" })
+	eventually(t, "the end of a connection", func() bool { return g.Exempt(mustPrefix("203.0.113.9")) == "" })
 	want["203.0.113.9"] = ""
 	check()
 	again := connect("203.0.113.9", "203.0.113.1:22")
 	defer again.Close()
-	eventually(t, "a new connection", func() bool { return g.Exempt(prefix("203.0.113.9")) == CauseSSHPeer })
+	eventually(t, "a new connection", func() bool { return g.Exempt(mustPrefix("203.0.113.9")) == CauseSSHPeer })
 
 	c.SSHPorts = nil
 	if err := g.Reload(c); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "no ports", func() bool { return g.Exempt(prefix("203.0.113.9")) == "" })
+	eventually(t, "no ports", func() bool { return g.Exempt(mustPrefix("203.0.113.9")) == "" })
 }
 
 func TestResolvers(t *testing.T) {
@@ -280,7 +280,7 @@ func TestResolvers(t *testing.T) {
 	write(stub, "nameserver 198.51.100.53\n")
 	g := newGuard(t, c, Options{NetNS: gateway.FD()})
 	run(t, g)
-	if got := g.Exempt(prefix("198.51.100.53")); got != CauseResolver {
+	if got := g.Exempt(mustPrefix("198.51.100.53")); got != CauseResolver {
 		t.Errorf("at first: %q", got)
 	}
 	write(c.ResolvConf[0], `# nameserver 192.0.2.1
@@ -293,19 +293,19 @@ nameserver
 nameserver nonsense
 options edns0
 `)
-	eventually(t, "new resolvers", func() bool { return g.Exempt(prefix("192.0.2.53")) == CauseResolver })
+	eventually(t, "new resolvers", func() bool { return g.Exempt(mustPrefix("192.0.2.53")) == CauseResolver })
 	for a, want := range map[string]string{
 		"192.0.2.1": "", "2001:db8::/64": CauseResolver, "fe80::1": CauseResolver,
 		"192.0.2.54": CauseResolver, "198.51.100.53": CauseResolver,
 	} {
-		if got := g.Exempt(prefix(a)); got != want {
+		if got := g.Exempt(mustPrefix(a)); got != want {
 			t.Errorf("Exempt(%s) = %q, want %q", a, got, want)
 		}
 	}
 	if err := os.Remove(stub); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a resolver less", func() bool { return g.Exempt(prefix("198.51.100.53")) == "" })
+	eventually(t, "a resolver less", func() bool { return g.Exempt(mustPrefix("198.51.100.53")) == "" })
 	if err := os.Remove(c.ResolvConf[0]); err != nil {
 		t.Fatal(err)
 	}
@@ -315,7 +315,7 @@ options edns0
 	eventually(t, "a failure", func() bool {
 		return testutil.ToFloat64(g.metrics.refreshFailures.WithLabelValues(sourceResolvers)) > 0
 	})
-	if got := g.Exempt(prefix("192.0.2.53")); got != CauseResolver {
+	if got := g.Exempt(mustPrefix("192.0.2.53")); got != CauseResolver {
 		t.Errorf("what was known is lost: %q", got)
 	}
 }

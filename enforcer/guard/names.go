@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"uppercut/enforcer/prefix"
+
 	"golang.org/x/net/dns/dnsmessage"
 )
 
@@ -33,10 +35,10 @@ func (g *Guard) keepNames(names []string) {
 func (g *Guard) nameAddrs() (ps []netip.Prefix) {
 	for _, n := range g.names {
 		for _, a := range n.addrs4 {
-			ps = append(ps, single(a))
+			ps = append(ps, prefix.Single(a))
 		}
 		for _, a := range n.addrs6 {
-			ps = append(ps, single(a))
+			ps = append(ps, prefix.Single(a))
 		}
 	}
 	return ps

@@ -206,7 +206,7 @@ func lookAgain(t *testing.T, g *Guard) time.Duration {
 // allowed returns which of as are exempt by the allow list.
 func allowed(g *Guard, as ...string) (exempt []string) {
 	for _, a := range as {
-		if g.Exempt(prefix(a)) == CauseAllowlist {
+		if g.Exempt(mustPrefix(a)) == CauseAllowlist {
 			exempt = append(exempt, a)
 		}
 	}
@@ -343,8 +343,8 @@ func TestNamesThatDoNotAnswer(t *testing.T) {
 	if took := time.Since(began); took > 3*time.Second {
 		t.Errorf("New took %v", took)
 	}
-	if g.unresolved() != 3 || g.Exempt(prefix("192.0.2.1")) != CauseAllowlist {
-		t.Errorf("%d unresolved; the address: %q", g.unresolved(), g.Exempt(prefix("192.0.2.1")))
+	if g.unresolved() != 3 || g.Exempt(mustPrefix("192.0.2.1")) != CauseAllowlist {
+		t.Errorf("%d unresolved; the address: %q", g.unresolved(), g.Exempt(mustPrefix("192.0.2.1")))
 	}
 }
 

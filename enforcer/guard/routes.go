@@ -10,6 +10,8 @@ import (
 	"slices"
 	"time"
 
+	"uppercut/enforcer/prefix"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -178,7 +180,7 @@ func addrOf(b []byte) netip.Addr {
 // addAddr puts a into ps unless it is no address.
 func addAddr(ps map[netip.Prefix]struct{}, a netip.Addr) {
 	if a.IsValid() && !a.IsUnspecified() {
-		ps[single(a)] = struct{}{}
+		ps[prefix.Single(a)] = struct{}{}
 	}
 }
 

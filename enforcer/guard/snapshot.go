@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 
+	"uppercut/enforcer/prefix"
+
 	"github.com/gaissmai/bart"
 )
 
@@ -199,7 +201,7 @@ func overlapping(t *bart.Lite, p netip.Prefix) []netip.Prefix {
 func tableOf(ps []netip.Prefix) *bart.Lite {
 	t := &bart.Lite{}
 	for _, p := range ps {
-		t.Insert(canonical(p))
+		t.Insert(prefix.Canonical(p))
 	}
 	return t
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/netip"
 
+	"uppercut/enforcer/prefix"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -51,7 +53,7 @@ func connectedPeers(ctx context.Context, netns int, ports []int) (ps []netip.Pre
 	defer conn.Close()
 	take := func(_ uint16, payload []byte) {
 		if a := remoteAddr(payload); a.IsValid() {
-			ps = append(ps, single(a))
+			ps = append(ps, prefix.Single(a))
 		}
 	}
 	for _, family := range []byte{unix.AF_INET, unix.AF_INET6} {

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"time"
 
+	"uppercut/enforcer/prefix"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -61,7 +63,7 @@ func encodeStart(e *encoder, p netip.Prefix, timeout time.Duration) {
 // encodeEnd appends the end of p's interval: the address behind it. A prefix
 // that reaches the last address has no end.
 func encodeEnd(e *encoder, p netip.Prefix) {
-	end := lastAddr(p).Next()
+	end := prefix.Last(p).Next()
 	if !end.IsValid() {
 		return
 	}
@@ -106,13 +108,4 @@ func createFlag(kind uint16) uint16 {
 
 func milliseconds(d time.Duration) uint64 {
 	return uint64((d + time.Millisecond - 1) / time.Millisecond)
-}
-
-func lastAddr(p netip.Prefix) netip.Addr {
-	b := p.Addr().AsSlice()
-	for i := p.Bits(); i < len(b)*8; i++ {
-		b[i/8] |= 0x80 >> (i % 8)
-	}
-	a, _ := netip.AddrFromSlice(b)
-	return a
 }

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"uppercut/deploy/netns"
+	"uppercut/enforcer/prefix"
 )
 
 // kernel is a network namespace to enforce in.
@@ -659,7 +660,7 @@ func TestPrefixesOf(t *testing.T) {
 		{"2001:db8::", "2001:db8:0:1:ffff:ffff:ffff:ffff", "2001:db8::/63"},
 	} {
 		var got []string
-		for p := range prefixesOf(netip.MustParseAddr(tt.first), netip.MustParseAddr(tt.last)) {
+		for p := range prefix.Range(netip.MustParseAddr(tt.first), netip.MustParseAddr(tt.last)) {
 			got = append(got, p.String())
 		}
 		if strings.Join(got, " ") != tt.want {

@@ -4,10 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"iter"
 	"net/netip"
 	"slices"
 	"time"
+
+	"uppercut/enforcer/prefix"
 
 	"golang.org/x/sys/unix"
 )
@@ -448,7 +449,7 @@ func intervals(keys []key) []Element {
 		if i+1 < len(keys) {
 			last = keys[i+1].addr.Prev()
 		}
-		for p := range prefixesOf(k.addr, last) {
+		for p := range prefix.Range(k.addr, last) {
 			elems = append(elems, Element{p, k.lifetime()})
 		}
 	}
@@ -462,28 +463,7 @@ func rankEnd(k key) int {
 	return 1
 }
 
-func lastOf(a netip.Addr) netip.Addr { return lastAddr(netip.PrefixFrom(a, 0)) }
-
-// prefixesOf yields the fewest prefixes that hold first to last and no more.
-func prefixesOf(first, last netip.Addr) iter.Seq[netip.Prefix] {
-	return func(yield func(netip.Prefix) bool) {
-		for first.IsValid() && first.Compare(last) <= 0 {
-			bits := first.BitLen()
-			for bits > 0 {
-				wider := netip.PrefixFrom(first, bits-1)
-				if wider.Masked().Addr() != first || lastAddr(wider).Compare(last) > 0 {
-					break
-				}
-				bits--
-			}
-			p := netip.PrefixFrom(first, bits)
-			if !yield(p) {
-				return
-			}
-			first = lastAddr(p).Next()
-		}
-	}
-}
+func lastOf(a netip.Addr) netip.Addr { return prefix.Last(netip.PrefixFrom(a, 0)) }
 
 // keysOf reads the elements in a message.
 func keysOf(m message) []key {
