@@ -584,7 +584,7 @@ func newTopCommand(env *environment) *cobra.Command {
 			return nil
 		}
 		if len(top.Items) == 0 {
-			p.Row("no source has offences that still count")
+			p.Row("no source that is not blocked has offences that still count")
 			return nil
 		}
 		p.Styled(terminal.Heading, "SOURCE", "OFFENCES", "TO BLOCK", "LAST")

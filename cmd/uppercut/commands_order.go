@@ -309,7 +309,7 @@ restores the blocks, unless --forget is given.`,
 	command.RunE = func(cmd *cobra.Command, args []string) error {
 		err := ask(cmd, args)
 		if errors.Is(err, console.ErrNotRunning) && flags.lasts != 0 {
-			return fmt.Errorf("%w; nothing would end the pause (flush without --for removes the table)", err)
+			return fmt.Errorf("%w; a pause needs a running uppercut (flush without --for removes the table)", err)
 		}
 		if errors.Is(err, console.ErrNotRunning) {
 			return env.flushStopped(cmd.Context(), flags.note, forget)

@@ -206,7 +206,7 @@ func TestBlocksSayHowMany(t *testing.T) {
 	g.ask(t, "block", "--note", "ticket 7", "203.0.113.9", "203.0.113.10")
 	g.says(t, exitOK, []string{"blocks"}, "root  ticket 7\n", "\n2 in all\n")
 	g.says(t, exitOK, []string{"blocks", "--limit", "1"}, "\n1 of 2; --limit 0 lists all\n")
-	g.says(t, exitOK, []string{"top", "--limit", "0"}, "no source has offences that still count")
+	g.says(t, exitOK, []string{"top", "--limit", "0"}, "no source that is not blocked has offences that still count")
 	if out := g.ask(t, "top", "reason"); out != "no offences since the start\n" {
 		t.Errorf("top reason: %q", out)
 	}
@@ -221,7 +221,7 @@ func TestFlushWithoutAnAppliance(t *testing.T) {
 	if out, err := g.gw.CommandContext(t.Context(), "nft", "add", "table", "inet", "uppercut").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	g.says(t, exitError, []string{"flush", "--for", "10m"}, "not running", "nothing would end the pause")
+	g.says(t, exitError, []string{"flush", "--for", "10m"}, "not running", "a pause needs a running uppercut")
 	g.says(t, exitOK, []string{"flush", "--forget"}, "table removed", "no block will come back")
 	g.says(t, exitError, []string{"health"}, "not running")
 }

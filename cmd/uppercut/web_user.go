@@ -110,13 +110,13 @@ func (e *environment) changeUser(file, name string, remove bool) error {
 	if err := (console.Config{ConfigFile: file}).CheckFiles(); err != nil {
 		fmt.Fprintf(e.stderr, "uppercut: warning: web.%v\n", err)
 	}
-	did := "added"
+	did := "added to"
 	if remove {
-		did = "removed"
+		did = "removed from"
 	} else if found {
-		did = "password changed"
+		did = "password changed in"
 	}
-	fmt.Fprintf(e.stdout, "%s: %s in %s\n", name, did, file)
+	fmt.Fprintf(e.stdout, "%s: %s %s\n", name, did, file)
 	return nil
 }
 
