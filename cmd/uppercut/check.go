@@ -20,7 +20,7 @@ func newCheckCommand(env *environment) *cobra.Command {
 	command := &cobra.Command{
 		Use:     "check",
 		Example: "  uppercut check --config new.yaml\n  uppercut check --quiet",
-		Short:   "Validate the configuration and print what is in force",
+		Short:   "Validate the configuration and print the effective settings",
 		Long: `check reads the configuration file, applies the environment, validates the
 result, reads the files named in it (allow lists, certificates, secrets, the
 users of the page) and prints all settings in force, including the defaults, as
@@ -50,7 +50,7 @@ can be read is checked for the user who runs check.`,
 		},
 	}
 	flags.register(command)
-	command.Flags().BoolVar(&quiet, "quiet", false, "print nothing but mistakes and warnings")
+	command.Flags().BoolVar(&quiet, "quiet", false, "print only mistakes and warnings")
 	return command
 }
 

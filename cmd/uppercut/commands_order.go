@@ -281,7 +281,7 @@ func newFlushCommand(env *environment) *cobra.Command {
 	)
 	command := &cobra.Command{
 		Use:     "flush [--for D] [--forget] [--note TEXT]",
-		Example: "  uppercut flush --note 'we block the wrong ones'\n  uppercut flush --for 10m",
+		Example: "  uppercut flush --note 'we block the wrong hosts'\n  uppercut flush --for 10m",
 		Short:   "Remove all blocks and stop blocking until resume, or for a while",
 		Long: `flush removes the table "inet uppercut" with every block in it, and nothing else.
 A running appliance continues to judge but drops nothing until "uppercut resume"
@@ -293,7 +293,7 @@ If no appliance is running, flush removes the table itself; the next start
 restores the blocks, unless --forget is given.`,
 		Args: noArgs,
 	}
-	command.Flags().BoolVar(&forget, "forget", false, "also empty the ledger: no block comes back")
+	command.Flags().BoolVar(&forget, "forget", false, "also empty the ledger, so that no block is restored")
 	flags.registerNote(command)
 	command.Flags().Var(&flags.lasts, "for", "`duration` of the pause, for example 10m, up to 30d (default until resume or a restart)")
 	said := func() string {
@@ -342,7 +342,7 @@ func (e *environment) flushStopped(ctx context.Context, note string, forget bool
 	}
 	next := "the next start restores the blocks in the ledger that have not expired; --forget empties it"
 	if forget {
-		next = "the ledger is empty: no block will come back"
+		next = "the ledger is empty: no block will be restored"
 	}
 	_, err = fmt.Fprintf(e.stdout, "%s; no appliance is running\n%s\n", did, next)
 	return err
@@ -366,7 +366,7 @@ blocking was not suspended, and if nothing is dropped because the mode is observ
 		case !result.Resumed:
 			p.Row("blocking was not suspended")
 		case result.NotEnforced == "":
-			p.Row("blocking again")
+			p.Row("blocking resumed")
 		}
 		p.WarnNotEnforced(result.NotEnforced)
 		if !result.Resumed || result.NotEnforced != "" {

@@ -99,7 +99,7 @@ func TestBlockedMeansDropped(t *testing.T) {
 	g.says(t, exitOK, []string{"blocks"}, client, suspended)
 	g.says(t, exitOK, []string{"blocks", "--json"}, `"not_enforced": "suspended"`)
 	g.says(t, exitNo, []string{"block", "198.51.100.7"}, "on the list  198.51.100.7/32", suspended)
-	g.says(t, exitOK, []string{"resume"}, "blocking again")
+	g.says(t, exitOK, []string{"resume"}, "blocking resumed")
 	g.says(t, exitOK, []string{"why", "198.51.100.7"}, "blocked as 198.51.100.7/32")
 }
 
@@ -222,7 +222,7 @@ func TestFlushWithoutAnAppliance(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	g.says(t, exitError, []string{"flush", "--for", "10m"}, "not running", "a pause needs a running uppercut")
-	g.says(t, exitOK, []string{"flush", "--forget"}, "table removed", "no block will come back")
+	g.says(t, exitOK, []string{"flush", "--forget"}, "table removed", "no block will be restored")
 	g.says(t, exitError, []string{"health"}, "not running")
 }
 
@@ -314,7 +314,7 @@ func TestPause(t *testing.T) {
 	g.says(t, exitNo, []string{"health"}, "blocking is suspended by an operator since", " until ")
 	g.says(t, exitOK, []string{"audit", "--action", "flush"}, "for 10m", "mail is late")
 	g.says(t, exitNo, []string{"why", "203.0.113.9"}, "would be blocked")
-	g.says(t, exitOK, []string{"resume"}, "blocking again")
+	g.says(t, exitOK, []string{"resume"}, "blocking resumed")
 	g.says(t, exitOK, []string{"flush", "--for", "1s"})
 	waitFor(t, 20*time.Second, "the pause is over", func() bool {
 		_, code := g.outcome(t, "why", "203.0.113.9")

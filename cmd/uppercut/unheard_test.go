@@ -47,7 +47,7 @@ func TestWhatIsNotHeardIsTold(t *testing.T) {
 		status, _ := g.get(t, "/-/ready")
 		return status == http.StatusServiceUnavailable
 	})
-	g.says(t, exitNo, []string{"health"}, "NOT OK: nothing is understood of what comes from 1 sender")
+	g.says(t, exitNo, []string{"health"}, "NOT OK: cannot understand anything from 1 sender")
 	g.says(t, exitOK, []string{"status"}, "nothing is understood of what 1 sender sends", "0 not understood, 17 of other programs")
 	g.says(t, exitOK, []string{"senders"}, "17 (3f2a1b4c5d6e)", "NOTHING UNDERSTOOD; no line is under a tag of detector.tags")
 
@@ -56,9 +56,9 @@ func TestWhatIsNotHeardIsTold(t *testing.T) {
 	g.says(t, exitOK, []string{"status"}, "1 not understood, 17 of other programs")
 	waitFor(t, 20*time.Second, "it is ready", func() bool {
 		status, body := g.get(t, "/-/ready")
-		return status == http.StatusOK && strings.Contains(body, "senders: warning: nothing is understood of what comes from 1 of 2 senders")
+		return status == http.StatusOK && strings.Contains(body, "senders: warning: cannot understand anything from 1 of 2 senders")
 	})
-	g.says(t, exitOK, []string{"health"}, "ok, but nothing is understood of what comes from 1 of 2 senders")
+	g.says(t, exitOK, []string{"health"}, "ok, but cannot understand anything from 1 of 2 senders")
 
 	// A container's lines, each with sendmail's own tag inside.
 	send(repeated(3, "<22>1 "+now+" box 3f2a1b4c5d6e 4917 - - sendmail[123]: NOQUEUE: connect from x [192.0.2.1]")...)

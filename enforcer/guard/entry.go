@@ -63,7 +63,7 @@ var globalUnicast = netip.MustParsePrefix("2000::/3")
 // tooMuch refuses an entry, written as s, that nobody can mean.
 func (e Entry) tooMuch(s string) error {
 	if slices.ContainsFunc(e.Prefixes, MuchOfTheInternet) {
-		return fmt.Errorf("%q covers much of the Internet and would leave hardly any address that can be blocked: use `mode: observe` to block nothing", s)
+		return fmt.Errorf("%q covers much of the Internet and would leave almost no address that can be blocked: use `mode: observe` to block nothing", s)
 	}
 	return nil
 }

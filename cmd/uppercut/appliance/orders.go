@@ -108,7 +108,7 @@ func (a *Appliance) Allow(ctx context.Context, o console.Order) ([]console.Allow
 		until = now.Add(o.For)
 	}
 	if i := slices.IndexFunc(o.Prefixes, guard.MuchOfTheInternet); i >= 0 && !o.Force {
-		return nil, fmt.Errorf("%w: %s covers much of the Internet and would leave hardly any address that can be blocked; flush stops all blocking, --force allows it anyway",
+		return nil, fmt.Errorf("%w: %s covers much of the Internet and would leave almost no address that can be blocked; flush stops all blocking, --force allows it anyway",
 			console.ErrRefused, o.Prefixes[i])
 	}
 	var list []console.Allowance

@@ -124,7 +124,7 @@ func generalAdvice(row console.Sender) string {
 	case row.Unread > row.Foreign+row.NotUnderstood:
 		return "headers cannot be read: use the file of uppercut sender-config"
 	case row.Foreign > row.NotUnderstood:
-		return "no line is under a tag of detector.tags: forward sendmail's lines, or add its tag"
+		return "no line has a tag of detector.tags: forward sendmail's lines, or add its tag"
 	}
 	return "see the page Not understood"
 }
@@ -133,13 +133,13 @@ func generalAdvice(row console.Sender) string {
 func adviceOn(s receiver.SenderStatus) string {
 	var advice []string
 	if s.Refusal == string(header.ErrCompressed) {
-		advice = append(advice, "it compresses, which is not read: take compression.mode and ZipLevel out of rsyslog's action")
+		advice = append(advice, "it compresses, which is not supported: remove compression.mode and ZipLevel from rsyslog's action")
 	}
 	if s.WithheldHeaders > 0 {
 		advice = append(advice, fmt.Sprintf("%s behind another header: if it is a relay, list it in receiver.relays", terminal.Plural(s.WithheldHeaders, "line")))
 	}
 	if s.WithheldTags > 0 {
-		advice = append(advice, fmt.Sprintf("%s of sendmail's behind another tag: if that wraps them, list it in receiver.wrapping_tags", terminal.Plural(s.WithheldTags, "line")))
+		advice = append(advice, fmt.Sprintf("%s with sendmail's tag behind another tag: if that one wraps them, list it in receiver.wrapping_tags", terminal.Plural(s.WithheldTags, "line")))
 	}
 	return strings.Join(advice, "; ")
 }
@@ -243,14 +243,14 @@ func (a *Appliance) understood() (senders, nothing int) {
 // checkSenders tells when nothing is understood of what comes: then there is
 // nothing to judge. That it is so of one sender is a warning.
 func (a *Appliance) checkSenders() error {
-	const remedy = "uppercut senders says of which and what they send, the runbook what to do (UppercutNothingUnderstood)"
+	const remedy = "uppercut senders shows which and what they send; the runbook says what to do (UppercutNothingUnderstood)"
 	senders, nothing := a.understood()
 	switch nothing {
 	case 0:
 		return nil
 	case senders:
-		return fmt.Errorf("nothing is understood of what comes from %s: %s", terminal.Plural(uint64(nothing), "sender"), remedy)
+		return fmt.Errorf("cannot understand anything from %s: %s", terminal.Plural(uint64(nothing), "sender"), remedy)
 	default:
-		return metrics.Warning(fmt.Sprintf("nothing is understood of what comes from %d of %d senders: %s", nothing, senders, remedy))
+		return metrics.Warning(fmt.Sprintf("cannot understand anything from %d of %d senders: %s", nothing, senders, remedy))
 	}
 }

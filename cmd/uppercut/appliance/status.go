@@ -229,9 +229,9 @@ func (v *verification) describe(f *console.Firewall) {
 		switch {
 		case n == 0 || kind == "missing" || kind == "unexpected":
 		case kind == "timeout":
-			f.Problems = append(f.Problems, fmt.Sprintf("%d elements had another time left than the list says when compared", n))
+			f.Problems = append(f.Problems, fmt.Sprintf("%d elements had a different time left than the list when compared", n))
 		default:
-			f.Problems = append(f.Problems, kind+" was missing or not as it should be when compared")
+			f.Problems = append(f.Problems, kind+" was missing or different when compared")
 		}
 	}
 	slices.Sort(f.Problems)

@@ -63,7 +63,7 @@ func (x *explainer) explain(l *detector.Line) {
 func waitText(rec *sendmail.Record) string {
 	switch {
 	case rec.Addr.IsValid() && rec.Proof == sendmail.ProofOwn:
-		return "the next line of its process, which may tell it once more (R10)"
+		return "the next line of its process, which may report it again (R10)"
 	case rec.Addr.IsValid() && rec.Proof == sendmail.ProofShort:
 		return "two seconds have passed (R8)"
 	}
@@ -111,11 +111,11 @@ func (x *explainer) eventText(e *sendmail.Event, number uint64) string {
 func ruleText(rec *sendmail.Record) string {
 	switch {
 	case rec.Part != 0:
-		return "R2: part of a split line, read only when it is whole"
+		return "R2: part of a split line, read only when complete"
 	case rec.Kind == sendmail.LineUnknown:
-		return "R12: looks like sendmail's and is not understood, so it says nothing"
+		return "R12: looks like sendmail's but is not understood, so it is ignored"
 	case rec.Kind == sendmail.LineInfo:
-		return "R11: known, and says nothing of a client"
+		return "R11: known, and says nothing about a client"
 	}
 	rule := grammarRule(rec.Body)
 	switch {
@@ -126,18 +126,18 @@ func ruleText(rec *sendmail.Record) string {
 	case rule == sessionRule:
 		return rule
 	}
-	return rule + "; it proves no address"
+	return rule + "; no address is proven"
 }
 
 // proofText says what it takes for the address to be the client's.
 func proofText(p sendmail.Proof) string {
 	switch p {
 	case sendmail.ProofWhole:
-		return " if the line was not cut: a longer one must come from the same host (R8)"
+		return " if the line was not truncated: a longer line must come from the same host (R8)"
 	case sendmail.ProofShort:
-		return " unless lines are cut there: another one may lose its end (R8)"
+		return " unless lines are truncated there: another line may lose its end (R8)"
 	case sendmail.ProofSession:
-		return " if another line of the session says so: this one may be all the client's (R3)"
+		return " if another line of the session confirms it: all of this line may be the client's text (R3)"
 	}
 	return ""
 }
@@ -145,18 +145,18 @@ func proofText(p sendmail.Proof) string {
 // grammarRule is the rule for lines that begin like body.
 func grammarRule(body string) string {
 	for _, r := range []struct{ prefix, rule string }{
-		{"ruleset=check_relay, ", "R4: the client is in relay=, arg2 is not to be trusted"},
+		{"ruleset=check_relay, ", "R4: the client is in relay=, arg2 is not trusted"},
 		{"ruleset=check_mail, ", pathRule},
 		{"ruleset=check_rcpt, ", pathRule},
 		{"ruleset=check_vrfy, ", pathRule},
 		{"ruleset=check_expn, ", pathRule},
 		{"ruleset=check_etrn, ", pathRule},
-		{"ruleset=", "R5: arg1 is free text, so the client counts if there is one only"},
+		{"ruleset=", "R5: arg1 is free text, so the client counts only if the line names a single one"},
 		{"from=", "R6: the client is in relay= at the end, if the sender is one SMTP path"},
-		{"to=", "R6: relay= is where the message went"},
-		{"AUTH", "R8: the client is the last relay=, if it is whole"},
-		{"STARTTLS=", "R8: the client is the last relay=, if it is whole"},
-		{"Milter: connect: ", "R7: the client stands at the start, in words of sendmail's own"},
+		{"to=", "R6: relay= is the destination of the message"},
+		{"AUTH", "R8: the client is in the last relay=, if it is complete"},
+		{"STARTTLS=", "R8: the client is in the last relay=, if it is complete"},
+		{"Milter: connect: ", "R7: the client is named at the start, in sendmail's own words"},
 		{"Milter", sessionRule},
 		{"collect: ", sessionRule},
 		{"timeout ", sessionRule},
@@ -171,10 +171,10 @@ func grammarRule(body string) string {
 	if strings.HasPrefix(body, "<") || strings.Contains(body, "... ") {
 		return sessionRule
 	}
-	return "R7: the client stands at the start, in words of sendmail's own"
+	return "R7: the client is named at the start, in sendmail's own words"
 }
 
 const (
 	pathRule    = "R5: arg1 is one SMTP path, the client is in the first relay= outside it"
-	sessionRule = "R9: such lines name no client, the session does"
+	sessionRule = "R9: these lines name no client; the session does"
 )

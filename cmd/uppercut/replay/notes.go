@@ -38,10 +38,10 @@ func (in *input) warn(w io.Writer) error {
 func (t *inputTotals) warnings(timeText func(at time.Time) string) (notes []string) {
 	for _, f := range t.files {
 		if f.same != "" {
-			notes = append(notes, fmt.Sprintf("%s has the same text as %s: it is read once.", f.name, f.same))
+			notes = append(notes, fmt.Sprintf("%s has the same text as %s: it is read only once.", f.name, f.same))
 		}
 		if f.ahead > 0 {
-			notes = append(notes, fmt.Sprintf("%s: %s dated ahead of now, the first %s, counted at the time of the line before. Is the clock wrong, or --zone?",
+			notes = append(notes, fmt.Sprintf("%s: %s dated in the future, the first %s, counted at the time of the line before. Is the clock or --zone wrong?",
 				f.name, terminal.Plural(f.ahead, "line"), timeText(f.aheadAt)))
 		}
 	}
@@ -64,7 +64,7 @@ func (f *findings) secondNotes() []string {
 // wrappedNotes tells of tags behind which tags of sendmail's stand.
 func (f *findings) wrappedNotes() (notes []string) {
 	for _, tag := range first(mostFrequent(f.wrapped), tagsShown) {
-		notes = append(notes, fmt.Sprintf("%s of %q with a tag of sendmail's inside: list %q in receiver.wrapping_tags to have such lines read.",
+		notes = append(notes, fmt.Sprintf("%s of %q with a sendmail tag inside: list %q in receiver.wrapping_tags to have such lines read.",
 			terminal.Plural(f.wrapped[tag], "line"), printableText(tag), printableText(tag)))
 	}
 	return notes
@@ -76,7 +76,7 @@ const tagsShown = 10
 // nothingOurs says what was seen where no line was sendmail's.
 func (t *inputTotals) nothingOurs() []string {
 	if t.foreign == 0 {
-		return []string{"No line is sendmail's: none has a syslog header."}
+		return []string{"No sendmail lines found: no line has a syslog header."}
 	}
 	var seen []string
 	for _, tag := range first(mostFrequent(t.found.tags), tagsShown) {
@@ -90,8 +90,8 @@ func (t *inputTotals) nothingOurs() []string {
 		seen = append(seen, "and others")
 	}
 	return []string{
-		"No line is sendmail's, by its tag. Tags seen: " + strings.Join(seen, ", ") + ".",
-		"If one of them is sendmail's under another name, list it: detector: {tags: [sendmail, sm-*, NAME]}.",
+		"No line has a sendmail tag. Tags seen: " + strings.Join(seen, ", ") + ".",
+		"If one of them is sendmail under another name, list it: detector: {tags: [sendmail, sm-*, NAME]}.",
 	}
 }
 

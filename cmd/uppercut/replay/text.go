@@ -166,7 +166,7 @@ func (t *textReport) blocked() {
 			console.RoundDuration(v.Until.Sub(v.At)), v.Rule, strconv.FormatFloat(v.Score, 'f', -1, 64), terminal.Plural(uint64(v.Hosts), "host"))
 	}
 	t.printf("  by rule: %s\n", t.rulesText())
-	t.printf("  %s (%.0f %%) came while their source would have been blocked\n",
+	t.printf("  %s (%.0f %%) came while their source would already have been blocked\n",
 		terminal.Plural(t.prevented, "offence"), 100*float64(t.prevented)/float64(max(t.offences, 1)))
 	t.lifted()
 }
@@ -174,7 +174,7 @@ func (t *textReport) blocked() {
 // lifted says how many blocks would not have lasted.
 func (t *textReport) lifted() {
 	if t.takenBack > 0 {
-		t.printf("  %s not listed: lifted when the breaker opened of a host that refused everybody\n", terminal.Plural(uint64(t.takenBack), "block"))
+		t.printf("  %s not listed: removed when the breaker opened for a host that refused everybody\n", terminal.Plural(uint64(t.takenBack), "block"))
 	}
 }
 
@@ -219,7 +219,7 @@ func (t *textReport) misread() {
 		{stats.Lines[sendmail.LineUnknown], "of sendmail in an unrecognised format"},
 		{stats.Orphans, "whose client address is unknown: no other line of the session names it"},
 		{stats.Torn, "split, with a part missing"},
-		{stats.Conflicts, "that name another client than their session"},
+		{stats.Conflicts, "that name a different client than their session"},
 	}
 	title := "Not understood"
 	for _, c := range counts {

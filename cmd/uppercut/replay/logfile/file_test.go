@@ -249,7 +249,7 @@ func TestFormsOfJournalctl(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				}
-			} else if err == nil || !strings.HasSuffix(err.Error(), "what journalctl -o "+form+" writes, which is not read here: use journalctl -o short-iso or -o json") {
+			} else if err == nil || !strings.HasSuffix(err.Error(), "is output of journalctl -o "+form+", which is not supported: use journalctl -o short-iso or -o json") {
 				t.Errorf("%s: error %v", form, err)
 			}
 		}

@@ -39,7 +39,7 @@ func explainForeign(head []byte) error {
 		return errors.New("is UTF-16 text, which is not supported: pipe it through iconv -f UTF-16LE -t UTF-8")
 	}
 	if form := journalForm(head); form != "" {
-		return fmt.Errorf("what journalctl -o %s writes, which is not read here: use journalctl -o short-iso or -o json", form)
+		return fmt.Errorf("is output of journalctl -o %s, which is not supported: use journalctl -o short-iso or -o json", form)
 	}
 	// copytruncate leaves NULs at the start of a log, a power cut anywhere.
 	text := bytes.ReplaceAll(head, []byte{0}, nil)
