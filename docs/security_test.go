@@ -69,7 +69,7 @@ var promises = map[string]string{
 	// What is in the logs
 	"are masked wherever they leave": "TestSecretsLeaveByNoWay TestMask TestEvidenceIsMasked FuzzMaskUnknown",
 	"No metric's label ever holds":   "TestSecretsLeaveByNoWay",
-	"follows no symbolic link in it": "TestADirectoryThatOthersMayWriteIsRefused TestLinksAreNotFollowed TestALinkIsNotFollowed",
+	"follows no symbolic link in it": "TestADirectoryThatOthersMayWriteIsRefused TestLinksAreNotFollowed TestALinkIsNotFollowed TestHistoryFollowsNoLink",
 	"up to three masked log lines":   "TestSecretsLeaveByNoWay TestDocumentNamesEveryField TestWhatHappensIsTold",
 	"the requests are signed":        "TestSignature TestDocumentedVerification",
 	"without log lines":              "TestSyslogOverDatagrams TestRealRsyslogd",

@@ -56,15 +56,21 @@ func ownGroup(gid int) bool {
 // ErrLink says that a file is a symbolic link, which is not followed.
 var ErrLink = errors.New("it is a symbolic link, which is not followed")
 
-// Open opens a file to read. If there is none the error wraps fs.ErrNotExist.
+var errIrregular = errors.New("it is not a regular file")
+
+// Open opens a regular file to read: a FIFO would have us wait for a writer. If
+// there is none the error wraps fs.ErrNotExist.
 func Open(path string) (f *os.File, err error) {
 	err = in(path, func(root *os.Root, name string) error {
 		info, err := root.Lstat(name)
 		if err != nil {
 			return err
 		}
-		if info.Mode().Type() == fs.ModeSymlink {
+		switch {
+		case info.Mode().Type() == fs.ModeSymlink:
 			return ErrLink
+		case !info.Mode().IsRegular():
+			return errIrregular
 		}
 		f, err = root.Open(name)
 		return err

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -125,5 +126,19 @@ func TestLinksAreNotFollowed(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A FIFO in the place of a file would hold up the start until somebody writes.
+func TestOnlyFilesAreOpened(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "scores")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(path); !errors.Is(err, errIrregular) {
+		t.Errorf("a FIFO: %v", err)
+	}
+	if err := Replace(path, text("new")); err != nil || read(t, path) != "new" {
+		t.Errorf("it is not replaced: %v", err)
 	}
 }

@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"time"
+
+	"uppercut/enforcer/statedir"
 )
 
 // The history outlives a restart in a file of the state directory: its slots with
@@ -49,15 +50,14 @@ type savedCount struct {
 
 // save replaces the file in one step.
 func (h *history) save(path string) error {
-	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	err := statedir.Replace(path, func(w io.Writer) error {
+		packed := gzip.NewWriter(w)
+		return errors.Join(gob.NewEncoder(packed).Encode(h.saved()), packed.Close())
+	})
 	if err != nil {
-		return fmt.Errorf("create history: %w", err)
+		return fmt.Errorf("write history: %w", err)
 	}
-	packed := gzip.NewWriter(f)
-	if err := errors.Join(gob.NewEncoder(packed).Encode(h.saved()), packed.Close(), f.Sync(), f.Close()); err != nil {
-		return errors.Join(fmt.Errorf("write history: %w", err), os.Remove(f.Name()))
-	}
-	return os.Rename(f.Name(), path)
+	return nil
 }
 
 // saved is the history as it is now.
@@ -100,7 +100,7 @@ func (s *slot) saved(number func(string) uint32) savedSlot {
 // load reads what an earlier run saved, of a time before now; there may be
 // nothing. On error the history is empty.
 func (h *history) load(path string, now time.Time) error {
-	f, err := os.Open(path)
+	f, err := statedir.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

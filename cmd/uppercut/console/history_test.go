@@ -1,6 +1,7 @@
 package console
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"uppercut/enforcer/statedir"
 )
 
 func TestHistoryCountsWhatTheCountersGrowBy(t *testing.T) {
@@ -204,6 +207,29 @@ func TestHistoryOutlivesARestart(t *testing.T) {
 	}
 	if info, err := os.Stat(path); err != nil || info.Size() > 10_000 {
 		t.Errorf("%v, %v", info, err)
+	}
+}
+
+// Links in the state directory are not followed, neither to write nor to read.
+func TestHistoryFollowsNoLink(t *testing.T) {
+	dir := t.TempDir()
+	path, victim := filepath.Join(dir, historyFile), filepath.Join(dir, "victim")
+	for _, link := range []string{path, path + ".new"} {
+		if err := errors.Join(os.WriteFile(victim, []byte("precious"), 0o600), os.Symlink(victim, link)); err != nil {
+			t.Fatal(err)
+		}
+		if err := newHistory().load(link, noon); !errors.Is(err, statedir.ErrLink) {
+			t.Errorf("load of %s: %v", link, err)
+		}
+		if err := newHistory().save(path); err != nil {
+			t.Error(err)
+		}
+		if text, err := os.ReadFile(victim); err != nil || string(text) != "precious" {
+			t.Errorf("%s was followed: %q, %v", link, text, err)
+		}
+		if err := newHistory().load(path, noon); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
