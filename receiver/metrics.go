@@ -12,7 +12,7 @@ const (
 	dropSender  = "acl"          // not a listed sender
 	dropPath    = "reverse_path" // came over another interface than answers go
 	dropFraming = "framing"      // the stream ended within a frame
-	// still in the socket at the end of Config.StopTimeout
+	// not taken at the end of Config.StopTimeout
 	dropShutdown = "shutdown"
 )
 
@@ -128,7 +128,10 @@ func (m *metrics) of(t Transport) *counters {
 		drops = append(drops, string(kind))
 	}
 	if t == UDP {
-		drops = append(drops, dropSender, dropPath, dropShutdown)
+		drops = append(drops, dropSender, dropPath)
+	}
+	if t != RELP { // whose clients keep what was not answered
+		drops = append(drops, dropShutdown)
 	}
 	c := &counters{
 		received:        m.received.WithLabelValues(listener),
@@ -141,9 +144,6 @@ func (m *metrics) of(t Transport) *counters {
 	c.withheld[header.WithheldHeader] = m.withheld.WithLabelValues(listener, "header")
 	c.withheld[header.WithheldTag] = m.withheld.WithLabelValues(listener, "tag")
 	c.withheld[header.WithheldRepeats] = m.withheld.WithLabelValues(listener, "repeats")
-	if t == Unix {
-		drops = append(drops, dropShutdown)
-	}
 	if t == TCP || t == TLS || t == RELP {
 		drops = append(drops, dropFraming)
 		c.rejects = children(m.rejected, listener, []string{

@@ -264,10 +264,9 @@ func (r *Receiver) adopt() error {
 
 func (r *Receiver) serveSyslog(ctx context.Context, v *visit) {
 	s := &stream{
-		visit:   v,
-		intake:  r.newStreamIntake(v.from.transport),
-		frames:  splitter{max: r.config.MaxMessageSize},
-		timeout: r.config.StopTimeout,
+		visit:  v,
+		intake: r.newStreamIntake(v.from.transport),
+		frames: splitter{max: r.config.MaxMessageSize},
 	}
 	s.run(ctx)
 }

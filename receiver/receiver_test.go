@@ -333,6 +333,43 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// TestStopInTheMiddleOfTinyFrames: what a buffer holds beyond a batch is not taken
+// any more when the time to drain is over, and is counted.
+func TestStopInTheMiddleOfTinyFrames(t *testing.T) {
+	c := testConfig()
+	c.StopTimeout = 0
+	stopping := make(chan struct{})
+	began, late := make(chan struct{}), 0
+	full := sync.OnceFunc(func() { close(began); <-stopping })
+	h := openWith(t, c, func(batch []Message, _, _ func()) {
+		select {
+		case <-stopping:
+			late++
+		default:
+		}
+		if len(batch) == MaxBatch {
+			full()
+		}
+	})
+	conn := dial(t, "tcp", h.address(TCP))
+	write(t, conn, strings.Repeat("<22>1 - - - - - -\n", 10*MaxBatch))
+	<-began
+	stopped := make(chan struct{})
+	go func() { h.stop(); close(stopped) }()
+	_ = conn.SetReadDeadline(time.Now().Add(patience))
+	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("no FIN: %v", err)
+	}
+	close(stopping)
+	<-stopped
+	if late > 0 {
+		t.Errorf("%d batches were taken too late", late)
+	}
+	if n := h.metric(t, "uppercut_messages_dropped_total", "listener", "tcp", "reason", dropShutdown); n == 0 {
+		t.Error("what was read and not taken is not counted")
+	}
+}
+
 // TestStopTellsSendersWhenNobodyListens: who is told to end cannot connect
 // again, as rsyslog does at once, to a receiver that will not read it.
 func TestStopTellsSendersWhenNobodyListens(t *testing.T) {

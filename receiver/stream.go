@@ -32,6 +32,9 @@ type streamListener struct {
 	counts       *counters
 	// serve reads a connection to its end.
 	serve func(context.Context, *visit)
+	// until is when connections that drain must have ended. It is set before
+	// their context is cancelled.
+	until time.Time
 }
 
 // visit is a connection that is served.
@@ -55,7 +58,10 @@ func (l *streamListener) run(ctx context.Context) error {
 	var serving sync.WaitGroup
 	defer serving.Wait()
 	draining, drain := context.WithCancel(context.WithoutCancel(ctx))
-	defer drain()
+	defer func() {
+		l.until = time.Now().Add(l.receiver.config.StopTimeout)
+		drain()
+	}()
 	defer l.socket.Close()
 	stop := context.AfterFunc(ctx, func() { _ = l.socket.SetDeadline(time.Now().Add(drainGrace)) })
 	defer stop()
@@ -214,10 +220,9 @@ func peerOf(conn net.Conn) netip.Addr {
 // in common.
 type stream struct {
 	*visit
-	intake  intake
-	frames  splitter
-	buffer  buffer
-	timeout time.Duration // to drain, see Config.StopTimeout
+	intake intake
+	frames splitter
+	buffer buffer
 }
 
 // run reads to the end of the stream. When ctx is cancelled the other side is
@@ -226,23 +231,24 @@ type stream struct {
 func (s *stream) run(ctx context.Context) {
 	stop := context.AfterFunc(ctx, func() {
 		_ = s.tcp.CloseWrite()
-		_ = s.conn.SetReadDeadline(time.Now().Add(min(drainIdle, s.timeout)))
+		_ = s.conn.SetReadDeadline(time.Now().Add(min(drainIdle, time.Until(s.listener.until))))
 	})
 	defer stop()
-	var deadline time.Time
 	for told := false; ; {
-		s.arm(time.Now())
+		now := time.Now()
+		if s.late(ctx, now) {
+			s.giveUp()
+			return
+		}
+		s.arm(now)
 		if ctx.Err() != nil {
-			now := time.Now()
-			if deadline.IsZero() {
-				deadline = now.Add(s.timeout)
-			}
-			_ = s.conn.SetReadDeadline(earlier(now.Add(drainIdle), deadline))
+			_ = s.conn.SetReadDeadline(earlier(now.Add(drainIdle), s.listener.until))
 		}
 		n, err := s.conn.Read(s.buffer.space(s.frames.max))
 		if n > 0 {
 			s.buffer.filled(n)
-			for received := time.Now(); s.take(received); {
+			// A buffer of tiny frames holds many batches.
+			for received := time.Now(); s.take(received) && !s.late(ctx, time.Now()); {
 				continue
 			}
 		}
@@ -255,6 +261,26 @@ func (s *stream) run(ctx context.Context) {
 			s.end(err)
 			return
 		}
+	}
+}
+
+// late reports whether the time to drain is over.
+func (v *visit) late(ctx context.Context, now time.Time) bool {
+	return ctx.Err() != nil && !now.Before(v.listener.until)
+}
+
+// giveUp counts the frames that were read and are not taken any more.
+func (s *stream) giveUp() {
+	left := s.buffer.bytes()
+	for spans := make([]span, 0, MaxBatch); ; {
+		frames, used := s.frames.split(left, spans)
+		if len(frames) == 0 {
+			return
+		}
+		for range frames {
+			s.intake.counts.drop(dropShutdown)
+		}
+		left = left[used:]
 	}
 }
 

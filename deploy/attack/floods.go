@@ -115,7 +115,7 @@ func lines(format string, perClient int) func(context.Context, *target, *result)
 				client++
 				addr := net.IPv4(byte(client>>24), byte(client>>16), byte(client>>8), byte(client))
 				for i := range perClient {
-					fmt.Fprintf(&b, "<22>"+now+" thief sendmail[%d]: "+format+"\n", 2+(int(client)*perClient+i)%30000, addr, addr)
+					fmt.Fprintf(&b, "<22>"+now+" thief sendmail[%d]: "+format+"\n", 2+(int(client)*perClient+i)%(pids-2), addr, addr)
 				}
 			}
 			return b.String()
@@ -124,6 +124,10 @@ func lines(format string, perClient int) func(context.Context, *target, *result)
 		return nil
 	}
 }
+
+// pids is how many process numbers Linux has (PID_MAX_LIMIT): lines of one process
+// are one session, which counts once.
+const pids = 4 << 20
 
 // Lines of sendmail 8.17, the client's address twice.
 const (

@@ -37,11 +37,15 @@ type setting struct {
 // settings by the names of attacks.
 var settings = map[string]setting{
 	"full-set":    {extra: "enforcer: {max_addresses: 2000}\n"},
+	"enforcer":    {extra: unlimited},
 	"full-disk":   {alone: true},
 	"flips":       {alone: true},
 	"crash-loop":  {alone: true},
 	"stalled-log": {stalled: true},
 }
+
+// unlimited lets one mail host alone block as many as it likes.
+const unlimited = "detector: {ceiling: {host_passes: 1000000}}\n"
 
 // result is what came of an attack.
 type result struct {
@@ -77,6 +81,7 @@ func attacks() []attack {
 		{"silent", "6,000 silent connections", silent},
 		{"sources", "refusals of ever new clients, one key", lines(relayRefused, 1)},
 		{"blocks", "pre-greeting traffic of ever new clients, one key", lines(preGreeting, 2)},
+		{"enforcer", "the same, where one key may block as many as it likes", lines(preGreeting, 2)},
 		{"many-names", "200 partners of another host accused by one key as 50 hosts", manyNames},
 		{"fill-hosts", "1,040 invented hosts, then a new host that is broken and one that is not", fillHosts},
 		{"full-set", "a set of 2,000 filled by one key, over 400 blocks that an honest host reported", fullSet},
@@ -134,7 +139,7 @@ func play(ctx context.Context, a attack, program string, memory int, duration ti
 		r.problem = err
 		return r
 	}
-	defer t.stop()
+	defer func() { r.problem = errors.Join(r.problem, t.stop()) }()
 	var host honest
 	hostCtx, stopHost := context.WithCancel(ctx)
 	defer stopHost()

@@ -58,7 +58,7 @@ func startTarget(ctx context.Context, program string, memory int, s setting) (t 
 	t = &target{program: program, level: "warn", extra: s.extra}
 	defer func() {
 		if err != nil {
-			t.stop()
+			err = errors.Join(err, t.stop())
 		}
 	}()
 	if t.dir, err = os.MkdirTemp("", "uppercut-attack"); err != nil {
@@ -200,15 +200,18 @@ func (t *target) alive() bool {
 	}
 }
 
-// stop ends the target and removes what belongs to it.
-func (t *target) stop() {
+// stop ends the target and removes what belongs to it. systemd would wait for 60
+// seconds.
+func (t *target) stop() (err error) {
+	const patience = 30 * time.Second
 	if t.ended != nil {
 		_ = t.cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-t.ended:
-		case <-time.After(30 * time.Second):
+		case <-time.After(patience):
 			_ = t.cmd.Process.Kill()
 			<-t.ended
+			err = fmt.Errorf("uppercut does not stop within %v", patience)
 		}
 	}
 	if t.group != nil {
@@ -221,6 +224,7 @@ func (t *target) stop() {
 		t.log.Close()
 	}
 	_ = os.RemoveAll(t.dir)
+	return err
 }
 
 // reload has the target read its configuration again.

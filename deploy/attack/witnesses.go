@@ -28,7 +28,7 @@ type script struct {
 
 func (s *script) line(host, format string, args ...any) {
 	s.pids++
-	fmt.Fprintf(&s.text, "<22>%s %s sendmail[%d]: %s\n", time.Now().Format(time.RFC3339), host, 1000+s.pids%30_000, fmt.Sprintf(format, args...))
+	fmt.Fprintf(&s.text, "<22>%s %s sendmail[%d]: %s\n", time.Now().Format(time.RFC3339), host, 1000+s.pids%(pids-1000), fmt.Sprintf(format, args...))
 }
 
 // accepted says that a message of a client was taken.
