@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -49,6 +50,9 @@ func answerWith(listener net.Listener, replies []string) (heard []string) {
 			fmt.Fprintf(conn, "%s\r\n", reply)
 		}
 	}
+	// With something unread, closing would reset the connection.
+	_ = conn.(*net.TCPConn).CloseWrite()
+	_, _ = io.Copy(io.Discard, conn)
 	return heard
 }
 
