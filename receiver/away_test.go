@@ -277,7 +277,8 @@ func (c *tally) take(batch []Message, judged, release func()) {
 	}
 }
 
-// note keeps a match: a queue's name and a number, or a number.
+// note keeps a match: a queue's name and a number, or a number. The name is
+// copied: the text that it stands in is overwritten when the batch is released.
 func (c *tally) note(found []string) {
 	if found == nil {
 		return
@@ -285,7 +286,8 @@ func (c *tally) note(found []string) {
 	if c.dropped == nil {
 		c.dropped = make(map[string]int)
 	}
-	c.dropped[strings.Join(found[1:len(found)-1], "")], _ = strconv.Atoi(found[len(found)-1])
+	name := strings.Clone(strings.Join(found[1:len(found)-1], ""))
+	c.dropped[name], _ = strconv.Atoi(found[len(found)-1])
 }
 
 func (c *tally) both() (kept, dropped int) {

@@ -49,7 +49,7 @@ func TestWhatIsNotHeardIsTold(t *testing.T) {
 	})
 	g.says(t, exitNo, []string{"health"}, "NOT OK: cannot understand anything from 1 sender")
 	g.says(t, exitOK, []string{"status"}, "nothing is understood of what 1 sender sends", "0 not understood, 17 of other programs")
-	g.says(t, exitOK, []string{"senders"}, "17 (3f2a1b4c5d6e)", "NOTHING UNDERSTOOD; no line is under a tag of detector.tags")
+	g.says(t, exitOK, []string{"senders"}, "17 (3f2a1b4c5d6e)", "NOTHING UNDERSTOOD; no line has a tag of detector.tags")
 
 	send("<22>1 "+now+" mx1 sendmail 7 - - NOQUEUE: connect from x [192.0.2.1]", "<22>1 "+now+" mx1 sendmail 7 - - 6ANJY8aV000007: something that sendmail never said")
 	heard(19)
