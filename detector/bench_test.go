@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"uppercut/detector/offence"
 	"uppercut/detector/sendmail"
 )
 
@@ -22,7 +23,7 @@ type crowd struct {
 	d      *Detector
 	parser *sendmail.Parser
 	line   Line
-	event  sendmail.Event
+	event  offence.Event
 	n      uint64
 }
 
@@ -46,7 +47,7 @@ func newCrowd(b *testing.B, sources, offences int) *crowd {
 	for range offences {
 		for i := range sources {
 			cr.n++
-			cr.offend(client(i), sendmail.SenderDomain)
+			cr.offend(client(i), offence.SenderDomain)
 		}
 	}
 	return cr
@@ -83,9 +84,9 @@ func (cr *crowd) useMemory() {
 }
 
 // offend judges an event past the session memory.
-func (cr *crowd) offend(a netip.Addr, r sendmail.Reason) {
+func (cr *crowd) offend(a netip.Addr, r offence.Reason) {
 	at := noon.Add(time.Duration(cr.n) * time.Microsecond)
-	cr.event = sendmail.Event{Line: cr.n, Time: at, Addr: a, Session: cr.n, Count: 1, Reason: r, Raw: "x"}
+	cr.event = offence.Event{Line: cr.n, Time: at, Addr: a, Session: cr.n, Count: 1, Reason: r, Raw: "x"}
 	cr.line.Received = at
 	cr.d.begin(at)
 	cr.d.event(&cr.line, &cr.event, cr.d.hosts.of(&cr.line))
@@ -146,12 +147,12 @@ func BenchmarkJudge(b *testing.B) {
 		return func(i int) {
 			if i%MaxAhead == 0 {
 				for j := range lines {
-					lines[j].Record.Addr, lines[j].Record.Kind = client(number(i+j)), sendmail.LineReject
+					lines[j].Record.Addr, lines[j].Record.Kind = client(number(i+j)), offence.LineReject
 				}
 				cr.d.Ahead(lines)
 			}
 			cr.n++
-			cr.offend(lines[i%MaxAhead].Record.Addr, sendmail.SenderDomain)
+			cr.offend(lines[i%MaxAhead].Record.Addr, offence.SenderDomain)
 		}
 	}
 	among := func(i int) int { return i * 7919 % *tracked }
@@ -228,7 +229,7 @@ func BenchmarkMemory(b *testing.B) {
 		for range 20 {
 			for i := range c.MaxSources {
 				cr.n += 5
-				cr.offend(client(i), sendmail.SenderDomain)
+				cr.offend(client(i), offence.SenderDomain)
 			}
 		}
 		b.ReportMetric(float64(heapBytes()-before)/float64(d.sources.count), "B/source")

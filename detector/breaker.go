@@ -8,7 +8,7 @@ import (
 	"slices"
 	"time"
 
-	"uppercut/detector/sendmail"
+	"uppercut/detector/offence"
 )
 
 // A breaker judges the judge's source: a mail host that refuses those whom the
@@ -120,11 +120,11 @@ func (d *Detector) accepts(h *host, key *sourceKey, second uint32) {
 
 // noRefusal says nothing about whose mail a host takes: what only an attacker
 // does, what is mere context, and users who cannot log in.
-var noRefusal = attackerOnly | contextOnly | reasons(sendmail.AuthUnavailable)
+var noRefusal = attackerOnly | contextOnly | reasons(offence.AuthUnavailable)
 
 // refuses tells the breaker of a host about an offence of a source, which may
 // be nil if nothing is known of it.
-func (d *Detector) refuses(h *host, s *source, key *sourceKey, r sendmail.Reason, second uint32) {
+func (d *Detector) refuses(h *host, s *source, key *sourceKey, r offence.Reason, second uint32) {
 	if !d.judgement.breaker.Enabled || noRefusal.has(r) {
 		return
 	}
@@ -374,7 +374,7 @@ type surge struct {
 }
 
 // add counts an offence and tells whether there is a surge of its reason.
-func (s *surge) add(r sendmail.Reason, key uint64, second uint32, open bool, factor float64) bool {
+func (s *surge) add(r offence.Reason, key uint64, second uint32, open bool, factor float64) bool {
 	if second < s.start {
 		return false // a late line: its window is over
 	}

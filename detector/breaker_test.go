@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"uppercut/detector/sendmail"
+	"uppercut/detector/offence"
 )
 
 // partnerAddr returns the address of a source with accepted mail.
@@ -24,9 +24,9 @@ func withPartners(t *testing.T, n, messages int) (*bench, *[]Notice) {
 }
 
 // refuse lets a host refuse a partner.
-func (b *bench) refuse(at time.Time, i int, r sendmail.Reason) []Verdict {
+func (b *bench) refuse(at time.Time, i int, r offence.Reason) []Verdict {
 	b.t.Helper()
-	return b.feed(event{at: at, addr: partnerAddr(i), host: "mx2", Event: sendmail.Event{Reason: r}})
+	return b.feed(event{at: at, addr: partnerAddr(i), host: "mx2", Event: offence.Event{Reason: r}})
 }
 
 func (b *bench) open(host string) bool {
@@ -54,10 +54,10 @@ func TestBreakerOpens(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b, _ := withPartners(t, 60, 1)
 			for i := range c.accepted {
-				b.feed(event{at: noon, addr: partnerAddr(i), host: "mx2", Event: sendmail.Event{Kind: sendmail.Accepted}})
+				b.feed(event{at: noon, addr: partnerAddr(i), host: "mx2", Event: offence.Event{Kind: offence.Accepted}})
 			}
 			for i := range c.refused {
-				b.refuse(noon.Add(time.Second), c.accepted+i, sendmail.AccessDenied)
+				b.refuse(noon.Add(time.Second), c.accepted+i, offence.AccessDenied)
 			}
 			if got := b.open("mx2"); got != c.open {
 				t.Errorf("open %v", got)
@@ -77,18 +77,18 @@ func TestBreakerWindow(t *testing.T) {
 	} {
 		b, _ := withPartners(t, 10, 1)
 		for i := range 4 {
-			b.refuse(noon, i, sendmail.AccessDenied)
+			b.refuse(noon, i, offence.AccessDenied)
 		}
-		b.feed(event{at: noon.Add(time.Second), addr: partnerAddr(9), host: "mx2", Event: sendmail.Event{Kind: sendmail.Accepted}})
-		b.refuse(noon.Add(after), 4, sendmail.AccessDenied)
+		b.feed(event{at: noon.Add(time.Second), addr: partnerAddr(9), host: "mx2", Event: offence.Event{Kind: offence.Accepted}})
+		b.refuse(noon.Add(after), 4, offence.AccessDenied)
 		if got := b.open("mx2"); got != open {
 			t.Errorf("the fifth after %v: open %v", after, got)
 		}
 	}
 	b, _ := withPartners(t, 10, 1)
 	for i := range 10 {
-		b.refuse(noon.Add(time.Duration(i)*2*time.Second), i, sendmail.UnknownUser)
-		b.feed(event{at: noon.Add(time.Duration(i)*2*time.Second + time.Second), addr: partnerAddr(i), host: "mx2", Event: sendmail.Event{Kind: sendmail.Accepted}})
+		b.refuse(noon.Add(time.Duration(i)*2*time.Second), i, offence.UnknownUser)
+		b.feed(event{at: noon.Add(time.Duration(i)*2*time.Second + time.Second), addr: partnerAddr(i), host: "mx2", Event: offence.Event{Kind: offence.Accepted}})
 	}
 	if b.open("mx2") {
 		t.Error("a host that goes on to take their mail refuses nobody")
@@ -115,12 +115,12 @@ func TestBreakerSlow(t *testing.T) {
 			for i := range 5 {
 				at := noon.Add(time.Duration(i) * c.pace)
 				for try := range 4 {
-					for _, v := range b.refuse(at.Add(time.Duration(try)*time.Second), i, sendmail.AccessReject) {
+					for _, v := range b.refuse(at.Add(time.Duration(try)*time.Second), i, offence.AccessReject) {
 						lifted += len(v.Lift)
 					}
 				}
 				if c.taken {
-					b.feed(event{at: at.Add(c.pace / 2), addr: partnerAddr(10 + i), host: "mx2", Event: sendmail.Event{Kind: sendmail.Accepted}})
+					b.feed(event{at: at.Add(c.pace / 2), addr: partnerAddr(10 + i), host: "mx2", Event: offence.Event{Kind: offence.Accepted}})
 				}
 			}
 			if got := b.open("mx2"); got != c.open {
@@ -138,15 +138,15 @@ func TestBreakerSlow(t *testing.T) {
 func TestBreakerEvidence(t *testing.T) {
 	b, _ := withPartners(t, 10, 1)
 	for i := range 5 {
-		b.feed(event{at: noon, addr: partnerAddr(i), host: "mx2", Event: sendmail.Event{Reason: sendmail.Other, Temporary: true}})
+		b.feed(event{at: noon, addr: partnerAddr(i), host: "mx2", Event: offence.Event{Reason: offence.Other, Temporary: true}})
 	}
 	if !b.open("mx2") {
 		t.Error("five partners got a temporary failure")
 	}
 	b, _ = withPartners(t, 10, 1)
 	for i := range 10 {
-		b.refuse(noon, i, sendmail.AuthFail)
-		b.refuse(noon, i, sendmail.AccessDenied)
+		b.refuse(noon, i, offence.AuthFail)
+		b.refuse(noon, i, offence.AccessDenied)
 	}
 	if b.open("mx2") {
 		t.Error("those who guess passwords are nobody's partners")
@@ -157,27 +157,27 @@ func TestBreakerEvidence(t *testing.T) {
 // also what came shortly before.
 func TestBreakerSetsAside(t *testing.T) {
 	for name, c := range map[string]struct {
-		reason   sendmail.Reason
+		reason   offence.Reason
 		messages int // that make a partner, or not
 		block    bool
 		aside    float64 // offences counted as set aside while it is open
 	}{
-		"a relay's, of a partner":             {sendmail.AccessReject, 20, false, 3},
-		"a relay's, of a stranger":            {sendmail.AccessReject, 0, false, 3},
-		"the client's own, of a partner":      {sendmail.RelayDenied, 20, false, 3},
-		"the client's own, of a stranger":     {sendmail.RelayDenied, 0, true, 0},
-		"an attacker's, of whoever it may be": {sendmail.Pregreet, 20, true, 0},
+		"a relay's, of a partner":             {offence.AccessReject, 20, false, 3},
+		"a relay's, of a stranger":            {offence.AccessReject, 0, false, 3},
+		"the client's own, of a partner":      {offence.RelayDenied, 20, false, 3},
+		"the client's own, of a stranger":     {offence.RelayDenied, 0, true, 0},
+		"an attacker's, of whoever it may be": {offence.Pregreet, 20, true, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, _ := withPartners(t, 10, 1)
 			b.accept(noon.Add(-2*time.Hour), someone, c.messages)
-			b.feed(event{at: noon, addr: someone, host: "mx2", Event: sendmail.Event{Reason: c.reason, Session: 9000}})
+			b.feed(event{at: noon, addr: someone, host: "mx2", Event: offence.Event{Reason: c.reason, Session: 9000}})
 			for i := range 5 {
-				b.refuse(noon.Add(time.Second), i, sendmail.AccessDenied)
+				b.refuse(noon.Add(time.Second), i, offence.AccessDenied)
 			}
 			before := total(t, b.registry, "uppercut_breaker_set_aside_total")
 			for n := range 3 {
-				b.feed(event{at: noon.Add(2 * time.Second), addr: someone, host: "mx2", Event: sendmail.Event{Reason: c.reason, Session: uint64(9100 + n)}})
+				b.feed(event{at: noon.Add(2 * time.Second), addr: someone, host: "mx2", Event: offence.Event{Reason: c.reason, Session: uint64(9100 + n)}})
 			}
 			if got := len(b.verdicts) > 0; got != c.block {
 				t.Errorf("blocked %v", got)
@@ -194,7 +194,7 @@ func TestBreakerSetsAside(t *testing.T) {
 func TestBreakerCloses(t *testing.T) {
 	b, notices := withPartners(t, 10, 1)
 	for i := range 6 {
-		b.refuse(noon.Add(time.Duration(i)*time.Second), i, sendmail.AccessReject)
+		b.refuse(noon.Add(time.Duration(i)*time.Second), i, offence.AccessReject)
 	}
 	bad := noon.Add(5 * time.Second)
 	if b.tick(bad.Add(10*time.Minute - time.Nanosecond)); !b.open("mx2") {
@@ -216,7 +216,7 @@ func TestBreakerCloses(t *testing.T) {
 	}
 	after := bad.Add(11 * time.Minute)
 	for n := range 3 {
-		b.feed(event{at: after, addr: partnerAddr(5), host: "mx2", Event: sendmail.Event{Reason: sendmail.AccessReject, Session: uint64(500 + n)}})
+		b.feed(event{at: after, addr: partnerAddr(5), host: "mx2", Event: offence.Event{Reason: offence.AccessReject, Session: uint64(500 + n)}})
 	}
 	if len(b.verdicts) != 1 {
 		t.Errorf("what comes later counts: %v", b.verdicts)
@@ -226,7 +226,7 @@ func TestBreakerCloses(t *testing.T) {
 func TestBreakerClosedByHand(t *testing.T) {
 	b, _ := withPartners(t, 10, 1)
 	for i := range 5 {
-		b.refuse(noon, i, sendmail.AccessReject)
+		b.refuse(noon, i, offence.AccessReject)
 	}
 	only := func(name string) func(sender, host string) bool {
 		return func(sender, host string) bool { return host == name && sender != "" }
@@ -237,7 +237,7 @@ func TestBreakerClosedByHand(t *testing.T) {
 	if n := b.d.CloseBreaker(only("mx2")); n != 1 || b.open("mx2") {
 		t.Errorf("%d breakers of mx2", n)
 	}
-	b.refuse(noon.Add(time.Second), 7, sendmail.AccessReject)
+	b.refuse(noon.Add(time.Second), 7, offence.AccessReject)
 	if b.open("mx2") {
 		t.Error("opened again by one refusal")
 	}
@@ -247,7 +247,7 @@ func TestBreakerDisabled(t *testing.T) {
 	b := newBench(t, func(c *Config, _ *Options) { c.Breaker.Enabled = false })
 	for i := range 10 {
 		b.accept(noon.Add(-time.Hour), partnerAddr(i), 1)
-		b.refuse(noon, i, sendmail.AccessReject)
+		b.refuse(noon, i, offence.AccessReject)
 	}
 	if b.open("mx2") {
 		t.Error("it is open")
@@ -271,7 +271,7 @@ func TestBreakerSurge(t *testing.T) {
 			at := noon
 			refuse := func(n int) {
 				for i := range n {
-					b.offend(at, fmt.Sprintf("2001:db8:%x:%x::1", unixSecond(at)>>16, uint16(int(unixSecond(at))*7+i)), sendmail.SenderDomain)
+					b.offend(at, fmt.Sprintf("2001:db8:%x:%x::1", unixSecond(at)>>16, uint16(int(unixSecond(at))*7+i)), offence.SenderDomain)
 				}
 			}
 			for range 12 * c.hours {
@@ -291,13 +291,13 @@ func TestMixedIncreaseIsNoSurge(t *testing.T) {
 	b := newBench(t, nil)
 	at := noon
 	for range 24 {
-		b.offend(at, "2001:db8::1", sendmail.SenderDomain)
+		b.offend(at, "2001:db8::1", offence.SenderDomain)
 		at = at.Add(5 * time.Minute)
 	}
 	for i := range 1000 {
-		r := sendmail.SenderDomain
+		r := offence.SenderDomain
 		if i%8 == 0 {
-			r = sendmail.NoRDNS
+			r = offence.NoRDNS
 		}
 		b.offend(at, fmt.Sprintf("2001:db8:%x::1", i), r)
 	}

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"uppercut/detector/sendmail"
+	"uppercut/detector/offence"
 )
 
 func lowCeiling(perMinute int, share float64) func(*Config, *Options) {
@@ -62,8 +62,8 @@ func TestMinuteEndOfTime(t *testing.T) {
 // has been forgotten meanwhile.
 func TestCeilingPardons(t *testing.T) {
 	b := newBench(t, lowCeiling(1, 1))
-	b.offend(noon, "198.51.100.1", sendmail.RelayDenied)
-	b.offend(noon, "198.51.100.2", sendmail.RelayDenied)
+	b.offend(noon, "198.51.100.1", offence.RelayDenied)
+	b.offend(noon, "198.51.100.2", offence.RelayDenied)
 	key := b.d.sources.key(mustPrefix("198.51.100.2/32"))
 	b.d.evict(b.d.sources.find(&key))
 	b.d.Pardon(noon.Add(time.Hour), mustPrefix("198.51.100.2/32"))
@@ -75,8 +75,8 @@ func TestCeilingPardons(t *testing.T) {
 // A source that waits for its verdict is as dear as one that is blocked.
 func TestWhoWaitsIsKept(t *testing.T) {
 	b := newBench(t, lowCeiling(1, 1))
-	b.offend(noon, "198.51.100.1", sendmail.RelayDenied)
-	b.offend(noon, "198.51.100.2", sendmail.RelayDenied)
+	b.offend(noon, "198.51.100.1", offence.RelayDenied)
+	b.offend(noon, "198.51.100.2", offence.RelayDenied)
 	checkLevels(t, b.d.sources)
 	key := b.d.sources.key(mustPrefix("198.51.100.2/32"))
 	if level := b.d.sources.at(b.d.sources.find(&key)).level; level != blockedLevel {
@@ -91,8 +91,8 @@ func TestCeilingEdge(t *testing.T) {
 		60 * time.Second:             true,
 	} {
 		b := newBench(t, lowCeiling(1, 1))
-		b.offend(noon, "198.51.100.1", sendmail.RelayDenied)
-		b.offend(noon, "198.51.100.2", sendmail.RelayDenied)
+		b.offend(noon, "198.51.100.1", offence.RelayDenied)
+		b.offend(noon, "198.51.100.2", offence.RelayDenied)
 		if len(b.verdicts) != 1 || b.d.Waiting() != 1 {
 			t.Fatalf("%d verdicts, %d wait", len(b.verdicts), b.d.Waiting())
 		}
@@ -107,7 +107,7 @@ func TestCeilingOrder(t *testing.T) {
 	b := newBench(t, lowCeiling(10, 1))
 	for i := range 100 {
 		count := uint32(1 + i*37%100)
-		b.feed(event{at: noon, addr: fmt.Sprintf("198.51.100.%d", i), Event: sendmail.Event{Reason: sendmail.RelayDenied, Count: count}})
+		b.feed(event{at: noon, addr: fmt.Sprintf("198.51.100.%d", i), Event: offence.Event{Reason: offence.RelayDenied, Count: count}})
 	}
 	waited := map[string]bool{}
 	last := 1e9
@@ -134,13 +134,13 @@ func TestCeilingOrder(t *testing.T) {
 func TestCeilingHostShare(t *testing.T) {
 	b := newBench(t, lowCeiling(20, 0.5))
 	for i := range 40 {
-		b.offend(noon, fmt.Sprintf("198.51.100.%d", i), sendmail.RelayDenied)
+		b.offend(noon, fmt.Sprintf("198.51.100.%d", i), offence.RelayDenied)
 	}
 	if len(b.verdicts) != 10 {
 		t.Errorf("%d blocks by one host", len(b.verdicts))
 	}
 	for i := range 40 {
-		b.feed(event{at: noon.Add(time.Second), addr: fmt.Sprintf("203.0.113.%d", i), host: "mx2", Event: sendmail.Event{Reason: sendmail.RelayDenied}})
+		b.feed(event{at: noon.Add(time.Second), addr: fmt.Sprintf("203.0.113.%d", i), host: "mx2", Event: offence.Event{Reason: offence.RelayDenied}})
 	}
 	if len(b.verdicts) != 20 || b.d.Waiting() != 60 {
 		t.Errorf("%d blocks by two hosts, %d wait", len(b.verdicts), b.d.Waiting())
@@ -151,9 +151,9 @@ func TestCeilingHostShare(t *testing.T) {
 // not a second time.
 func TestWaitingAttackerPasses(t *testing.T) {
 	b := newBench(t, lowCeiling(1, 1))
-	b.offend(noon, "198.51.100.1", sendmail.RelayDenied)
-	b.offend(noon, "198.51.100.2", sendmail.RelayDenied)
-	if v := b.offend(noon.Add(time.Second), "198.51.100.2", sendmail.OpenProxy); len(v) != 1 {
+	b.offend(noon, "198.51.100.1", offence.RelayDenied)
+	b.offend(noon, "198.51.100.2", offence.RelayDenied)
+	if v := b.offend(noon.Add(time.Second), "198.51.100.2", offence.OpenProxy); len(v) != 1 {
 		t.Fatalf("%v", v)
 	}
 	if b.tick(noon.Add(2 * time.Minute)); len(b.verdicts) != 2 || b.d.Waiting() != 0 {
@@ -176,7 +176,7 @@ func TestWaitingEndsOtherwise(t *testing.T) {
 		}
 	})
 	for i := range 3 {
-		b.offend(noon, fmt.Sprintf("198.51.100.%d", i), sendmail.RelayDenied)
+		b.offend(noon, fmt.Sprintf("198.51.100.%d", i), offence.RelayDenied)
 	}
 	exempt = "198.51.100.1/32"
 	b.tick(noon.Add(61 * time.Second))
@@ -193,7 +193,7 @@ func TestWaitingEndsOtherwise(t *testing.T) {
 func TestWaitingSurvives(t *testing.T) {
 	b := newBench(t, lowCeiling(1, 1))
 	for i := range 3 {
-		b.offend(noon, fmt.Sprintf("198.51.100.%d", i), sendmail.RelayDenied)
+		b.offend(noon, fmt.Sprintf("198.51.100.%d", i), offence.RelayDenied)
 	}
 	var snapshot bytes.Buffer
 	if err := b.d.Snapshot(&snapshot); err != nil {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"uppercut/detector/offence"
 	"uppercut/detector/sendmail"
 )
 
@@ -260,7 +261,7 @@ func (r Rule) mistakes() (mistakes []error) {
 		add("min_hosts", "%d, but hosts names only %d", r.MinHosts, len(r.Hosts))
 	}
 	for i, name := range r.Reasons {
-		if _, ok := sendmail.ParseReason(name); !ok {
+		if _, ok := offence.ParseReason(name); !ok {
 			add(fmt.Sprintf("reasons[%d]", i), "%q is not a reason", name)
 		}
 	}
@@ -292,7 +293,7 @@ func (c Config) validateWeights() error {
 func validatePoints(key string, points map[string]float64, most float64) error {
 	var mistakes []error
 	for _, name := range sortedKeys(points) {
-		if _, ok := sendmail.ParseReason(name); !ok {
+		if _, ok := offence.ParseReason(name); !ok {
 			mistakes = append(mistakes, fmt.Errorf("%s.%s: not a reason", key, name))
 		} else {
 			mistakes = append(mistakes, pointsWithin(key+"."+name, points[name], 0, most))

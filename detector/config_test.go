@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"uppercut/detector/offence"
 	"uppercut/detector/sendmail"
 )
 
@@ -14,10 +15,10 @@ func TestDefaultConfigIsValid(t *testing.T) {
 	if err := c.Validate(); err != nil {
 		t.Error(err)
 	}
-	if len(c.Weights) != len(sendmail.Reasons()) {
+	if len(c.Weights) != len(offence.Reasons()) {
 		t.Errorf("%d weights", len(c.Weights))
 	}
-	for _, r := range sendmail.Reasons() {
+	for _, r := range offence.Reasons() {
 		if limit := c.SessionCaps[r.String()]; limit != 0 && limit < c.Weights[r.String()] {
 			t.Errorf("one %v weighs %v, a session earns %v", r, c.Weights[r.String()], limit)
 		}
@@ -87,8 +88,8 @@ func TestConfigMistakes(t *testing.T) {
 // A weight that is not named keeps its default, one that is 0 weighs nothing.
 func TestWeightsOverDefaults(t *testing.T) {
 	j := newJudgement(Config{Weights: map[string]float64{"dnsbl": 0, "pregreet": 2.5}})
-	for r, want := range map[sendmail.Reason]float64{
-		sendmail.DNSBL: 0, sendmail.Pregreet: 2.5, sendmail.OpenProxy: 8, sendmail.LostInput: 0.2, sendmail.TooBig: 0,
+	for r, want := range map[offence.Reason]float64{
+		offence.DNSBL: 0, offence.Pregreet: 2.5, offence.OpenProxy: 8, offence.LostInput: 0.2, offence.TooBig: 0,
 	} {
 		if got := j.weights[r].float(); got != want {
 			t.Errorf("%v weighs %v, want %v", r, got, want)
@@ -114,14 +115,14 @@ func TestTags(t *testing.T) {
 func TestReconfigure(t *testing.T) {
 	b := newBench(t, oneRule(time.Hour, time.Hour, 100))
 	for i := range 5 {
-		b.offend(noon.Add(time.Duration(i)*time.Second), someone, sendmail.OpenProxy)
+		b.offend(noon.Add(time.Duration(i)*time.Second), someone, offence.OpenProxy)
 	}
 	c := DefaultConfig()
 	c.Rules[0].Score = 48
 	if err := b.d.Reconfigure(c); err != nil {
 		t.Fatal(err)
 	}
-	if v := b.offend(noon.Add(time.Minute), someone, sendmail.OpenProxy); len(v) != 1 || v[0].Score != 48 {
+	if v := b.offend(noon.Add(time.Minute), someone, offence.OpenProxy); len(v) != 1 || v[0].Score != 48 {
 		t.Errorf("%+v", v)
 	}
 	c.Tags = nil

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"uppercut/detector/offence"
 	"uppercut/detector/sendmail"
 
 	"github.com/cespare/xxhash/v2"
@@ -103,7 +104,7 @@ type Evidence struct {
 	Sender    string
 	Host      string
 	Transport string
-	Reason    sendmail.Reason
+	Reason    offence.Reason
 	Text      string
 }
 
@@ -162,7 +163,7 @@ type Options struct {
 	Holes func(netip.Prefix) (holes []netip.Prefix, cause string)
 	// OnEvent, if not nil, sees every event before it is judged, those of
 	// duplicate lines included (replay reports, per-host metrics).
-	OnEvent func(*Line, *sendmail.Event)
+	OnEvent func(*Line, *offence.Event)
 	// OnUnknown, if not nil, hears of every line of sendmail's that is of no known
 	// form, with its text: of a line that came in parts that of all. The text is
 	// valid until it returns, and secrets in it are not masked.
@@ -176,7 +177,7 @@ type Options struct {
 	// verdict says is blocked at the event's time. Soon after the block that
 	// is normal (open sessions, lines on their way); later it means that the
 	// block does not work. It hears of none of which Blocked says otherwise.
-	OnBlockedSeen func(l *Line, e *sendmail.Event, source netip.Prefix, until time.Time)
+	OnBlockedSeen func(l *Line, e *offence.Event, source netip.Prefix, until time.Time)
 }
 
 // Detector is the judge.
@@ -205,7 +206,7 @@ type Detector struct {
 	line     *Line  // that is observed
 	unknown  bool   // it is of no known form
 	waiting  []Line // whose own event waits for the next line of their process
-	events   []sendmail.Event
+	events   []offence.Event
 	verdicts []Verdict
 	scratch  []mark
 	fetched  uint32 // what Ahead has read, so that the compiler lets it
@@ -285,7 +286,7 @@ func (d *Detector) Observe(l *Line) []Verdict {
 	for i := range d.events {
 		d.event(l, &d.events[i], h)
 	}
-	if duplicate && len(d.events) > 0 && l.Record.Reason == sendmail.ReasonNone && l.Record.Kind != sendmail.LineFrom {
+	if duplicate && len(d.events) > 0 && l.Record.Reason == offence.ReasonNone && l.Record.Kind != offence.LineFrom {
 		delete(d.duplicates, l.Number)
 	}
 	d.await(l)
@@ -320,7 +321,7 @@ func (d *Detector) notUnderstood(r *sendmail.Record) {
 // matters tells that it makes a difference whether a line is seen twice. Most
 // of what sendmail writes proves nothing about a client.
 func matters(r *sendmail.Record) bool {
-	return r.Kind != sendmail.LineInfo && r.Kind != sendmail.LineUnknown
+	return r.Kind != offence.LineInfo && r.Kind != offence.LineUnknown
 }
 
 // maxHeldDuplicates is how many duplicate lines may wait for their session to
@@ -395,7 +396,7 @@ func (d *Detector) timeOf(l *Line, h *host) time.Time {
 }
 
 // event judges what one line has proven.
-func (d *Detector) event(l *Line, e *sendmail.Event, h *host) {
+func (d *Detector) event(l *Line, e *offence.Event, h *host) {
 	if d.options.OnEvent != nil {
 		d.options.OnEvent(l, e)
 	}
@@ -406,7 +407,7 @@ func (d *Detector) event(l *Line, e *sendmail.Event, h *host) {
 		}
 	}
 	h.count(e)
-	if e.Ruleset != sendmail.RulesetNone {
+	if e.Ruleset != "" {
 		d.metrics.countReply(e)
 	}
 	key := d.sources.keyFor(e.Addr, d.judgement.ipv6Prefix)
@@ -416,12 +417,12 @@ func (d *Detector) event(l *Line, e *sendmail.Event, h *host) {
 		return
 	}
 	switch e.Kind {
-	case sendmail.Offence:
+	case offence.Offence:
 		d.offence(l, e, h, number, &key, second)
-	case sendmail.Accepted:
+	case offence.Accepted:
 		d.inFavour(number, &key, second, acceptedMail)
 		d.accepts(h, &key, second)
-	case sendmail.Delivered:
+	case offence.Delivered:
 		d.inFavour(number, &key, second, deliveredMail)
 	}
 }
@@ -429,7 +430,7 @@ func (d *Detector) event(l *Line, e *sendmail.Event, h *host) {
 // blocked tells whether a source is blocked, as its last verdict says, and tells
 // of one that should not be able to reach anybody. What arrives after the end of
 // the block and is older is not asked about.
-func (d *Detector) blocked(l *Line, e *sendmail.Event, number, second uint32) bool {
+func (d *Detector) blocked(l *Line, e *offence.Event, number, second uint32) bool {
 	s := d.sources.at(number)
 	if s.until <= unixSecond(l.Received) {
 		return true
@@ -438,7 +439,7 @@ func (d *Detector) blocked(l *Line, e *sendmail.Event, number, second uint32) bo
 		d.disown(s, second)
 		return false
 	}
-	if d.options.OnBlockedSeen != nil && e.Kind != sendmail.Delivered {
+	if d.options.OnBlockedSeen != nil && e.Kind != offence.Delivered {
 		d.options.OnBlockedSeen(l, e, s.prefix(), time.Unix(int64(s.until), 0))
 	}
 	return true
@@ -477,7 +478,7 @@ func (d *Detector) endFresh() {
 
 // offence judges an offence of the source with a key; number is 0 if nothing is
 // known of it.
-func (d *Detector) offence(l *Line, e *sendmail.Event, h *host, number uint32, key *sourceKey, second uint32) {
+func (d *Detector) offence(l *Line, e *offence.Event, h *host, number uint32, key *sourceKey, second uint32) {
 	var known *source
 	if number != 0 {
 		known = d.sources.at(number)
@@ -503,12 +504,12 @@ func (d *Detector) offence(l *Line, e *sendmail.Event, h *host, number uint32, k
 }
 
 // mark returns what is remembered of an offence.
-func (d *Detector) mark(e *sendmail.Event, h *host, weight points, second uint32) mark {
+func (d *Detector) mark(e *offence.Event, h *host, weight points, second uint32) mark {
 	m := mark{
 		second: second, weight: uint16(min(weight, maxWeight)), session: d.sessionTag(e.Session),
 		extra: uint16(min(e.Count, maxExtra)), origin: origin(h.number, e.Reason),
 	}
-	if e.Reason == sendmail.AuthFail {
+	if e.Reason == offence.AuthFail {
 		m.extra = userTag(e.User)
 		if m.extra == unnamedUser {
 			m.session = uint16(min(max(1, e.Count), mostUnnamed))
@@ -526,11 +527,11 @@ func (d *Detector) sessionTag(session uint64) uint16 {
 
 // weight returns the points of an offence, before what its session can earn at
 // most: none for a failure of ours and for bounces to unknown users.
-func (j *judgement) weight(e *sendmail.Event) points {
+func (j *judgement) weight(e *offence.Event) points {
 	switch r := e.Reason; {
-	case ours.has(r), e.Temporary && !judged4xx.has(r), e.NullSender && r == sendmail.UnknownUser:
+	case ours.has(r), e.Temporary && !judged4xx.has(r), e.NullSender && r == offence.UnknownUser:
 		return 0
-	case r == sendmail.AuthFail:
+	case r == offence.AuthFail:
 		return j.weights[r] // the same user name, however often
 	default:
 		return j.weights[r] * points(min(max(1, e.Count), maxWeight))
@@ -554,15 +555,15 @@ func (d *Detector) touch(number, second uint32) {
 }
 
 // count counts an event for its host.
-func (h *host) count(e *sendmail.Event) {
+func (h *host) count(e *offence.Event) {
 	switch e.Kind {
-	case sendmail.Offence:
+	case offence.Offence:
 		n := float64(max(1, e.Count))
 		h.counters.rejections[e.Reason].Add(n)
-		if e.Reason == sendmail.AuthFail {
+		if e.Reason == offence.AuthFail {
 			h.counters.authFailures.Add(n)
 		}
-	case sendmail.Accepted:
+	case offence.Accepted:
 		h.counters.accepted.Inc()
 	}
 }

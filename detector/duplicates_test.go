@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"uppercut/detector/offence"
 	"uppercut/detector/sendmail"
 )
 
@@ -98,7 +99,7 @@ func TestDuplicateScoresOnce(t *testing.T) {
 	c := DefaultConfig()
 	c.SessionCaps = map[string]float64{"relay_denied": 0}
 	c.SessionTotal = 0
-	o := Options{OnEvent: func(*Line, *sendmail.Event) { events++ }}
+	o := Options{OnEvent: func(*Line, *offence.Event) { events++ }}
 	d, err := New(c, o)
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"uppercut/detector/offence"
 	"uppercut/detector/sendmail"
 )
 
@@ -34,7 +35,7 @@ type evidenceHeader struct {
 	receivedN uint32
 	host      uint32 // its number below a generation, for numbers are given away again
 	transport transport
-	reason    sendmail.Reason
+	reason    offence.Reason
 	length    uint16
 }
 
@@ -106,7 +107,7 @@ func (h *evidenceHeader) read(b []byte) {
 	h.second, h.nanos = int64(le.Uint64(b[8:])), le.Uint32(b[16:])
 	h.received, h.receivedN = int64(le.Uint64(b[20:])), le.Uint32(b[28:])
 	h.host = le.Uint32(b[32:])
-	h.transport, h.reason = transport(b[36]), sendmail.Reason(b[37])
+	h.transport, h.reason = transport(b[36]), offence.Reason(b[37])
 	h.length = le.Uint16(b[38:])
 }
 
@@ -154,7 +155,7 @@ func (d *Detector) evidence(s *source) []Evidence {
 
 // keep puts an event's line into the ring, its secrets with it: they are masked
 // when it is read, which few lines ever are. hash is that of the source's key.
-func (d *Detector) keep(s *source, hash uint64, l *Line, e *sendmail.Event, h *host) {
+func (d *Detector) keep(s *source, hash uint64, l *Line, e *offence.Event, h *host) {
 	s.evidence = d.ring.add(evidenceHeader{
 		previous: s.evidence, check: uint32(hash),
 		second: e.Time.Unix(), nanos: uint32(e.Time.Nanosecond()),

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"uppercut/detector/sendmail"
+	"uppercut/detector/offence"
 )
 
 // The ring gives back what is still in it, and never another line.
@@ -21,7 +21,7 @@ func TestRingModel(t *testing.T) {
 	var all []kept
 	for i := range 20_000 {
 		k := kept{check: random.Uint32(), text: strings.Repeat(string(rune('a'+i%26)), random.IntN(300))}
-		k.position = r.add(evidenceHeader{check: k.check, reason: sendmail.DNSBL}, k.text)
+		k.position = r.add(evidenceHeader{check: k.check, reason: offence.DNSBL}, k.text)
 		all = append(all, k)
 		known, bytes := 0, 0
 		for j := len(all) - 1; j >= max(0, len(all)-400); j-- {
@@ -29,7 +29,7 @@ func TestRingModel(t *testing.T) {
 			if !ok {
 				break
 			}
-			if text != all[j].text || h.reason != sendmail.DNSBL {
+			if text != all[j].text || h.reason != offence.DNSBL {
 				t.Fatalf("line %d gives %q, want %q", j, text, all[j].text)
 			}
 			known++
@@ -109,7 +109,7 @@ func TestEvidenceIsMasked(t *testing.T) {
 		"6ANC00aa000101: ruleset=check_other, arg1=AUTH PLAIN Y29uZmlkYW50, relay=[198.51.100.1], reject=500 5.5.1 Command unrecognized",
 		"6ANC00aa000102: AUTH failure (PLAIN): x" + strings.Repeat("y", maxEvidenceText-60) + ", user=confidant" + strings.Repeat("z", 100),
 	} {
-		b.feed(event{at: noon, addr: someone, Event: sendmail.Event{Reason: sendmail.BogusCmd, Raw: raw}})
+		b.feed(event{at: noon, addr: someone, Event: offence.Event{Reason: offence.BogusCmd, Raw: raw}})
 	}
 	status, ok := b.d.Source(mustAddr(someone), noon)
 	if !ok || len(b.verdicts) == 0 || len(status.Evidence) == 0 {

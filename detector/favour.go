@@ -3,7 +3,7 @@ package detector
 import (
 	"slices"
 
-	"uppercut/detector/sendmail"
+	"uppercut/detector/offence"
 )
 
 // What speaks for a source is kept as marks whose weight is a number of
@@ -110,7 +110,7 @@ func (j *judgement) capped(list []mark, m mark) uint16 {
 
 // outsideTotal: a trap is as good as proof by itself, so that the total of a
 // session leaves it out.
-var outsideTotal = reasons(sendmail.RcptTrap)
+var outsideTotal = reasons(offence.RcptTrap)
 
 // earned adds up what a session has scored by some reasons.
 func earned(list []mark, session uint16, of reasonSet) (p points) {

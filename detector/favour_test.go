@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"uppercut/detector/sendmail"
+	"uppercut/detector/offence"
 )
 
 // One session alone never blocks a source of 20 accepted messages in 7 days.
@@ -29,7 +29,7 @@ func TestPartnerEdge(t *testing.T) {
 			first := noon.Add(-c.before - time.Duration(c.messages-1)*time.Second)
 			b.accept(first, someone, c.messages)
 			for session := range c.sessions {
-				b.feed(event{at: noon, addr: someone, Event: sendmail.Event{Reason: sendmail.RcptTrap, Session: uint64(1000 + session)}})
+				b.feed(event{at: noon, addr: someone, Event: offence.Event{Reason: offence.RcptTrap, Session: uint64(1000 + session)}})
 			}
 			if got := len(b.verdicts) == 1; got != c.block {
 				t.Errorf("blocked %v", got)
@@ -42,27 +42,27 @@ func TestPartnerEdge(t *testing.T) {
 // window, and nothing off what only the client itself does.
 func TestFavourWeighs(t *testing.T) {
 	for name, c := range map[string]struct {
-		reason sendmail.Reason
-		kind   sendmail.Kind
+		reason offence.Reason
+		kind   offence.Kind
 		before time.Duration
 		score  float64
 	}{
-		"accepted mail":               {sendmail.AccessReject, sendmail.Accepted, time.Second, 5},
-		"delivered mail":              {sendmail.AccessReject, sendmail.Delivered, time.Second, 5},
-		"just in the window":          {sendmail.AccessReject, sendmail.Accepted, time.Minute - time.Second, 5},
-		"just out of it":              {sendmail.AccessReject, sendmail.Accepted, time.Minute, 8},
-		"an attack is not excused":    {sendmail.OpenProxy, sendmail.Accepted, time.Second, 16},
-		"nor by deliveries":           {sendmail.Pregreet, sendmail.Delivered, time.Second, 12},
-		"a password is not excused":   {sendmail.AuthFail, sendmail.Accepted, time.Second, 6},
-		"connecting alone is nothing": {sendmail.AccessReject, sendmail.Connected, time.Second, 8},
-		"logging in is nothing":       {sendmail.AccessReject, sendmail.Authenticated, time.Second, 8},
+		"accepted mail":               {offence.AccessReject, offence.Accepted, time.Second, 5},
+		"delivered mail":              {offence.AccessReject, offence.Delivered, time.Second, 5},
+		"just in the window":          {offence.AccessReject, offence.Accepted, time.Minute - time.Second, 5},
+		"just out of it":              {offence.AccessReject, offence.Accepted, time.Minute, 8},
+		"an attack is not excused":    {offence.OpenProxy, offence.Accepted, time.Second, 16},
+		"nor by deliveries":           {offence.Pregreet, offence.Delivered, time.Second, 12},
+		"a password is not excused":   {offence.AuthFail, offence.Accepted, time.Second, 6},
+		"connecting alone is nothing": {offence.AccessReject, offence.Connected, time.Second, 8},
+		"logging in is nothing":       {offence.AccessReject, offence.Authenticated, time.Second, 8},
 	} {
 		b := newBench(t, oneRule(time.Minute, time.Hour, 1000))
 		for range 3 {
-			b.feed(event{at: noon.Add(-c.before), addr: someone, Event: sendmail.Event{Kind: c.kind}})
+			b.feed(event{at: noon.Add(-c.before), addr: someone, Event: offence.Event{Kind: c.kind}})
 		}
 		for user := range uint64(2) {
-			b.feed(event{at: noon, addr: someone, Event: sendmail.Event{Reason: c.reason, User: user + 1}})
+			b.feed(event{at: noon, addr: someone, Event: offence.Event{Reason: c.reason, User: user + 1}})
 		}
 		status, _ := b.d.Source(mustAddr(someone), noon)
 		if got := status.Rules[0].Score; got != c.score {
@@ -77,8 +77,8 @@ func TestOnlyPartnersAreExcused(t *testing.T) {
 		b := newBench(t, oneRule(time.Hour, time.Hour, 1000))
 		b.accept(noon, someone, messages)
 		at := noon.Add(time.Minute)
-		b.offend(at, someone, sendmail.RelayDenied)
-		b.offend(at, someone, sendmail.DNSBL)
+		b.offend(at, someone, offence.RelayDenied)
+		b.offend(at, someone, offence.DNSBL)
 		status, _ := b.d.Source(mustAddr(someone), at)
 		if got := status.Rules[0].Score; got != score || status.Partner != (messages == 20) {
 			t.Errorf("after %d messages: %v points, want %v", messages, got, score)
@@ -90,18 +90,18 @@ func TestOnlyPartnersAreExcused(t *testing.T) {
 func TestFavourEndsAtNothing(t *testing.T) {
 	b := newBench(t, oneRule(time.Hour, time.Hour, 8))
 	b.accept(noon, someone, 100)
-	b.offend(noon.Add(100*time.Second), someone, sendmail.RelayDenied)
-	if v := b.offend(noon.Add(101*time.Second), someone, sendmail.OpenProxy); len(v) != 1 || v[0].Score != 8 {
+	b.offend(noon.Add(100*time.Second), someone, offence.RelayDenied)
+	if v := b.offend(noon.Add(101*time.Second), someone, offence.OpenProxy); len(v) != 1 || v[0].Score != 8 {
 		t.Errorf("%v", v)
 	}
 }
 
 // Bounces to unknown users weigh nothing; other offences with <> do.
 func TestNullSender(t *testing.T) {
-	for reason, block := range map[sendmail.Reason]bool{sendmail.UnknownUser: false, sendmail.RelayDenied: true} {
+	for reason, block := range map[offence.Reason]bool{offence.UnknownUser: false, offence.RelayDenied: true} {
 		b := newBench(t, oneRule(time.Hour, time.Hour, 5))
 		for i := range 50 {
-			b.feed(event{at: noon.Add(time.Duration(i) * time.Second), addr: someone, Event: sendmail.Event{Reason: reason, NullSender: true}})
+			b.feed(event{at: noon.Add(time.Duration(i) * time.Second), addr: someone, Event: offence.Event{Reason: reason, NullSender: true}})
 		}
 		if got := len(b.verdicts) > 0; got != block {
 			t.Errorf("%v: blocked %v", reason, got)
@@ -119,7 +119,7 @@ func TestManyMessages(t *testing.T) {
 	for range 20_000 {
 		now = now.Add(time.Duration(random.Int64N(int64(40 * time.Second))))
 		at = append(at, now)
-		b.feed(event{at: now, addr: someone, Event: sendmail.Event{Kind: sendmail.Accepted}})
+		b.feed(event{at: now, addr: someone, Event: offence.Event{Kind: offence.Accepted}})
 	}
 	key := b.d.sources.keyFor(mustAddr(someone), 64)
 	s := b.d.sources.at(b.d.sources.find(&key))

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"uppercut/detector/sendmail"
+	"uppercut/detector/offence"
 )
 
 // A course rises with each offence, falls when one leaves the window or mail
@@ -18,11 +18,11 @@ func TestCourse(t *testing.T) {
 			{Name: "long", Window: time.Hour, Score: 1000, Block: time.Hour}, // remembers longer
 		}
 	})
-	b.offend(at(0), someone, sendmail.AccessReject)
-	b.offend(at(50), someone, sendmail.OpenProxy)
+	b.offend(at(0), someone, offence.AccessReject)
+	b.offend(at(50), someone, offence.OpenProxy)
 	b.accept(at(70), someone, 1)
-	b.offend(at(80), someone, sendmail.AccessReject)
-	b.feed(event{at: at(90), addr: someone, Event: sendmail.Event{Kind: sendmail.Delivered}}) // to it
+	b.offend(at(80), someone, offence.AccessReject)
+	b.feed(event{at: at(90), addr: someone, Event: offence.Event{Kind: offence.Delivered}}) // to it
 
 	story := b.d.Story(mustAddr(someone), at(100))
 	if len(story.Courses) != 2 || story.Courses[0].Rule != "short" {
@@ -69,7 +69,7 @@ func TestCourseAgreesWithScores(t *testing.T) {
 		}
 	})
 	for i, second := range []int{0, 3, 3, 40, 59, 61, 90, 200, 201, 290} {
-		b.offend(noon.Add(time.Duration(second)*time.Second), someone, []sendmail.Reason{sendmail.Pregreet, sendmail.AccessReject, sendmail.NullConnection}[i%3])
+		b.offend(noon.Add(time.Duration(second)*time.Second), someone, []offence.Reason{offence.Pregreet, offence.AccessReject, offence.NullConnection}[i%3])
 	}
 	end := noon.Add(5 * time.Minute)
 	courses := b.d.Story(mustAddr(someone), end).Courses

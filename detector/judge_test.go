@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"uppercut/detector/sendmail"
+	"uppercut/detector/offence"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -42,7 +42,7 @@ func newBench(t testing.TB, change func(*Config, *Options)) *bench {
 
 // event is a sendmail.Event with what is around it. Zero fields get defaults.
 type event struct {
-	sendmail.Event
+	offence.Event
 	at       time.Time // line time
 	received time.Time // default: at
 	addr     string
@@ -72,7 +72,7 @@ func (b *bench) feed(e event) []Verdict {
 		e.Raw = e.Reason.String() + " by " + e.addr
 	}
 	l := &Line{Number: b.lines, Sender: e.sender, Transport: "tcp", Received: e.received, Time: e.at, Stamp: StampFull, Host: e.host}
-	l.Record.Addr, l.Record.Kind = e.Addr, sendmail.LineReject
+	l.Record.Addr, l.Record.Kind = e.Addr, offence.LineReject
 	b.d.Ahead([]Line{*l})
 	b.d.begin(l.Received)
 	l.Digest()
@@ -89,16 +89,16 @@ func (b *bench) take(verdicts []Verdict) []Verdict {
 }
 
 // offend feeds an offence in a session of its own.
-func (b *bench) offend(at time.Time, addr string, r sendmail.Reason) []Verdict {
+func (b *bench) offend(at time.Time, addr string, r offence.Reason) []Verdict {
 	b.t.Helper()
-	return b.feed(event{at: at, addr: addr, Event: sendmail.Event{Reason: r}})
+	return b.feed(event{at: at, addr: addr, Event: offence.Event{Reason: r}})
 }
 
 // accept feeds n accepted messages, one a second from at.
 func (b *bench) accept(at time.Time, addr string, n int) {
 	b.t.Helper()
 	for i := range n {
-		b.feed(event{at: at.Add(time.Duration(i) * time.Second), addr: addr, Event: sendmail.Event{Kind: sendmail.Accepted}})
+		b.feed(event{at: at.Add(time.Duration(i) * time.Second), addr: addr, Event: offence.Event{Kind: offence.Accepted}})
 	}
 }
 

@@ -3,6 +3,7 @@ package detector
 import (
 	"errors"
 
+	"uppercut/detector/offence"
 	"uppercut/detector/sendmail"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,7 +27,7 @@ type metrics struct {
 
 	hostLines, sourceLost, sourceLosses *prometheus.CounterVec
 
-	rulesets [][2]prometheus.Counter // by ruleset; 0: for good, 1: temporarily
+	rulesets map[string][2]prometheus.Counter // by ruleset; 0: for good, 1: temporarily
 	lags     *lags
 
 	judged, foreign, duplicates, undated prometheus.Counter
@@ -40,7 +41,7 @@ type metrics struct {
 	verdictsVec, suppressedVec           *prometheus.CounterVec
 	verdicts, suppressed                 map[string]prometheus.Counter
 
-	lines            map[sendmail.LineKind]prometheus.Counter
+	lines            map[offence.LineKind]prometheus.Counter
 	sessions, held   prometheus.Gauge
 	orphans, clashes prometheus.Counter
 	unproven         prometheus.Counter
@@ -76,14 +77,14 @@ func (m *metrics) perHost() {
 
 func (m *metrics) rulesetReplies() {
 	vec := m.counters("uppercut_ruleset_rejections_total", "SMTP rejections by sendmail ruleset and reply class.", "ruleset", "reply_class")
-	m.rulesets = make([][2]prometheus.Counter, len(sendmail.Rulesets())+1)
+	m.rulesets = map[string][2]prometheus.Counter{}
 	for _, r := range sendmail.Rulesets() {
-		m.rulesets[r] = [2]prometheus.Counter{vec.WithLabelValues(r.String(), "5xx"), vec.WithLabelValues(r.String(), "4xx")}
+		m.rulesets[r.String()] = [2]prometheus.Counter{vec.WithLabelValues(r.String(), "5xx"), vec.WithLabelValues(r.String(), "4xx")}
 	}
 }
 
 // countReply counts the reply of a ruleset.
-func (m *metrics) countReply(e *sendmail.Event) {
+func (m *metrics) countReply(e *offence.Event) {
 	class := 0
 	if e.Temporary {
 		class = 1
@@ -119,8 +120,8 @@ func (m *metrics) decisions() {
 
 func (m *metrics) memory() {
 	lines := m.counters("uppercut_sendmail_lines_total", "sendmail's log lines by class.", "class")
-	m.lines = map[sendmail.LineKind]prometheus.Counter{}
-	for _, kind := range sendmail.LineKinds() {
+	m.lines = map[offence.LineKind]prometheus.Counter{}
+	for _, kind := range offence.LineKinds() {
 		m.lines[kind] = lines.WithLabelValues(kind.String())
 	}
 	m.sessions = m.gauge("uppercut_smtp_sessions", "SMTP sessions whose lines are being joined.")
@@ -132,7 +133,7 @@ func (m *metrics) memory() {
 
 // remember exports what the session memory has counted since the last time.
 func (m *metrics) remember(s sendmail.Stats) {
-	for _, kind := range sendmail.LineKinds() {
+	for _, kind := range offence.LineKinds() {
 		m.lines[kind].Add(float64(s.Lines[kind] - m.stats.Lines[kind]))
 	}
 	m.sessions.Set(float64(s.Sessions))
@@ -193,7 +194,7 @@ type hostCounters struct {
 }
 
 func (m *metrics) forHost(label string) (c hostCounters) {
-	for _, r := range sendmail.Reasons() {
+	for _, r := range offence.Reasons() {
 		c.rejections[r] = m.rejections.WithLabelValues(label, r.String())
 	}
 	c.accepted = m.accepted.WithLabelValues(label)

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"uppercut/detector/offence"
 	"uppercut/detector/sendmail"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,7 +19,7 @@ var update = flag.Bool("update", false, "write the golden files")
 // The names, helps and labels are an API.
 func TestMetricsGolden(t *testing.T) {
 	b := newBench(t, nil)
-	b.offend(noon, someone, sendmail.AuthFail)
+	b.offend(noon, someone, offence.AuthFail)
 	b.d.Observe(&Line{Sender: "10.0.0.1", Host: "mx1", Tag: "cron", Received: noon})
 	if problems, err := testutil.GatherAndLint(b.registry); err != nil || len(problems) > 0 {
 		t.Errorf("%v %v", problems, err)
@@ -57,14 +58,14 @@ func TestMetricsStartAtZero(t *testing.T) {
 		"uppercut_verdicts_total":            3, // two rules and the neighbourhood
 		"uppercut_verdicts_suppressed_total": len(exemptions),
 		"uppercut_tracked_sources":           2,
-		"uppercut_sendmail_lines_total":      len(sendmail.LineKinds()),
+		"uppercut_sendmail_lines_total":      len(offence.LineKinds()),
 	} {
 		if got, err := testutil.GatherAndCount(b.registry, name); err != nil || got != want {
 			t.Errorf("%s has %d series (%v), want %d", name, got, err, want)
 		}
 	}
-	b.offend(noon, someone, sendmail.DNSBL)
-	if got, err := testutil.GatherAndCount(b.registry, "uppercut_rejections_total"); err != nil || got != len(sendmail.Reasons()) {
+	b.offend(noon, someone, offence.DNSBL)
+	if got, err := testutil.GatherAndCount(b.registry, "uppercut_rejections_total"); err != nil || got != len(offence.Reasons()) {
 		t.Errorf("a host has %d reasons (%v)", got, err)
 	}
 }
@@ -83,8 +84,8 @@ func TestHostLabels(t *testing.T) {
 			return "other"
 		}
 	})
-	b.feed(event{at: noon, addr: someone, Event: sendmail.Event{Reason: sendmail.AuthFail, Count: 7}})
-	b.feed(event{at: noon, addr: someone, host: "mx2", Event: sendmail.Event{Reason: sendmail.AuthFail}})
+	b.feed(event{at: noon, addr: someone, Event: offence.Event{Reason: offence.AuthFail, Count: 7}})
+	b.feed(event{at: noon, addr: someone, host: "mx2", Event: offence.Event{Reason: offence.AuthFail}})
 	b.accept(noon, "203.0.113.1", 3)
 	want := `
 # HELP uppercut_auth_failures_total Failed SMTP AUTH attempts.

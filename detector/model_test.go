@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"uppercut/detector/sendmail"
+	"uppercut/detector/offence"
 )
 
 // A model judges one source the simple way: it keeps every offence in a list
@@ -49,11 +49,11 @@ func (m *model) feed(e *event) *modelVerdict {
 		return nil
 	}
 	switch e.Kind {
-	case sendmail.Accepted:
+	case offence.Accepted:
 		m.accepted = append(m.accepted, second)
-	case sendmail.Delivered:
+	case offence.Delivered:
 		m.sent = append(m.sent, second)
-	case sendmail.Offence:
+	case offence.Offence:
 		if m.remember(e, second) {
 			return m.judge(second, e.received.Unix())
 		}
@@ -369,8 +369,8 @@ func randomConfig(random *rand.Rand) Config {
 // time, some lines late. It stays below the number of offences at which the
 // oldest are merged.
 func randomStream(random *rand.Rand, now time.Time, source int) (events []event) {
-	all := sendmail.Reasons()
-	favourites := []sendmail.Reason{all[random.IntN(len(all))], all[random.IntN(len(all))], sendmail.UnknownUser, sendmail.AuthFail}
+	all := offence.Reasons()
+	favourites := []offence.Reason{all[random.IntN(len(all))], all[random.IntN(len(all))], offence.UnknownUser, offence.AuthFail}
 	for range 10 + random.IntN(50) {
 		if random.IntN(4) == 0 {
 			now = now.Add(time.Duration(random.Int64N(int64(time.Hour))))
@@ -384,9 +384,9 @@ func randomStream(random *rand.Rand, now time.Time, source int) (events []event)
 		e.Count = 1
 		switch random.IntN(10) {
 		case 0:
-			e.Kind = sendmail.Accepted
+			e.Kind = offence.Accepted
 		case 1:
-			e.Kind = sendmail.Delivered
+			e.Kind = offence.Delivered
 		default:
 			e.Reason = favourites[random.IntN(len(favourites))]
 			e.Temporary, e.NullSender = random.IntN(10) == 0, random.IntN(10) == 0

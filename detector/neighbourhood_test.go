@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"uppercut/detector/sendmail"
+	"uppercut/detector/offence"
 )
 
 func neighbours(least int) func(*Config, *Options) {
@@ -34,11 +34,11 @@ func TestNeighbourhoodEdge(t *testing.T) {
 		time.Hour:               false,
 	} {
 		b := newBench(t, neighbours(3))
-		b.offend(noon, "198.51.100.1", sendmail.OpenProxy)
-		b.offend(noon.Add(time.Minute), "198.51.100.2", sendmail.OpenProxy)
-		b.offend(noon.Add(time.Minute), "198.51.101.2", sendmail.OpenProxy)
-		b.offend(noon.Add(after), "198.51.100.3", sendmail.OpenProxy)
-		b.offend(noon.Add(after), "198.51.100.4", sendmail.OpenProxy)
+		b.offend(noon, "198.51.100.1", offence.OpenProxy)
+		b.offend(noon.Add(time.Minute), "198.51.100.2", offence.OpenProxy)
+		b.offend(noon.Add(time.Minute), "198.51.101.2", offence.OpenProxy)
+		b.offend(noon.Add(after), "198.51.100.3", offence.OpenProxy)
+		b.offend(noon.Add(after), "198.51.100.4", offence.OpenProxy)
 		want := []netip.Prefix{mustPrefix("198.51.100.0/24")}
 		if !block { // the first is free again: it takes the fourth
 			if v := b.verdicts[len(b.verdicts)-1]; v.Rule != neighbourhoodRule || v.Score != 3 {
@@ -62,11 +62,11 @@ func TestNeighbourhoodOfLostBlocks(t *testing.T) {
 			neighbours(2)(c, o)
 			o.Blocked = func(netip.Prefix) bool { return !lost }
 		})
-		b.offend(noon, "198.51.100.1", sendmail.OpenProxy)
+		b.offend(noon, "198.51.100.1", offence.OpenProxy)
 		later := noon.Add(2 * time.Minute)
 		b.tick(later)
-		b.feed(event{at: later, addr: "198.51.100.1", Event: sendmail.Event{Kind: sendmail.Connected}})
-		b.offend(later, "198.51.100.2", sendmail.OpenProxy)
+		b.feed(event{at: later, addr: "198.51.100.1", Event: offence.Event{Kind: offence.Connected}})
+		b.offend(later, "198.51.100.2", offence.OpenProxy)
 		if got := network4Verdicts(b); len(got) != want {
 			t.Errorf("lost %v: %v", lost, got)
 		}
@@ -77,8 +77,8 @@ func TestNeighbourhoodOfLostBlocks(t *testing.T) {
 func TestNeighbourhoodPardons(t *testing.T) {
 	b := newBench(t, neighbours(2))
 	b.d.Pardon(noon.Add(time.Hour), mustPrefix("198.51.100.128/25"))
-	b.offend(noon, "198.51.100.1", sendmail.OpenProxy)
-	b.offend(noon, "198.51.100.2", sendmail.OpenProxy)
+	b.offend(noon, "198.51.100.1", offence.OpenProxy)
+	b.offend(noon, "198.51.100.2", offence.OpenProxy)
 	if got := network4Verdicts(b); !slices.Equal(got, []netip.Prefix{mustPrefix("198.51.100.0/25")}) {
 		t.Errorf("%v", got)
 	}
@@ -87,7 +87,7 @@ func TestNeighbourhoodPardons(t *testing.T) {
 func TestNeighbourhoodIPv6(t *testing.T) {
 	b := newBench(t, neighbours(3))
 	for i := range 3 {
-		b.offend(noon, fmt.Sprintf("2001:db8:7:%x::1", i), sendmail.OpenProxy)
+		b.offend(noon, fmt.Sprintf("2001:db8:7:%x::1", i), offence.OpenProxy)
 	}
 	if got := network4Verdicts(b); len(got) != 1 || got[0] != mustPrefix("2001:db8:7::/48") {
 		t.Errorf("%v", got)
@@ -97,7 +97,7 @@ func TestNeighbourhoodIPv6(t *testing.T) {
 func TestNeighbourhoodIsOffByDefault(t *testing.T) {
 	b := newBench(t, nil)
 	for i := range 255 {
-		b.offend(noon, fmt.Sprintf("198.51.100.%d", i), sendmail.RcptTrap)
+		b.offend(noon, fmt.Sprintf("198.51.100.%d", i), offence.RcptTrap)
 	}
 	if got := network4Verdicts(b); len(got) > 0 || len(b.verdicts) != 255 {
 		t.Errorf("%v", got)
@@ -111,8 +111,8 @@ func TestNeighbourhoodExempt(t *testing.T) {
 		neighbours(2)(c, o)
 		o.Holes = func(netip.Prefix) ([]netip.Prefix, string) { return nil, "next_hop" }
 	})
-	b.offend(noon, "198.51.100.1", sendmail.OpenProxy)
-	b.offend(noon, "198.51.100.2", sendmail.OpenProxy)
+	b.offend(noon, "198.51.100.1", offence.OpenProxy)
+	b.offend(noon, "198.51.100.2", offence.OpenProxy)
 	if got := network4Verdicts(b); len(got) > 0 {
 		t.Errorf("%v", got)
 	}

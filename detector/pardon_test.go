@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"uppercut/detector/sendmail"
+	"uppercut/detector/offence"
 )
 
 // A pardoned source has no past, and nothing counts until the pardon ends.
@@ -15,12 +15,12 @@ func TestPardonEdge(t *testing.T) {
 		10 * time.Minute:                 true,
 	} {
 		b := newBench(t, oneRule(time.Hour, time.Hour, 8))
-		b.offend(noon, someone, sendmail.OpenProxy)
+		b.offend(noon, someone, offence.OpenProxy)
 		b.d.Pardon(until, mustPrefix(someone+"/32"))
 		if status, known := b.d.Source(mustAddr(someone), noon); known || !status.Pardoned {
 			t.Errorf("%+v", status)
 		}
-		v := b.offend(noon.Add(after), someone, sendmail.OpenProxy)
+		v := b.offend(noon.Add(after), someone, offence.OpenProxy)
 		if got := len(v) == 1; got != counts {
 			t.Errorf("after %v: blocked %v", after, got)
 		}
@@ -43,15 +43,15 @@ func TestPardonPrefixes(t *testing.T) {
 		"203.0.113.0/24":          {false, false},
 	} {
 		b := newBench(t, nil)
-		b.offend(noon, someone, sendmail.DNSBL)
-		b.offend(noon, "2001:db8:1:2::1", sendmail.DNSBL)
+		b.offend(noon, someone, offence.DNSBL)
+		b.offend(noon, "2001:db8:1:2::1", offence.DNSBL)
 		p := mustPrefix("0.0.0.0/0")
 		if err := p.UnmarshalText([]byte(pardon)); err != nil {
 			t.Fatal(err)
 		}
 		b.d.Pardon(noon.Add(time.Hour), p)
-		b.offend(noon.Add(time.Second), someone, sendmail.DNSBL)
-		b.offend(noon.Add(time.Second), "2001:db8:1:2::ffff", sendmail.DNSBL)
+		b.offend(noon.Add(time.Second), someone, offence.DNSBL)
+		b.offend(noon.Add(time.Second), "2001:db8:1:2::ffff", offence.DNSBL)
 		for i, addr := range []string{someone, "2001:db8:1:2::1"} {
 			if _, known := b.d.Source(mustAddr(addr), noon); known == want[i] {
 				t.Errorf("%s pardons %s: %v, want %v", pardon, addr, !known, want[i])
@@ -67,8 +67,8 @@ func TestLifted(t *testing.T) {
 		c.Neighbourhood = Neighbourhood{Enabled: true, IPv4: 2, IPv6: 2, Block: 3 * time.Hour}
 	})
 	b.accept(noon, "198.51.100.9", 30)
-	b.offend(noon, "198.51.100.1", sendmail.OpenProxy)
-	b.offend(noon, "198.51.100.2", sendmail.OpenProxy)
+	b.offend(noon, "198.51.100.1", offence.OpenProxy)
+	b.offend(noon, "198.51.100.2", offence.OpenProxy)
 	if got := network4Verdicts(b); len(got) != 1 {
 		t.Fatalf("%v", got)
 	}
@@ -80,10 +80,10 @@ func TestLifted(t *testing.T) {
 		t.Errorf("the source's past is forgotten: %+v", s)
 	}
 	at := noon.Add(time.Minute)
-	if v := b.offend(at, "198.51.100.1", sendmail.OpenProxy); len(v) != 1 || v[0].Until.Sub(at) != 2*time.Hour {
+	if v := b.offend(at, "198.51.100.1", offence.OpenProxy); len(v) != 1 || v[0].Until.Sub(at) != 2*time.Hour {
 		t.Errorf("%+v, want a longer block", v)
 	}
-	if v := b.offend(at, "198.51.100.2", sendmail.OpenProxy); len(v) != 0 {
+	if v := b.offend(at, "198.51.100.2", offence.OpenProxy); len(v) != 0 {
 		t.Errorf("%+v of a source whose block was not lifted", v)
 	}
 }
@@ -91,8 +91,8 @@ func TestLifted(t *testing.T) {
 // A pardon takes a verdict out of the queue, and frees a blocked network.
 func TestPardonEverywhere(t *testing.T) {
 	b := newBench(t, lowCeiling(1, 1))
-	b.offend(noon, "198.51.100.1", sendmail.RelayDenied)
-	b.offend(noon, "198.51.100.2", sendmail.RelayDenied)
+	b.offend(noon, "198.51.100.1", offence.RelayDenied)
+	b.offend(noon, "198.51.100.2", offence.RelayDenied)
 	b.d.Pardon(noon.Add(time.Minute), mustPrefix("198.51.100.2/32"))
 	if b.tick(noon.Add(2 * time.Minute)); len(b.verdicts) != 1 || b.d.Waiting() != 0 {
 		t.Errorf("%+v", b.verdicts)

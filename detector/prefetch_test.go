@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"testing"
 
-	"uppercut/detector/sendmail"
+	"uppercut/detector/offence"
 )
 
 // Ahead finds what Observe will look at, and changes nothing.
@@ -13,7 +13,7 @@ func TestAhead(t *testing.T) {
 	b := newBench(t, nil)
 	for i := range 3000 {
 		for range 1 + i%3 {
-			b.offend(noon, client(i).String(), sendmail.SenderDomain)
+			b.offend(noon, client(i).String(), offence.SenderDomain)
 		}
 	}
 	found := 0
@@ -33,7 +33,7 @@ func TestAhead(t *testing.T) {
 	before := snapshotBytes(t, b.d)
 	lines := make([]Line, 3*MaxAhead)
 	for i := range lines {
-		lines[i].Record.Kind, lines[i].Record.Addr = sendmail.LineReject, client(20*i)
+		lines[i].Record.Kind, lines[i].Record.Addr = offence.LineReject, client(20*i)
 		lines[i].Sender, lines[i].Host, lines[i].PID = "192.0.2.1", "mx1", uint32(i)
 	}
 	lines[1].Record.Addr = netip.Addr{}

@@ -3,7 +3,7 @@ package detector
 import (
 	"math/bits"
 
-	"uppercut/detector/sendmail"
+	"uppercut/detector/offence"
 )
 
 // mark is what a source remembers of one second: points by one reason, one
@@ -30,9 +30,9 @@ const (
 	maxHosts   = 1<<(16-reasonBits) - 1 // the last number is none, see noNumber
 )
 
-func origin(host uint16, r sendmail.Reason) uint16 { return host<<reasonBits | uint16(r) }
+func origin(host uint16, r offence.Reason) uint16 { return host<<reasonBits | uint16(r) }
 
-func (m *mark) reason() sendmail.Reason { return sendmail.Reason(m.origin & (1<<reasonBits - 1)) }
+func (m *mark) reason() offence.Reason { return offence.Reason(m.origin & (1<<reasonBits - 1)) }
 
 func (m *mark) host() uint16 { return m.origin >> reasonBits }
 

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"uppercut/detector/sendmail"
+	"uppercut/detector/offence"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -21,12 +21,12 @@ func lived(t testing.TB) *bench {
 	b := newBench(t, func(c *Config, _ *Options) { c.Neighbourhood.Enabled = true })
 	for i := range 200 {
 		at := noon.Add(time.Duration(i) * time.Second)
-		b.feed(event{at: at, addr: fmt.Sprintf("198.51.100.%d", i%50), host: fmt.Sprintf("mx%d", i%7), Event: sendmail.Event{Reason: sendmail.Reason(1 + i%40), User: uint64(i)}})
+		b.feed(event{at: at, addr: fmt.Sprintf("198.51.100.%d", i%50), host: fmt.Sprintf("mx%d", i%7), Event: offence.Event{Reason: offence.Reason(1 + i%40), User: uint64(i)}})
 		b.accept(at, fmt.Sprintf("2001:db8:%x::1", i%30), 1)
 	}
 	for i := range 6 {
 		b.accept(noon.Add(-time.Hour), partnerAddr(i), 3)
-		b.refuse(noon.Add(200*time.Second), i, sendmail.AccessDenied)
+		b.refuse(noon.Add(200*time.Second), i, offence.AccessDenied)
 	}
 	b.d.Pardon(noon.Add(time.Hour), mustPrefix("198.51.100.7/32"))
 	return b
@@ -89,8 +89,8 @@ func TestSnapshotRoundTrip(t *testing.T) {
 // What is too old when it is read is left out.
 func TestRestoreLeavesOutWhatIsOver(t *testing.T) {
 	b := newBench(t, nil)
-	b.offend(noon, "198.51.100.1", sendmail.DNSBL)
-	b.offend(noon, "198.51.100.2", sendmail.RcptTrap) // blocked: its history counts for a month
+	b.offend(noon, "198.51.100.1", offence.DNSBL)
+	b.offend(noon, "198.51.100.2", offence.RcptTrap) // blocked: its history counts for a month
 	b.d.Pardon(noon.Add(time.Hour), mustPrefix("203.0.113.0/24"))
 	after := newBench(t, nil)
 	if err := after.d.Restore(bytes.NewReader(snapshot(t, b.d)), noon.Add(8*day)); err != nil {
@@ -132,7 +132,7 @@ func TestSnapshotKeepsZones(t *testing.T) {
 func TestDamagedSnapshot(t *testing.T) {
 	good := snapshot(t, lived(t).d)
 	b := newBench(t, nil)
-	b.offend(noon, someone, sendmail.DNSBL)
+	b.offend(noon, someone, offence.DNSBL)
 	check := func(what string, data []byte) {
 		t.Helper()
 		if err := b.d.Restore(bytes.NewReader(data), noon); !errors.Is(err, ErrSnapshot) {
@@ -185,9 +185,9 @@ func TestSnapshotOnABrokenDisk(t *testing.T) {
 func TestRestoreWithASmallerLimit(t *testing.T) {
 	b := newBench(t, nil)
 	for i := range 3000 {
-		b.offend(noon, fmt.Sprintf("2001:db8:%x::1", i), sendmail.NullConnection)
+		b.offend(noon, fmt.Sprintf("2001:db8:%x::1", i), offence.NullConnection)
 	}
-	b.offend(noon, someone, sendmail.OpenProxy)
+	b.offend(noon, someone, offence.OpenProxy)
 	after := newBench(t, func(c *Config, _ *Options) { c.MaxSources = 1000 })
 	if err := after.d.Restore(bytes.NewReader(snapshot(t, b.d)), noon); err != nil {
 		t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 	"time"
 	"unsafe"
 
-	"uppercut/detector/sendmail"
+	"uppercut/detector/offence"
 )
 
 // What a source takes is part of the promise of 256 bytes.
@@ -172,12 +172,12 @@ func TestSlabLimit(t *testing.T) {
 // The least guilty is forgotten first, whatever came first.
 func TestEviction(t *testing.T) {
 	b := newBench(t, func(c *Config, _ *Options) { c.MaxSources = 1000 })
-	b.offend(noon, "198.51.100.1", sendmail.OpenProxy)                                            // 8 points
-	b.offend(noon, "198.51.100.2", sendmail.RcptTrap)                                             // blocked
-	b.accept(noon, "198.51.100.3", 20)                                                            // a partner
-	b.feed(event{at: noon, addr: "198.51.100.4", Event: sendmail.Event{Kind: sendmail.Accepted}}) // one message
+	b.offend(noon, "198.51.100.1", offence.OpenProxy)                                           // 8 points
+	b.offend(noon, "198.51.100.2", offence.RcptTrap)                                            // blocked
+	b.accept(noon, "198.51.100.3", 20)                                                          // a partner
+	b.feed(event{at: noon, addr: "198.51.100.4", Event: offence.Event{Kind: offence.Accepted}}) // one message
 	for i := range 5000 {
-		b.offend(noon.Add(time.Duration(i)*time.Millisecond), fmt.Sprintf("2001:db8:%x::1", i), sendmail.NullConnection)
+		b.offend(noon.Add(time.Duration(i)*time.Millisecond), fmt.Sprintf("2001:db8:%x::1", i), offence.NullConnection)
 	}
 	for _, addr := range []string{"198.51.100.1", "198.51.100.2", "198.51.100.3", "198.51.100.4"} {
 		if _, ok := b.d.Source(mustAddr(addr), noon); !ok {
@@ -200,11 +200,11 @@ func TestEvictionSparesTheRecent(t *testing.T) {
 	b := newBench(t, func(c *Config, _ *Options) { c.MaxSources = 1000 })
 	addr := func(i int) string { return fmt.Sprintf("2001:db8:%x::1", i) }
 	for i := range 1000 {
-		b.feed(event{at: noon, addr: addr(i), Event: sendmail.Event{Reason: sendmail.AuthFail, User: 7}})
+		b.feed(event{at: noon, addr: addr(i), Event: offence.Event{Reason: offence.AuthFail, User: 7}})
 	}
-	again := event{at: noon.Add(time.Second), addr: addr(0), Event: sendmail.Event{Reason: sendmail.AuthFail, User: 7}}
+	again := event{at: noon.Add(time.Second), addr: addr(0), Event: offence.Event{Reason: offence.AuthFail, User: 7}}
 	b.feed(again) // the same name: as guilty as before
-	b.feed(event{at: noon.Add(2 * time.Second), addr: addr(1000), Event: sendmail.Event{Reason: sendmail.AuthFail, User: 7}})
+	b.feed(event{at: noon.Add(2 * time.Second), addr: addr(1000), Event: offence.Event{Reason: offence.AuthFail, User: 7}})
 	for i, known := range []bool{true, false, true} {
 		if _, ok := b.d.Source(mustAddr(addr(i)), noon); ok != known {
 			t.Errorf("source %d is known: %v", i, ok)
@@ -215,7 +215,7 @@ func TestEvictionSparesTheRecent(t *testing.T) {
 // Who has done nothing for long enough is forgotten without being replaced.
 func TestSweep(t *testing.T) {
 	b := newBench(t, nil)
-	b.offend(noon, someone, sendmail.NullConnection)
+	b.offend(noon, someone, offence.NullConnection)
 	b.tick(noon.Add(7*day - time.Second))
 	if _, ok := b.d.Source(mustAddr(someone), noon); !ok {
 		t.Error("forgotten too soon")
@@ -239,7 +239,7 @@ func TestBoundedMemory(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 9))
 	for i := range 300_000 {
 		at := noon.Add(time.Duration(i) * time.Second)
-		b.offend(at, fmt.Sprintf("2001:db8:%x::1", random.IntN(3000)), sendmail.Reason(1+random.IntN(int(sendmail.Other))))
+		b.offend(at, fmt.Sprintf("2001:db8:%x::1", random.IntN(3000)), offence.Reason(1+random.IntN(int(offence.Other))))
 	}
 	tb := b.d.sources
 	if tb.count != 2000 {

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"uppercut/detector/sendmail"
+	"uppercut/detector/offence"
 )
 
 // BreakerStatus is the state of a mail host's breaker.
@@ -110,7 +110,7 @@ type RuleScore struct {
 
 // ReasonTotal is a source's offences by one reason.
 type ReasonTotal struct {
-	Reason   sendmail.Reason
+	Reason   offence.Reason
 	Score    float64 // before favour
 	Last     time.Time
 	Count    int // offences; for AUTH failures user names
@@ -187,7 +187,7 @@ func (d *Detector) totals(s *source) (totals []ReasonTotal) {
 }
 
 func offencesOf(m *mark) int {
-	if m.reason() == sendmail.AuthFail {
+	if m.reason() == offence.AuthFail {
 		return 1
 	}
 	return int(m.extra)

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"uppercut/detector/sendmail"
+	"uppercut/detector/offence"
 )
 
 // correspondents sends n messages from each of some sources to the given hosts,
@@ -15,7 +15,7 @@ func (b *bench) correspondents(sources, n int, hosts ...string) {
 	for m := range n {
 		for i := range sources {
 			at := noon.Add(-time.Duration(n-m)*time.Hour + time.Duration(i)*time.Second)
-			b.feed(event{at: at, addr: partnerAddr(i), host: hosts[(i+m)%len(hosts)], Event: sendmail.Event{Kind: sendmail.Accepted}})
+			b.feed(event{at: at, addr: partnerAddr(i), host: hosts[(i+m)%len(hosts)], Event: offence.Event{Kind: offence.Accepted}})
 		}
 	}
 }
@@ -24,9 +24,9 @@ func (b *bench) correspondents(sources, n int, hosts ...string) {
 // small one, whoever has ever sent accepted mail is not blocked in the end, and
 // strangers are as ever.
 func TestRefusesEverybody(t *testing.T) {
-	refusals := []sendmail.Reason{
-		sendmail.DNSBL, sendmail.AccessReject, sendmail.AccessDenied, sendmail.RelayDenied, sendmail.TCPWrappers,
-		sendmail.BadHelo, sendmail.NoRDNS, sendmail.MilterReject,
+	refusals := []offence.Reason{
+		offence.DNSBL, offence.AccessReject, offence.AccessDenied, offence.RelayDenied, offence.TCPWrappers,
+		offence.BadHelo, offence.NoRDNS, offence.MilterReject,
 	}
 	for name, c := range map[string]struct {
 		sources, messages int
@@ -56,7 +56,7 @@ func TestRefusesEverybody(t *testing.T) {
 					for i := range c.sources {
 						at = at.Add(c.pause)
 						for s := range 2 {
-							b.feed(event{at: at, addr: partnerAddr(i), host: c.hosts[(i+round)%len(c.hosts)], Event: sendmail.Event{Reason: r, Session: uint64(1e6*round + 10*i + s + 1)}})
+							b.feed(event{at: at, addr: partnerAddr(i), host: c.hosts[(i+round)%len(c.hosts)], Event: offence.Event{Reason: r, Session: uint64(1e6*round + 10*i + s + 1)}})
 						}
 					}
 					at = at.Add(time.Second)
@@ -66,7 +66,7 @@ func TestRefusesEverybody(t *testing.T) {
 				}
 				if weight := DefaultConfig().Weights[r.String()]; clientsOwn.has(r) && weight > 0 {
 					for n := range 4 {
-						b.feed(event{at: at, addr: "198.51.100.9", host: c.hosts[0], Event: sendmail.Event{Reason: r, Session: uint64(9e8 + n)}})
+						b.feed(event{at: at, addr: "198.51.100.9", host: c.hosts[0], Event: offence.Event{Reason: r, Session: uint64(9e8 + n)}})
 					}
 					if left := b.blocked(); !left["198.51.100.9/32"] {
 						t.Error("a stranger is not blocked")
@@ -84,9 +84,9 @@ func TestSpammersAreStillRefused(t *testing.T) {
 	b.correspondents(40, 3, "mx1")
 	for n := range 3 {
 		for i := range 4 {
-			b.feed(event{at: noon.Add(time.Duration(n) * time.Minute), addr: partnerAddr(i), Event: sendmail.Event{Reason: sendmail.DNSBL}})
+			b.feed(event{at: noon.Add(time.Duration(n) * time.Minute), addr: partnerAddr(i), Event: offence.Event{Reason: offence.DNSBL}})
 		}
-		b.feed(event{at: noon.Add(time.Duration(n) * time.Minute), addr: partnerAddr(30), Event: sendmail.Event{Kind: sendmail.Accepted}})
+		b.feed(event{at: noon.Add(time.Duration(n) * time.Minute), addr: partnerAddr(30), Event: offence.Event{Kind: offence.Accepted}})
 	}
 	if left := b.blocked(); len(left) != 4 {
 		t.Errorf("%v are blocked", left)
@@ -100,15 +100,15 @@ func TestTakeBack(t *testing.T) {
 		t.Run(fmt.Sprintf("restarted %v", restarted), func(t *testing.T) {
 			b := newBench(t, nil)
 			b.correspondents(10, 3, "mx1", "mx2")
-			twice := func(addr, host string, r sendmail.Reason) {
+			twice := func(addr, host string, r offence.Reason) {
 				for n := range 2 {
-					b.feed(event{at: noon, addr: addr, host: host, Event: sendmail.Event{Reason: r, Session: uint64(100*len(b.verdicts) + n + 1)}})
+					b.feed(event{at: noon, addr: addr, host: host, Event: offence.Event{Reason: r, Session: uint64(100*len(b.verdicts) + n + 1)}})
 				}
 			}
-			twice("198.51.100.1", "mx2", sendmail.DNSBL) // a stranger
-			twice(partnerAddr(0), "mx2", sendmail.DNSBL)
-			twice(partnerAddr(1), "mx1", sendmail.DNSBL)    // by another host
-			twice(partnerAddr(2), "mx2", sendmail.Pregreet) // its own doing
+			twice("198.51.100.1", "mx2", offence.DNSBL) // a stranger
+			twice(partnerAddr(0), "mx2", offence.DNSBL)
+			twice(partnerAddr(1), "mx1", offence.DNSBL)    // by another host
+			twice(partnerAddr(2), "mx2", offence.Pregreet) // its own doing
 			if got := b.blocked(); len(got) != 4 {
 				t.Fatalf("%v are blocked", got)
 			}
@@ -121,7 +121,7 @@ func TestTakeBack(t *testing.T) {
 				t.Errorf("%v blocks could be taken back", got)
 			}
 			for i := range 5 {
-				b.refuse(noon.Add(time.Minute), 3+i, sendmail.DNSBL)
+				b.refuse(noon.Add(time.Minute), 3+i, offence.DNSBL)
 			}
 			left := b.blocked()
 			if len(left) != 3 || left[partnerAddr(0)+"/32"] {
@@ -131,14 +131,14 @@ func TestTakeBack(t *testing.T) {
 				t.Errorf("%v taken back", got)
 			}
 			for i := range 8 { // mx1 is well
-				b.feed(event{at: noon.Add(time.Minute), addr: partnerAddr(20 + i), Event: sendmail.Event{Kind: sendmail.Accepted}})
+				b.feed(event{at: noon.Add(time.Minute), addr: partnerAddr(20 + i), Event: offence.Event{Kind: offence.Accepted}})
 			}
 			s, _ := b.d.Source(mustAddr(partnerAddr(0)), noon.Add(time.Minute))
 			if s.Blocks != 0 || s.Rules[0].Score != 0 || s.BlockedUntil.After(noon.Add(time.Minute)) {
 				t.Errorf("%+v", s)
 			}
 			for n := range 2 {
-				b.feed(event{at: noon.Add(2 * time.Minute), addr: partnerAddr(0), host: "mx1", Event: sendmail.Event{Reason: sendmail.RelayDenied, Session: uint64(7000 + n)}})
+				b.feed(event{at: noon.Add(2 * time.Minute), addr: partnerAddr(0), host: "mx1", Event: offence.Event{Reason: offence.RelayDenied, Session: uint64(7000 + n)}})
 			}
 			if !b.blocked()[partnerAddr(0)+"/32"] {
 				t.Error("what another host says of it no longer counts")
@@ -154,14 +154,14 @@ func TestTakeBackWaiting(t *testing.T) {
 	b.correspondents(10, 3, "mx1", "mx2")
 	for n := range 2 {
 		for _, addr := range []string{"198.51.100.1", partnerAddr(0)} {
-			b.feed(event{at: noon, addr: addr, host: "mx2", Event: sendmail.Event{Reason: sendmail.DNSBL, Session: uint64(n + 1)}})
+			b.feed(event{at: noon, addr: addr, host: "mx2", Event: offence.Event{Reason: offence.DNSBL, Session: uint64(n + 1)}})
 		}
 	}
 	if b.d.Waiting() != 1 {
 		t.Fatalf("%d wait", b.d.Waiting())
 	}
 	for i := range 5 {
-		b.refuse(noon.Add(time.Second), 3+i, sendmail.DNSBL)
+		b.refuse(noon.Add(time.Second), 3+i, offence.DNSBL)
 	}
 	b.tick(noon.Add(2 * time.Minute))
 	if left := b.blocked(); len(left) != 1 || b.d.Waiting() != 0 {
@@ -176,14 +176,14 @@ func TestTakeBackNetwork(t *testing.T) {
 	b.correspondents(20, 1, "mx1", "mx2")
 	for i := range 4 {
 		for n := range 2 {
-			b.feed(event{at: noon, addr: partnerAddr(i), host: "mx2", Event: sendmail.Event{Reason: sendmail.DNSBL, Session: uint64(10*i + n + 1)}})
+			b.feed(event{at: noon, addr: partnerAddr(i), host: "mx2", Event: offence.Event{Reason: offence.DNSBL, Session: uint64(10*i + n + 1)}})
 		}
 	}
 	if !b.blocked()["203.0.113.0/24"] {
 		t.Fatalf("%v are blocked", b.blocked())
 	}
 	for i := range 5 {
-		b.feed(event{at: noon.Add(time.Second), addr: partnerAddr(10 + i), host: "mx2", Event: sendmail.Event{Reason: sendmail.DNSBL}})
+		b.feed(event{at: noon.Add(time.Second), addr: partnerAddr(10 + i), host: "mx2", Event: offence.Event{Reason: offence.DNSBL}})
 	}
 	if left := b.blocked(); len(left) != 0 {
 		t.Errorf("%v are left", left)
@@ -207,7 +207,7 @@ func TestNetworkAlone(t *testing.T) {
 					continue
 				}
 				for n := range 2 {
-					b.feed(event{at: noon, addr: partnerAddr(i), sender: sender, host: "x", Event: sendmail.Event{Reason: sendmail.Pregreet, Session: uint64(10*i + n + 1)}})
+					b.feed(event{at: noon, addr: partnerAddr(i), sender: sender, host: "x", Event: offence.Event{Reason: offence.Pregreet, Session: uint64(10*i + n + 1)}})
 				}
 			}
 			last := b.verdicts[len(b.verdicts)-1]

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"uppercut/detector/sendmail"
+	"uppercut/detector/offence"
 )
 
 func TestTop(t *testing.T) {
@@ -13,12 +13,12 @@ func TestTop(t *testing.T) {
 	points := map[string]int{"198.51.100.1": 3, "198.51.100.2": 12, "198.51.100.3": 7}
 	for addr, n := range points { // 4 points each time
 		for range n {
-			b.offend(noon, addr, sendmail.AccessReject)
+			b.offend(noon, addr, offence.AccessReject)
 		}
 	}
 	// Many that have done the same, fewer than a level remembers in order.
 	for i := range 500 {
-		b.offend(noon.Add(time.Duration(i)*time.Second), fmt.Sprintf("203.0.113.%d", i%250+1), sendmail.NullConnection)
+		b.offend(noon.Add(time.Duration(i)*time.Second), fmt.Sprintf("203.0.113.%d", i%250+1), offence.NullConnection)
 	}
 	list := b.d.Top(5, noon.Add(time.Minute))
 	if len(list) != 5 {
@@ -44,10 +44,10 @@ func TestTopLeavesOut(t *testing.T) {
 		b.accept(noon, fmt.Sprintf("192.0.2.%d", i), 70)
 	}
 	for range 2 {
-		b.offend(noon, "198.51.100.1", sendmail.AccessReject)
+		b.offend(noon, "198.51.100.1", offence.AccessReject)
 	}
 	for range 3 {
-		b.offend(noon, "198.51.100.2", sendmail.AccessReject)
+		b.offend(noon, "198.51.100.2", offence.AccessReject)
 	}
 	if len(b.verdicts) != 1 {
 		t.Fatalf("verdicts: %v", b.verdicts)
@@ -63,7 +63,7 @@ func TestTopLeavesOut(t *testing.T) {
 func TestTopOfManyEquals(t *testing.T) {
 	b := newBench(t, nil)
 	for i := range 3 * maxLatest {
-		b.offend(noon, client(i).String(), sendmail.NullConnection)
+		b.offend(noon, client(i).String(), offence.NullConnection)
 	}
 	b.d.Pardon(noon.Add(time.Minute), b.d.Top(1, noon)[0].Prefix)
 	if got := len(b.d.Top(1000, noon)); got != 1000 {

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"uppercut/detector/sendmail"
+	"uppercut/detector/offence"
 )
 
 // BenchmarkVerdict measures an offence that decides: sources never seen, each
@@ -24,9 +24,9 @@ func BenchmarkVerdict(b *testing.B) {
 		n++
 		at := noon.Add(time.Duration(n) * time.Millisecond)
 		l.Received = at
-		e := sendmail.Event{
+		e := offence.Event{
 			Line: uint64(n), Time: at, Addr: client(n), Session: uint64(n), Count: 1,
-			Reason: sendmail.OpenProxy,
+			Reason: offence.OpenProxy,
 		}
 		d.begin(at)
 		d.event(&l, &e, d.hosts.named(l.Sender, l.Host))

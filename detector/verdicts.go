@@ -5,11 +5,11 @@ import (
 	"math/bits"
 	"time"
 
-	"uppercut/detector/sendmail"
+	"uppercut/detector/offence"
 )
 
 // decide looks whether a source is to be blocked after an offence at a second.
-func (d *Detector) decide(number uint32, l *Line, e *sendmail.Event, h *host, second uint32) {
+func (d *Detector) decide(number uint32, l *Line, e *offence.Event, h *host, second uint32) {
 	s := d.sources.at(number)
 	f, fired := d.fires(s, second)
 	if !fired {

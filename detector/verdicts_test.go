@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"uppercut/detector/sendmail"
+	"uppercut/detector/offence"
 )
 
 // Each further block lasts twice as long, up to the limit.
@@ -17,7 +17,7 @@ func TestGrowingBlocks(t *testing.T) {
 	})
 	at := noon
 	for i, want := range []time.Duration{time.Hour, 2 * time.Hour, 4 * time.Hour, 6 * time.Hour, 6 * time.Hour} {
-		v := b.offend(at, someone, sendmail.OpenProxy)
+		v := b.offend(at, someone, offence.OpenProxy)
 		if len(v) != 1 || v[0].Until.Sub(v[0].At) != want {
 			t.Fatalf("block %d: %+v, want %v", i+1, v, want)
 		}
@@ -34,8 +34,8 @@ func TestLimitIsForGrowth(t *testing.T) {
 		c.Rules = []Rule{{Name: "only", Window: time.Minute, Score: 8, Block: 30 * day}}
 		c.Repeat.Forget = 365 * day
 	})
-	v := b.offend(noon, someone, sendmail.OpenProxy)
-	v = append(v, b.offend(v[0].Until, someone, sendmail.OpenProxy)...)
+	v := b.offend(noon, someone, offence.OpenProxy)
+	v = append(v, b.offend(v[0].Until, someone, offence.OpenProxy)...)
 	if len(v) != 2 || v[1].Until.Sub(v[1].At) != 30*day {
 		t.Errorf("%+v", v)
 	}
@@ -48,9 +48,9 @@ func TestForgiveness(t *testing.T) {
 		30 * day:                 time.Hour,
 	} {
 		b := newBench(t, oneRule(time.Minute, time.Hour, 8))
-		v := b.offend(noon, someone, sendmail.OpenProxy)
+		v := b.offend(noon, someone, offence.OpenProxy)
 		b.tick(v[0].Until.Add(clean))
-		again := b.offend(v[0].Until.Add(clean), someone, sendmail.OpenProxy)
+		again := b.offend(v[0].Until.Add(clean), someone, offence.OpenProxy)
 		if len(again) != 1 || again[0].Until.Sub(again[0].At.Truncate(time.Second)) != want {
 			t.Errorf("%v later: %+v, want %v", clean, again, want)
 		}
@@ -66,7 +66,7 @@ func TestBlockFromTheOffence(t *testing.T) {
 		26*time.Hour + time.Minute: false,
 	} {
 		b := newBench(t, oneRule(time.Minute, time.Hour, 8))
-		v := b.feed(event{at: noon, received: noon.Add(late), addr: someone, Event: sendmail.Event{Reason: sendmail.OpenProxy}})
+		v := b.feed(event{at: noon, received: noon.Add(late), addr: someone, Event: offence.Event{Reason: offence.OpenProxy}})
 		if got := len(v) == 1; got != left {
 			t.Errorf("%v late: %v", late, v)
 		}
@@ -82,7 +82,7 @@ func TestBlockFromTheOffence(t *testing.T) {
 // A clock that is a little ahead does not make a block longer.
 func TestClockAheadNoLongerBlock(t *testing.T) {
 	b := newBench(t, oneRule(time.Minute, time.Hour, 8))
-	v := b.feed(event{at: noon.Add(90 * time.Second), received: noon, addr: someone, Event: sendmail.Event{Reason: sendmail.OpenProxy}})
+	v := b.feed(event{at: noon.Add(90 * time.Second), received: noon, addr: someone, Event: offence.Event{Reason: offence.OpenProxy}})
 	if len(v) != 1 || !v[0].Until.Equal(noon.Add(time.Hour)) {
 		t.Errorf("%+v", v)
 	}
@@ -91,8 +91,8 @@ func TestClockAheadNoLongerBlock(t *testing.T) {
 // A block that had run out does not count as one when the source comes back.
 func TestRunOutIsNoHistory(t *testing.T) {
 	b := newBench(t, oneRule(time.Minute, time.Hour, 8))
-	b.feed(event{at: noon, received: noon.Add(5 * time.Hour), addr: someone, Event: sendmail.Event{Reason: sendmail.OpenProxy}})
-	v := b.offend(noon.Add(6*time.Hour), someone, sendmail.OpenProxy)
+	b.feed(event{at: noon, received: noon.Add(5 * time.Hour), addr: someone, Event: offence.Event{Reason: offence.OpenProxy}})
+	v := b.offend(noon.Add(6*time.Hour), someone, offence.OpenProxy)
 	if len(v) != 1 || v[0].Until.Sub(v[0].At) != time.Hour {
 		t.Errorf("%+v", v)
 	}
@@ -115,7 +115,7 @@ func TestExempt(t *testing.T) {
 		o.OnNotice = func(n Notice) { notices = append(notices, n) }
 	})
 	for i := range 5 {
-		b.offend(noon.Add(time.Duration(i)*time.Second), someone, sendmail.OpenProxy)
+		b.offend(noon.Add(time.Duration(i)*time.Second), someone, offence.OpenProxy)
 	}
 	if len(b.verdicts) > 0 || asked != 5 {
 		t.Errorf("%v, asked %d times", b.verdicts, asked)
@@ -127,7 +127,7 @@ func TestExempt(t *testing.T) {
 		t.Errorf("%+v", notices)
 	}
 	cause = ""
-	if v := b.offend(noon.Add(time.Minute), someone, sendmail.OpenProxy); len(v) != 1 {
+	if v := b.offend(noon.Add(time.Minute), someone, offence.OpenProxy); len(v) != 1 {
 		t.Errorf("exempt no longer: %v", v)
 	}
 }
@@ -135,25 +135,25 @@ func TestExempt(t *testing.T) {
 // A blocked source earns nothing, and who asked hears that it is still there.
 func TestSeenWhileBlocked(t *testing.T) {
 	type sighting struct {
-		kind  sendmail.Kind
+		kind  offence.Kind
 		until time.Time
 	}
 	var seen []sighting
 	b := newBench(t, func(c *Config, o *Options) {
 		oneRule(time.Minute, time.Hour, 8)(c, o)
-		o.OnBlockedSeen = func(l *Line, e *sendmail.Event, source netip.Prefix, until time.Time) {
+		o.OnBlockedSeen = func(l *Line, e *offence.Event, source netip.Prefix, until time.Time) {
 			if l.Host != "mx1" || source != mustPrefix(someone+"/32") {
 				t.Errorf("%v at %s", source, l.Host)
 			}
 			seen = append(seen, sighting{e.Kind, until})
 		}
 	})
-	b.offend(noon, someone, sendmail.OpenProxy)
-	for _, kind := range []sendmail.Kind{sendmail.Offence, sendmail.Connected, sendmail.Accepted, sendmail.Delivered} {
-		b.feed(event{at: noon.Add(time.Minute), addr: someone, Event: sendmail.Event{Kind: kind, Reason: sendmail.Pregreet}})
+	b.offend(noon, someone, offence.OpenProxy)
+	for _, kind := range []offence.Kind{offence.Offence, offence.Connected, offence.Accepted, offence.Delivered} {
+		b.feed(event{at: noon.Add(time.Minute), addr: someone, Event: offence.Event{Kind: kind, Reason: offence.Pregreet}})
 	}
-	b.feed(event{at: noon.Add(time.Minute), received: noon.Add(2 * time.Hour), addr: someone, Event: sendmail.Event{Kind: sendmail.Connected}})
-	b.offend(noon.Add(time.Hour), someone, sendmail.NullConnection)
+	b.feed(event{at: noon.Add(time.Minute), received: noon.Add(2 * time.Hour), addr: someone, Event: offence.Event{Kind: offence.Connected}})
+	b.offend(noon.Add(time.Hour), someone, offence.NullConnection)
 	if len(seen) != 3 {
 		t.Errorf("%v: want all but what we sent, what came too late to matter, and what came after", seen)
 	}
@@ -183,15 +183,15 @@ func TestBlockThatNobodyKeeps(t *testing.T) {
 			b := newBench(t, func(c2 *Config, o *Options) {
 				oneRule(time.Minute, time.Hour, 8)(c2, o)
 				o.Blocked = func(p netip.Prefix) bool { return c.kept && p == mustPrefix(someone+"/32") }
-				o.OnBlockedSeen = func(*Line, *sendmail.Event, netip.Prefix, time.Time) { seen++ }
+				o.OnBlockedSeen = func(*Line, *offence.Event, netip.Prefix, time.Time) { seen++ }
 			})
-			b.offend(noon, someone, sendmail.OpenProxy)
+			b.offend(noon, someone, offence.OpenProxy)
 			b.tick(noon.Add(freshFor*time.Second - time.Nanosecond))
-			b.offend(noon.Add(freshFor*time.Second-time.Nanosecond), someone, sendmail.OpenProxy)
+			b.offend(noon.Add(freshFor*time.Second-time.Nanosecond), someone, offence.OpenProxy)
 			b.tick(noon.Add(freshFor * time.Second))
-			b.offend(noon.Add(freshFor*time.Second), someone, sendmail.OpenProxy)
+			b.offend(noon.Add(freshFor*time.Second), someone, offence.OpenProxy)
 			b.tick(noon.Add(10 * time.Minute))
-			b.offend(noon.Add(10*time.Minute), someone, sendmail.OpenProxy)
+			b.offend(noon.Add(10*time.Minute), someone, offence.OpenProxy)
 			if seen != c.seen || len(b.verdicts) != c.verdicts {
 				t.Errorf("%d seen, %d verdicts; want %d, %d", seen, len(b.verdicts), c.seen, c.verdicts)
 			}
@@ -207,8 +207,8 @@ func TestBlockThatNobodyKeeps(t *testing.T) {
 // A clock that is ahead, of a host in a replay, ends nobody's block.
 func TestRanOutByItsOwnLine(t *testing.T) {
 	b := newBench(t, oneRule(time.Minute, time.Hour, 8))
-	b.offend(noon.Add(2*time.Hour), "203.0.113.1", sendmail.NullConnection)
-	if v := b.offend(noon, someone, sendmail.OpenProxy); len(v) != 1 {
+	b.offend(noon.Add(2*time.Hour), "203.0.113.1", offence.NullConnection)
+	if v := b.offend(noon, someone, offence.OpenProxy); len(v) != 1 {
 		t.Errorf("%v", v)
 	}
 }
@@ -219,10 +219,10 @@ func TestEvidence(t *testing.T) {
 	b := newBench(t, oneRule(time.Hour, time.Hour, 8))
 	for i := range 30 {
 		at := noon.Add(time.Duration(i) * time.Second)
-		b.feed(event{at: at, received: at.Add(time.Millisecond), addr: someone, host: fmt.Sprintf("mx%d", i%3), Event: sendmail.Event{Reason: sendmail.NullConnection, Raw: fmt.Sprintf("line %d", i)}})
-		b.offend(at, "203.0.113.9", sendmail.NullConnection)
+		b.feed(event{at: at, received: at.Add(time.Millisecond), addr: someone, host: fmt.Sprintf("mx%d", i%3), Event: offence.Event{Reason: offence.NullConnection, Raw: fmt.Sprintf("line %d", i)}})
+		b.offend(at, "203.0.113.9", offence.NullConnection)
 	}
-	v := b.offend(noon.Add(30*time.Second), someone, sendmail.OpenProxy)
+	v := b.offend(noon.Add(30*time.Second), someone, offence.OpenProxy)
 	if len(v) != 1 || len(v[0].Evidence) != maxEvidence {
 		t.Fatalf("%+v", v)
 	}
@@ -231,13 +231,13 @@ func TestEvidence(t *testing.T) {
 		at := noon.Add(time.Duration(n) * time.Second)
 		want := Evidence{
 			Time: at, Received: at.Add(time.Millisecond), Sender: "192.0.2.1", Host: fmt.Sprintf("mx%d", n%3), Transport: "tcp",
-			Reason: sendmail.NullConnection, Text: fmt.Sprintf("line %d", n),
+			Reason: offence.NullConnection, Text: fmt.Sprintf("line %d", n),
 		}
 		if e != want {
 			t.Errorf("evidence %d is %+v, want %+v", i, e, want)
 		}
 	}
-	if last := v[0].Evidence[maxEvidence-1]; last.Reason != sendmail.OpenProxy {
+	if last := v[0].Evidence[maxEvidence-1]; last.Reason != offence.OpenProxy {
 		t.Errorf("the last line is %+v", last)
 	}
 }

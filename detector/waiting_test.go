@@ -4,14 +4,15 @@ import (
 	"testing"
 	"time"
 
+	"uppercut/detector/offence"
 	"uppercut/detector/sendmail"
 )
 
 // A VRFY may be told once more by the next line of its process; if none comes it
 // counts 2 seconds later, and a duplicate of it does not count again.
 func TestCommandWithoutAnotherLine(t *testing.T) {
-	var events []sendmail.Event
-	d, err := New(DefaultConfig(), Options{OnEvent: func(_ *Line, e *sendmail.Event) { events = append(events, *e) }})
+	var events []offence.Event
+	d, err := New(DefaultConfig(), Options{OnEvent: func(_ *Line, e *offence.Event) { events = append(events, *e) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +30,7 @@ func TestCommandWithoutAnotherLine(t *testing.T) {
 	if d.Tick(at.Add(sendmail.SettleAfter - time.Nanosecond)); len(events) != 1 { // the second line shows that the first is alone
 		t.Fatalf("%+v", events)
 	}
-	if d.Tick(at.Add(sendmail.SettleAfter)); len(events) != 2 || events[1].Line != 2 || events[1].Reason != sendmail.VrfyExpn {
+	if d.Tick(at.Add(sendmail.SettleAfter)); len(events) != 2 || events[1].Line != 2 || events[1].Reason != offence.VrfyExpn {
 		t.Fatalf("%+v", events)
 	}
 	if len(d.waiting) != 0 || len(d.duplicates) != 0 {

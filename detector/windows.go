@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"uppercut/detector/sendmail"
+	"uppercut/detector/offence"
 )
 
 // rule is a Rule made ready.
@@ -27,7 +27,7 @@ func newRule(r Rule) rule {
 		compiled.reasons = 0
 	}
 	for _, name := range r.Reasons {
-		reason, _ := sendmail.ParseReason(name) // Validate has seen it
+		reason, _ := offence.ParseReason(name) // Validate has seen it
 		compiled.reasons |= reasons(reason)
 	}
 	return compiled
@@ -116,14 +116,14 @@ const (
 // with each new one.
 var kinds = func() (all [1 << reasonBits]kind) {
 	for i := range all {
-		switch r := sendmail.Reason(i); {
+		switch r := offence.Reason(i); {
 		case attackerOnly.has(r):
 			all[i] = kindAttacker
 		case contextOnly.has(r):
 			all[i] = kindContext
 		case ourLimits.has(r):
 			all[i] = kindLimit
-		case r == sendmail.UnknownUser:
+		case r == offence.UnknownUser:
 			all[i] = kindUnknownUser
 		case clientsOwn.has(r):
 			all[i] = kindOwn
@@ -308,7 +308,7 @@ func sum(list []mark) (p points) {
 func (d *Detector) remember(s *source, m mark) bool {
 	list := append(d.scratch[:0], d.sources.offences(s)...)
 	var scored bool
-	if m.reason() == sendmail.AuthFail {
+	if m.reason() == offence.AuthFail {
 		list, scored = addUser(list, m)
 	} else if m.weight = d.judgement.capped(list, m); m.weight > 0 {
 		list, scored = insert(list, m), true
@@ -377,7 +377,7 @@ func userTag(hash uint64) uint16 {
 // is remembered with its last time instead, so that it scores once in every
 // window; if that was no earlier, nothing is added.
 func addUser(list []mark, m mark) (_ []mark, scored bool) {
-	i := slices.IndexFunc(list, func(o mark) bool { return o.reason() == sendmail.AuthFail && o.extra == m.extra })
+	i := slices.IndexFunc(list, func(o mark) bool { return o.reason() == offence.AuthFail && o.extra == m.extra })
 	switch {
 	case m.extra == unnamedUser:
 		return addUnnamed(list, i, m)
@@ -488,7 +488,7 @@ func (m *mark) absorb(o *mark) {
 		m.origin = o.origin
 	}
 	m.merge(o)
-	if m.reason() == sendmail.AuthFail {
+	if m.reason() == offence.AuthFail {
 		m.extra = mergedUsers
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"uppercut/detector/sendmail"
+	"uppercut/detector/offence"
 )
 
 const someone = "198.51.100.1"
@@ -23,10 +23,10 @@ func TestWindowEdge(t *testing.T) {
 		{10*time.Minute + time.Nanosecond, false},
 	} {
 		b := newBench(t, oneRule(10*time.Minute, time.Hour, 12))
-		if v := b.offend(noon, someone, sendmail.Pregreet); len(v) > 0 {
+		if v := b.offend(noon, someone, offence.Pregreet); len(v) > 0 {
 			t.Fatalf("6 of 12 points: %v", v)
 		}
-		v := b.offend(noon.Add(c.after), someone, sendmail.Pregreet)
+		v := b.offend(noon.Add(c.after), someone, offence.Pregreet)
 		if got := len(v) == 1; got != c.block {
 			t.Errorf("after %v: blocked %v, want %v", c.after, got, c.block)
 		}
@@ -37,8 +37,8 @@ func TestWindowEdge(t *testing.T) {
 func TestScoreEdge(t *testing.T) {
 	for score, block := range map[float64]bool{11.95: true, 12: true, 12.05: false} {
 		b := newBench(t, oneRule(time.Minute, time.Hour, score))
-		b.offend(noon, someone, sendmail.Pregreet)
-		b.offend(noon, someone, sendmail.Pregreet)
+		b.offend(noon, someone, offence.Pregreet)
+		b.offend(noon, someone, offence.Pregreet)
 		if got := len(b.verdicts) == 1; got != block {
 			t.Errorf("12 of %v points: blocked %v", score, got)
 		}
@@ -52,11 +52,11 @@ func TestBlockEdge(t *testing.T) {
 		time.Hour:                   true,
 	} {
 		b := newBench(t, oneRule(time.Minute, time.Hour, 8))
-		b.offend(noon, someone, sendmail.OpenProxy)
+		b.offend(noon, someone, offence.OpenProxy)
 		if want := noon.Add(time.Hour); len(b.verdicts) != 1 || !b.verdicts[0].Until.Equal(want) {
 			t.Fatalf("%+v, want a block until %v", b.verdicts, want)
 		}
-		if v := b.offend(noon.Add(after), someone, sendmail.OpenProxy); (len(v) == 1) != again {
+		if v := b.offend(noon.Add(after), someone, offence.OpenProxy); (len(v) == 1) != again {
 			t.Errorf("%v after the offence: %v", after, v)
 		}
 	}
@@ -71,7 +71,7 @@ func TestLongestBlockWins(t *testing.T) {
 			{Name: "middle", Window: time.Hour, Score: 8, Block: 30 * time.Minute},
 		}
 	})
-	b.offend(noon, someone, sendmail.OpenProxy)
+	b.offend(noon, someone, offence.OpenProxy)
 	if len(b.verdicts) != 1 || b.verdicts[0].Rule != "long" {
 		t.Errorf("%+v", b.verdicts)
 	}
@@ -81,12 +81,12 @@ func TestLongestBlockWins(t *testing.T) {
 // and after it.
 func TestLateOffence(t *testing.T) {
 	b := newBench(t, oneRule(10*time.Minute, time.Hour, 12))
-	b.offend(noon, someone, sendmail.Pregreet)
-	b.offend(noon.Add(-20*time.Minute), someone, sendmail.Pregreet)
+	b.offend(noon, someone, offence.Pregreet)
+	b.offend(noon.Add(-20*time.Minute), someone, offence.Pregreet)
 	if len(b.verdicts) > 0 {
 		t.Fatalf("20 minutes apart: %v", b.verdicts)
 	}
-	v := b.feed(event{at: noon.Add(-5 * time.Minute), received: noon.Add(time.Minute), addr: someone, Event: sendmail.Event{Reason: sendmail.Pregreet}})
+	v := b.feed(event{at: noon.Add(-5 * time.Minute), received: noon.Add(time.Minute), addr: someone, Event: offence.Event{Reason: offence.Pregreet}})
 	if len(v) != 1 || !v[0].At.Equal(noon) || !v[0].Until.Equal(noon.Add(time.Hour)) {
 		t.Errorf("the offence at noon decides, once the late one is known: %+v", v)
 	}
@@ -113,7 +113,7 @@ func TestRuleConditions(t *testing.T) {
 				cfg.Rules = []Rule{c.rule}
 			})
 			for _, host := range []string{"mx1", "mx2"} {
-				b.feed(event{at: noon, addr: someone, host: host, Event: sendmail.Event{Reason: sendmail.OpenProxy}})
+				b.feed(event{at: noon, addr: someone, host: host, Event: offence.Event{Reason: offence.OpenProxy}})
 			}
 			if got := len(b.verdicts) == 1; got != c.block {
 				t.Errorf("blocked %v", got)
@@ -129,16 +129,16 @@ func TestRuleConditions(t *testing.T) {
 func TestContext(t *testing.T) {
 	b := newBench(t, oneRule(time.Hour, time.Hour, 10))
 	for i := range 1000 {
-		b.offend(noon.Add(time.Duration(i)*time.Second), someone, sendmail.NullConnection)
+		b.offend(noon.Add(time.Duration(i)*time.Second), someone, offence.NullConnection)
 	}
 	if len(b.verdicts) > 0 {
 		t.Fatalf("a probe is blocked: %v", b.verdicts)
 	}
-	b.offend(noon.Add(1000*time.Second), someone, sendmail.BadCommand)
+	b.offend(noon.Add(1000*time.Second), someone, offence.BadCommand)
 	if len(b.verdicts) > 0 {
 		t.Fatalf("4 points and as many by context: %v", b.verdicts)
 	}
-	b.offend(noon.Add(1001*time.Second), someone, sendmail.SenderDomain)
+	b.offend(noon.Add(1001*time.Second), someone, offence.SenderDomain)
 	if len(b.verdicts) != 1 || b.verdicts[0].Score != 10 {
 		t.Fatalf("5 points and as many by context: %v", b.verdicts)
 	}
@@ -156,7 +156,7 @@ func TestUnknownUsers(t *testing.T) {
 	} {
 		b := newBench(t, oneRule(time.Minute, time.Hour, 2))
 		for i, session := range c.sessions {
-			b.feed(event{at: noon.Add(time.Duration(i) * time.Second), addr: someone, Event: sendmail.Event{Reason: sendmail.UnknownUser, Session: session}})
+			b.feed(event{at: noon.Add(time.Duration(i) * time.Second), addr: someone, Event: offence.Event{Reason: offence.UnknownUser, Session: session}})
 		}
 		if got := len(b.verdicts) == 1; got != c.block {
 			t.Errorf("%s: blocked %v", name, got)
@@ -166,21 +166,21 @@ func TestUnknownUsers(t *testing.T) {
 
 // One session earns at most so much by one reason, and by all together.
 func TestSessionCaps(t *testing.T) {
-	in := func(r sendmail.Reason, n int) (list []sendmail.Reason) { return slices.Repeat([]sendmail.Reason{r}, n) }
+	in := func(r offence.Reason, n int) (list []offence.Reason) { return slices.Repeat([]offence.Reason{r}, n) }
 	for name, c := range map[string]struct {
-		reasons []sendmail.Reason
+		reasons []offence.Reason
 		score   float64
 	}{
-		"relaying":                 {in(sendmail.RelayDenied, 50), 5},
-		"VRFY":                     {in(sendmail.VrfyExpn, 50), 5},
-		"several kinds":            {append(in(sendmail.RelayDenied, 50), append(in(sendmail.VrfyExpn, 50), in(sendmail.BadHelo, 3)...)...), 9},
-		"a trap":                   {in(sendmail.RcptTrap, 3), 10},
-		"a trap beside the others": {append(in(sendmail.RcptTrap, 3), in(sendmail.RelayDenied, 3)...), 15},
-		"an attack has no cap":     {in(sendmail.OpenProxy, 3), 24},
+		"relaying":                 {in(offence.RelayDenied, 50), 5},
+		"VRFY":                     {in(offence.VrfyExpn, 50), 5},
+		"several kinds":            {append(in(offence.RelayDenied, 50), append(in(offence.VrfyExpn, 50), in(offence.BadHelo, 3)...)...), 9},
+		"a trap":                   {in(offence.RcptTrap, 3), 10},
+		"a trap beside the others": {append(in(offence.RcptTrap, 3), in(offence.RelayDenied, 3)...), 15},
+		"an attack has no cap":     {in(offence.OpenProxy, 3), 24},
 	} {
 		b := newBench(t, oneRule(time.Hour, time.Hour, 1000))
 		for i, r := range c.reasons {
-			b.feed(event{at: noon.Add(time.Duration(i) * time.Second), addr: someone, Event: sendmail.Event{Reason: r, Session: 7}})
+			b.feed(event{at: noon.Add(time.Duration(i) * time.Second), addr: someone, Event: offence.Event{Reason: r, Session: 7}})
 		}
 		status, _ := b.d.Source(mustAddr(someone), noon.Add(time.Duration(len(c.reasons))*time.Second))
 		if got := status.Rules[0].Score; got != c.score {
@@ -198,7 +198,7 @@ func TestAuthUsers(t *testing.T) {
 	}
 	b := newBench(t, oneRule(time.Minute, time.Hour, 1000))
 	fail := func(at time.Time, user uint64) {
-		b.feed(event{at: at, addr: someone, Event: sendmail.Event{Reason: sendmail.AuthFail, User: user, Count: 4}})
+		b.feed(event{at: at, addr: someone, Event: offence.Event{Reason: offence.AuthFail, User: user, Count: 4}})
 	}
 	for i := range 100 {
 		fail(noon.Add(time.Duration(i)*time.Second), 1)
@@ -247,7 +247,7 @@ func TestAuthUnnamed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, nil)
 			for i := range c.lines {
-				b.feed(event{at: noon.Add(time.Duration(i) * c.every), addr: someone, Event: sendmail.Event{Reason: sendmail.AuthFail, Count: c.count}})
+				b.feed(event{at: noon.Add(time.Duration(i) * c.every), addr: someone, Event: offence.Event{Reason: offence.AuthFail, Count: c.count}})
 			}
 			if got := len(b.verdicts) > 0; got != c.block {
 				t.Errorf("blocked %v", got)
@@ -258,7 +258,7 @@ func TestAuthUnnamed(t *testing.T) {
 
 // A source of an older snapshot has a tag of its session where the bucket is now.
 func TestAuthUnnamedOfOldSnapshots(t *testing.T) {
-	m := mark{second: 1000, weight: 60, extra: unnamedUser, session: 40_000, origin: origin(0, sendmail.AuthFail)}
+	m := mark{second: 1000, weight: 60, extra: unnamedUser, session: 40_000, origin: origin(0, offence.AuthFail)}
 	next := mark{second: 1000, weight: 60, extra: unnamedUser, session: 1, origin: m.origin}
 	if list, scored := addUser([]mark{m}, next); scored || len(list) != 1 || list[0].session != unnamedLeak {
 		t.Errorf("%+v", list)
@@ -279,7 +279,7 @@ func TestAuthUsersComeBack(t *testing.T) {
 			if round > 0 {
 				at = noon.Add(2*time.Hour + time.Duration(user)*time.Minute)
 			}
-			v := b.feed(event{at: at, addr: someone, Event: sendmail.Event{Reason: sendmail.AuthFail, User: uint64(user) + 1}})
+			v := b.feed(event{at: at, addr: someone, Event: offence.Event{Reason: offence.AuthFail, User: uint64(user) + 1}})
 			if fired := len(v) > 0; fired != (round == 1 && user == 3) {
 				t.Errorf("round %d, name %d: %v", round, user, v)
 			}
@@ -289,19 +289,19 @@ func TestAuthUsersComeBack(t *testing.T) {
 
 // Whatever a 4xx reports does not score, but for those that are judgements.
 func TestTemporary(t *testing.T) {
-	judged := []sendmail.Reason{sendmail.RateLimit, sendmail.ConnLimit, sendmail.BadCommand, sendmail.BareNewline}
-	for _, r := range sendmail.Reasons() {
+	judged := []offence.Reason{offence.RateLimit, offence.ConnLimit, offence.BadCommand, offence.BareNewline}
+	for _, r := range offence.Reasons() {
 		b := newBench(t, oneRule(time.Minute, time.Hour, 1))
 		for i := range 10 {
-			b.feed(event{at: noon.Add(time.Duration(i) * time.Second), addr: someone, Event: sendmail.Event{Reason: r, Temporary: true}})
+			b.feed(event{at: noon.Add(time.Duration(i) * time.Second), addr: someone, Event: offence.Event{Reason: r, Temporary: true}})
 		}
 		if got, want := len(b.verdicts) > 0, slices.Contains(judged, r); got != want {
 			t.Errorf("%v: blocked %v", r, got)
 		}
 	}
-	for _, r := range []sendmail.Reason{sendmail.DNSBLTempfail, sendmail.RDNSTemp, sendmail.SenderDomainTemp} {
+	for _, r := range []offence.Reason{offence.DNSBLTempfail, offence.RDNSTemp, offence.SenderDomainTemp} {
 		j := newJudgement(Config{Weights: map[string]float64{r.String(): 100}})
-		if w := j.weight(&sendmail.Event{Reason: r}); w != 0 {
+		if w := j.weight(&offence.Event{Reason: r}); w != 0 {
 			t.Errorf("%v weighs %v", r, w)
 		}
 	}
@@ -312,7 +312,7 @@ func TestKinds(t *testing.T) {
 	if attackerOnly&contextOnly != 0 || attackerOnly&clientsOwn != 0 || clientsOwn&contextOnly != 0 {
 		t.Error("a reason is of two kinds")
 	}
-	for _, r := range sendmail.Reasons() {
+	for _, r := range offence.Reasons() {
 		if r >= 1<<reasonBits {
 			t.Errorf("%v does not fit into an origin", r)
 		}
@@ -322,7 +322,7 @@ func TestKinds(t *testing.T) {
 // "message repeated N times" counts N times.
 func TestRepeatedLine(t *testing.T) {
 	b := newBench(t, oneRule(time.Minute, time.Hour, 24))
-	v := b.feed(event{at: noon, addr: someone, Event: sendmail.Event{Reason: sendmail.OpenProxy, Count: 3}})
+	v := b.feed(event{at: noon, addr: someone, Event: offence.Event{Reason: offence.OpenProxy, Count: 3}})
 	if len(v) != 1 || v[0].Score != 24 {
 		t.Errorf("%v", v)
 	}
@@ -334,7 +334,7 @@ func TestRepeatedLine(t *testing.T) {
 func TestMerging(t *testing.T) {
 	b := newBench(t, oneRule(7*day, time.Hour, 10_000))
 	for i := range 2000 {
-		b.offend(noon.Add(time.Duration(i)*time.Minute), someone, sendmail.SenderDomain)
+		b.offend(noon.Add(time.Duration(i)*time.Minute), someone, offence.SenderDomain)
 	}
 	last := noon.Add(1999 * time.Minute)
 	status, _ := b.d.Source(mustAddr(someone), last)
@@ -362,7 +362,7 @@ func TestMerging(t *testing.T) {
 // Merging takes offences of one host and reason first, then of one reason, and
 // gives up the oldest only if there is nothing else.
 func TestMergeOldest(t *testing.T) {
-	o := func(second uint32, host uint16, r sendmail.Reason, session uint16) mark {
+	o := func(second uint32, host uint16, r offence.Reason, session uint16) mark {
 		return mark{second: second, weight: 20, session: session, extra: 1, origin: origin(host, r)}
 	}
 	for name, c := range map[string]struct{ list, want []mark }{
@@ -379,8 +379,8 @@ func TestMergeOldest(t *testing.T) {
 			[]mark{o(3, 2, 6, 8)},
 		},
 		"users lose their names": {
-			[]mark{{1, 60, 1, 50, origin(1, sendmail.AuthFail)}, {2, 60, 1, 51, origin(1, sendmail.AuthFail)}},
-			[]mark{{1, 120, 1, mergedUsers, origin(1, sendmail.AuthFail)}},
+			[]mark{{1, 60, 1, 50, origin(1, offence.AuthFail)}, {2, 60, 1, 51, origin(1, offence.AuthFail)}},
+			[]mark{{1, 120, 1, mergedUsers, origin(1, offence.AuthFail)}},
 		},
 		"too heavy to merge": {
 			[]mark{{1, maxWeight, 1, 1, origin(1, 5)}, {2, 1, 1, 1, origin(1, 5)}},
@@ -417,8 +417,8 @@ func TestSourcePrefix(t *testing.T) {
 			t.Errorf("%v comes back as %v", p, back)
 		}
 	}
-	b.offend(noon, "2001:db8::1", sendmail.Pregreet)
-	v := b.offend(noon, "2001:db8::ffff:2", sendmail.Pregreet)
+	b.offend(noon, "2001:db8::1", offence.Pregreet)
+	v := b.offend(noon, "2001:db8::ffff:2", offence.Pregreet)
 	if len(v) != 1 || fmt.Sprint(v[0].Prefix) != "2001:db8::/64" {
 		t.Errorf("%v", v)
 	}

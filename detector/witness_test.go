@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"uppercut/detector/sendmail"
+	"uppercut/detector/offence"
 )
 
 // who is as a receiver says it: certificates and relays have names of letters,
@@ -49,7 +49,7 @@ func TestSecondWitness(t *testing.T) {
 				cfg.Rules = []Rule{{Name: "two", Window: time.Hour, Score: 10, Block: time.Hour, MinHosts: 2}}
 			})
 			for i := range 2 {
-				b.feed(event{at: noon.Add(time.Duration(i) * time.Second), addr: "203.0.113.9", sender: c.senders[i], host: c.hosts[i], Event: sendmail.Event{Reason: sendmail.OpenProxy}})
+				b.feed(event{at: noon.Add(time.Duration(i) * time.Second), addr: "203.0.113.9", sender: c.senders[i], host: c.hosts[i], Event: offence.Event{Reason: offence.OpenProxy}})
 			}
 			if got := len(b.verdicts) == 1; got != c.block {
 				t.Fatalf("blocked %v", got)
@@ -65,17 +65,17 @@ func TestSecondWitness(t *testing.T) {
 // cause to makes nobody a witness.
 func TestAlone(t *testing.T) {
 	b := withWitnesses(t, nil)
-	say := func(sender string, r sendmail.Reason) []Verdict {
-		return b.feed(event{at: noon, addr: "203.0.113.9", sender: sender, host: "x", Event: sendmail.Event{Reason: r}})
+	say := func(sender string, r offence.Reason) []Verdict {
+		return b.feed(event{at: noon, addr: "203.0.113.9", sender: sender, host: "x", Event: offence.Event{Reason: r}})
 	}
-	say("mx2", sendmail.LostInput)
-	say("mx1", sendmail.OpenProxy)
-	if v := say("mx1", sendmail.Pregreet); len(v) != 1 || v[0].Witness != "mx1" || v[0].Hosts != 2 {
+	say("mx2", offence.LostInput)
+	say("mx1", offence.OpenProxy)
+	if v := say("mx1", offence.Pregreet); len(v) != 1 || v[0].Witness != "mx1" || v[0].Hosts != 2 {
 		t.Errorf("%+v", v)
 	}
 	b = withWitnesses(t, nil)
-	say("mx2", sendmail.RelayDenied)
-	if v := say("mx1", sendmail.OpenProxy); len(v) != 1 || v[0].Witness != "" {
+	say("mx2", offence.RelayDenied)
+	if v := say("mx1", offence.OpenProxy); len(v) != 1 || v[0].Witness != "" {
 		t.Errorf("%+v", v)
 	}
 }
@@ -85,7 +85,7 @@ func TestCeilingShareOfManyNames(t *testing.T) {
 	for _, sender := range []string{"mx1", "10.0.0.1", "relay"} {
 		b := withWitnesses(t, func(c *Config) { lowCeiling(20, 0.5)(c, nil) })
 		for i := range 40 {
-			b.feed(event{at: noon, addr: fmt.Sprintf("198.51.100.%d", i), sender: sender, host: fmt.Sprintf("mx%d", i%8), Event: sendmail.Event{Reason: sendmail.RelayDenied}})
+			b.feed(event{at: noon, addr: fmt.Sprintf("198.51.100.%d", i), sender: sender, host: fmt.Sprintf("mx%d", i%8), Event: offence.Event{Reason: offence.RelayDenied}})
 		}
 		if len(b.verdicts) != 10 || b.d.Waiting() != 30 {
 			t.Errorf("%s: %d blocks at once, %d wait", sender, len(b.verdicts), b.d.Waiting())
@@ -100,13 +100,13 @@ func TestBreakerOfManyNames(t *testing.T) {
 		t.Run(liar, func(t *testing.T) {
 			b := withWitnesses(t, nil)
 			for i := range 200 {
-				b.feed(event{at: noon.Add(-time.Hour), addr: partnerAddr(i), sender: "mx2", host: "mx2", Event: sendmail.Event{Kind: sendmail.Accepted}})
+				b.feed(event{at: noon.Add(-time.Hour), addr: partnerAddr(i), sender: "mx2", host: "mx2", Event: offence.Event{Kind: offence.Accepted}})
 			}
 			at := noon
 			for range 4 {
 				for i := range 200 {
 					at = at.Add(time.Millisecond)
-					b.feed(event{at: at, addr: partnerAddr(i), sender: liar, host: fmt.Sprintf("mx%d", 10+i/4), Event: sendmail.Event{Reason: sendmail.AccessReject}})
+					b.feed(event{at: at, addr: partnerAddr(i), sender: liar, host: fmt.Sprintf("mx%d", 10+i/4), Event: offence.Event{Reason: offence.AccessReject}})
 				}
 			}
 			if left := b.blocked(); len(left) != 0 {
@@ -148,8 +148,8 @@ func TestHostTableCannotBeFilled(t *testing.T) {
 				for i := range 3000 {
 					sender, host := fill(i)
 					e := event{at: noon.Add(-time.Hour), addr: fmt.Sprintf("192.0.2.%d", i%256), sender: sender, host: host}
-					if e.Reason = sendmail.NullConnection; i%3 == 0 {
-						e.Kind = sendmail.Accepted
+					if e.Reason = offence.NullConnection; i%3 == 0 {
+						e.Kind = offence.Accepted
 					}
 					b.feed(e)
 				}
@@ -175,10 +175,10 @@ func honestBesideBroken(t *testing.T, b *bench, honest, broken string) {
 	t.Helper()
 	b.verdicts = nil
 	for i := range 20 {
-		b.feed(event{at: noon.Add(-20 * time.Minute), addr: partnerAddr(i), sender: "mx0", host: "mx0", Event: sendmail.Event{Kind: sendmail.Accepted}})
+		b.feed(event{at: noon.Add(-20 * time.Minute), addr: partnerAddr(i), sender: "mx0", host: "mx0", Event: offence.Event{Kind: offence.Accepted}})
 	}
 	for i := range 20 {
-		b.feed(event{at: noon, addr: partnerAddr(i), sender: broken, host: "b", Event: sendmail.Event{Reason: sendmail.AccessReject}})
+		b.feed(event{at: noon, addr: partnerAddr(i), sender: broken, host: "b", Event: offence.Event{Reason: offence.AccessReject}})
 	}
 	for _, s := range b.d.Breakers() {
 		if open := s.Sender == broken; s.Open != open {
@@ -187,7 +187,7 @@ func honestBesideBroken(t *testing.T, b *bench, honest, broken string) {
 	}
 	for n := range 3 {
 		for i := range 10 {
-			b.feed(event{at: noon.Add(time.Second), addr: fmt.Sprintf("198.51.100.%d", i), sender: honest, host: "a", Event: sendmail.Event{Reason: sendmail.AccessReject, Session: uint64(1000*n + i + 1)}})
+			b.feed(event{at: noon.Add(time.Second), addr: fmt.Sprintf("198.51.100.%d", i), sender: honest, host: "a", Event: offence.Event{Reason: offence.AccessReject, Session: uint64(1000*n + i + 1)}})
 		}
 	}
 	if len(b.verdicts) != 10 {
@@ -224,10 +224,10 @@ func (b *bench) restart(now time.Time, change func(*Config, *Options)) *bench {
 // witness to its former host any more, neither marks nor evidence.
 func TestForgottenHostSaysNothing(t *testing.T) {
 	b := withWitnesses(t, nil)
-	b.feed(event{at: noon, addr: "203.0.113.9", sender: "10.0.0.1", host: "old", Event: sendmail.Event{Reason: sendmail.Pregreet}})
+	b.feed(event{at: noon, addr: "203.0.113.9", sender: "10.0.0.1", host: "old", Event: offence.Event{Reason: offence.Pregreet}})
 	old := b.d.hosts.named("10.0.0.1", "old")
 	for i := range maxStrangers + 1 {
-		b.feed(event{at: noon.Add(time.Second), addr: "203.0.113.10", sender: fmt.Sprintf("10.1.%d.%d", i/256, i%256), host: "x", Event: sendmail.Event{Kind: sendmail.Accepted}})
+		b.feed(event{at: noon.Add(time.Second), addr: "203.0.113.10", sender: fmt.Sprintf("10.1.%d.%d", i/256, i%256), host: "x", Event: offence.Event{Kind: offence.Accepted}})
 	}
 	if !old.forgotten() || b.d.hosts.at(old.number) != nil {
 		t.Fatal("it was not forgotten, or its number was given away at once")
@@ -239,7 +239,7 @@ func TestForgottenHostSaysNothing(t *testing.T) {
 	for i := range 3 {
 		b.tick(noon.Add(time.Duration(2+i) * time.Second))
 	}
-	b.feed(event{at: noon.Add(5 * time.Second), addr: "203.0.113.11", sender: "mx7", host: "new", Event: sendmail.Event{Reason: sendmail.Pregreet}})
+	b.feed(event{at: noon.Add(5 * time.Second), addr: "203.0.113.11", sender: "mx7", host: "new", Event: offence.Event{Reason: offence.Pregreet}})
 	if got := b.d.hosts.named("mx7", "new"); got.number != old.number {
 		t.Errorf("number %d, want %d, which has become free", got.number, old.number)
 	}
@@ -263,7 +263,7 @@ func TestHostPasses(t *testing.T) {
 		o.OnNotice = func(n Notice) { notices = append(notices, n) }
 	})
 	accuse := func(sender, addr string) {
-		b.feed(event{at: noon, addr: addr, sender: sender, host: "x", Event: sendmail.Event{Reason: sendmail.Pregreet}})
+		b.feed(event{at: noon, addr: addr, sender: sender, host: "x", Event: offence.Event{Reason: offence.Pregreet}})
 	}
 	for i := range 40 {
 		accuse("evil", fmt.Sprintf("198.51.100.%d", i))
@@ -282,7 +282,7 @@ func TestHostPasses(t *testing.T) {
 		t.Errorf("%d of 9 of another host", len(b.verdicts))
 	}
 	b.verdicts = nil
-	b.feed(event{at: noon, addr: "203.0.113.100", sender: "mx2", host: "x", Event: sendmail.Event{Reason: sendmail.NoRDNS}})
+	b.feed(event{at: noon, addr: "203.0.113.100", sender: "mx2", host: "x", Event: offence.Event{Reason: offence.NoRDNS}})
 	accuse("evil", "203.0.113.100")
 	if len(b.verdicts) != 1 || b.verdicts[0].Witness != "" {
 		t.Errorf("what two say waits: %+v", b.verdicts)
@@ -304,7 +304,7 @@ func TestWaitingIsBounded(t *testing.T) {
 		if i%10 == 0 {
 			sender = "mx1"
 		}
-		b.feed(event{at: noon, addr: fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255), sender: sender, host: "x", Event: sendmail.Event{Reason: sendmail.RelayDenied}})
+		b.feed(event{at: noon, addr: fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255), sender: sender, host: "x", Event: offence.Event{Reason: offence.RelayDenied}})
 	}
 	waits := map[string]int{}
 	for _, p := range b.d.ceiling.waiting {
@@ -323,7 +323,7 @@ func TestSeveralNames(t *testing.T) {
 		o.OnNotice = func(n Notice) { notices = append(notices, n) }
 	})
 	for _, l := range [][2]string{{"mx1", "mx1"}, {"mx1", "mx1.example.org"}, {"relay", "mx1"}, {"relay", "mx2"}, {"10.0.0.1", "mx1"}, {"10.0.0.1", "mx2"}, {"10.0.0.1", "mx3"}} {
-		b.feed(event{at: noon, addr: "203.0.113.9", sender: l[0], host: l[1], Event: sendmail.Event{Kind: sendmail.Accepted}})
+		b.feed(event{at: noon, addr: "203.0.113.9", sender: l[0], host: l[1], Event: offence.Event{Kind: offence.Accepted}})
 	}
 	if len(notices) != 1 || notices[0].Kind != SeveralNames || notices[0].Sender != "10.0.0.1" {
 		t.Errorf("%+v", notices)
@@ -340,7 +340,7 @@ func TestRelayDeclaredLater(t *testing.T) {
 		o.Witness = func(s string) Witness { return Witness{Name: s, Known: relay, Relay: relay} }
 	})
 	say := func(host string) []Verdict {
-		return b.feed(event{at: noon, addr: "203.0.113.9", sender: "10.0.0.5", host: host, Event: sendmail.Event{Reason: sendmail.AccessReject}})
+		return b.feed(event{at: noon, addr: "203.0.113.9", sender: "10.0.0.5", host: host, Event: offence.Event{Reason: offence.AccessReject}})
 	}
 	say("mx1")
 	say("mx2")
@@ -369,10 +369,10 @@ func TestRelayDeclaredLater(t *testing.T) {
 func TestJointBreakerOverRestart(t *testing.T) {
 	b := withWitnesses(t, nil)
 	for i := range 200 {
-		b.feed(event{at: noon.Add(-time.Hour), addr: partnerAddr(i), sender: "relay", host: "mx1", Event: sendmail.Event{Kind: sendmail.Accepted}})
+		b.feed(event{at: noon.Add(-time.Hour), addr: partnerAddr(i), sender: "relay", host: "mx1", Event: offence.Event{Kind: offence.Accepted}})
 	}
 	refuse := func(host string, i int) {
-		b.feed(event{at: noon, addr: partnerAddr(i), sender: "relay", host: host, Event: sendmail.Event{Reason: sendmail.AccessReject, Session: uint64(i + 1)}})
+		b.feed(event{at: noon, addr: partnerAddr(i), sender: "relay", host: host, Event: offence.Event{Reason: offence.AccessReject, Session: uint64(i + 1)}})
 	}
 	for i := range 200 {
 		refuse(fmt.Sprint("mx", 10+i), i)

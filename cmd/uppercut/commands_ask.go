@@ -15,7 +15,7 @@ import (
 	"uppercut/cmd/uppercut/config"
 	"uppercut/cmd/uppercut/console"
 	"uppercut/cmd/uppercut/terminal"
-	"uppercut/detector/sendmail"
+	"uppercut/detector/offence"
 	"uppercut/enforcer"
 )
 
@@ -203,7 +203,7 @@ func registerFilter(env *environment, command *cobra.Command, search *console.Se
 		return append(r.Config.RuleNames(), enforcer.Manual, enforcer.Listed)
 	})
 	command.PreRunE = func(*cobra.Command, []string) error {
-		if _, known := sendmail.ParseReason(search.Reason); known || search.Reason == "" {
+		if _, known := offence.ParseReason(search.Reason); known || search.Reason == "" {
 			return nil
 		}
 		return exitCode{exitUsage, fmt.Errorf("--reason: %q is not one of %s", search.Reason, strings.Join(reasonNames(), ", "))}
@@ -258,7 +258,7 @@ func knownName(ctx context.Context, c *console.Client, flag, name string, known 
 }
 
 func reasonNames() (names []string) {
-	for _, reason := range sendmail.Reasons() {
+	for _, reason := range offence.Reasons() {
 		names = append(names, reason.String())
 	}
 	return names

@@ -1,6 +1,10 @@
 package sendmail
 
-import "testing"
+import (
+	"testing"
+
+	"uppercut/detector/offence"
+)
 
 // BenchmarkParse reads the corpus over and over; an operation is a line.
 func BenchmarkParse(b *testing.B) {
@@ -23,7 +27,7 @@ func BenchmarkMemory(b *testing.B) {
 	lines := readLog(b, "real", "traditional")
 	m := NewMemory(MemoryOptions{})
 	var rec Record
-	var events []Event
+	var events []offence.Event
 	b.ReportAllocs()
 	i := 0
 	for b.Loop() {

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"uppercut/detector/offence"
 )
 
 // testdata/cases holds what sendmail 8.17.1 to 8.18.2 logged about sessions that
@@ -20,7 +22,7 @@ func TestCases(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(name), ".log"), func(t *testing.T) {
 			want := wantedEvents(t, strings.TrimSuffix(name, ".log")+".want")
 			for _, e := range replay(t, NewMemory(MemoryOptions{}), readCase(t, name)) {
-				if e.Kind != Offence {
+				if e.Kind != offence.Offence {
 					continue
 				}
 				got := fmt.Sprintf("%d %s %s", e.Line, e.Addr, e.Reason)

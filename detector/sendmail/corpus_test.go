@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"uppercut/detector/offence"
 )
 
 // The corpus was written by a real sendmail 8.17 through rsyslog, attacked by
@@ -207,13 +209,13 @@ func splitHeader(s, format string) (logLine, error) {
 }
 
 // replay puts lines through Parser and Memory.
-func replay(t testing.TB, m *Memory, lines []logLine) []Event {
+func replay(t testing.TB, m *Memory, lines []logLine) []offence.Event {
 	t.Helper()
 	p, err := NewParser(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var events []Event
+	var events []offence.Event
 	var rec Record
 	for _, l := range lines {
 		p.Parse(l.text, &rec)
@@ -254,7 +256,7 @@ func judge(t testing.TB, part, format string) (map[string]*score, score) {
 		if isVictim(e.Addr) {
 			t.Errorf("%s: %v of victim %v, line %d: %s", format, e.Kind, e.Addr, e.Line, text(e.Line))
 		}
-		if e.Kind != Offence {
+		if e.Kind != offence.Offence {
 			continue
 		}
 		tr, ok := want[e.Line]
@@ -310,7 +312,7 @@ func TestCorpusTable(t *testing.T) {
 					return
 				}
 				t.Logf("%-20s %6s %6s %6s %6s", "class", "right", "addr", "class", "missed")
-				for _, r := range Reasons() {
+				for _, r := range offence.Reasons() {
 					if s := table[r.String()]; s != nil {
 						t.Logf("%-20s %6d %6d %6d %6d", r, s.right, s.wrongAddr, s.wrongClass, s.missed)
 					}

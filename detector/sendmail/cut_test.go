@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"uppercut/detector/offence"
 )
 
 // tuned is a session in which the client chose the length of its text so that a
@@ -113,7 +115,7 @@ func tunedSession(t *testing.T, k tuned, level, limit int) bool {
 	if level > 9 {
 		texts = append([]string{"NOQUEUE: connect from " + client}, texts...)
 	}
-	var events []Event
+	var events []offence.Event
 	for _, text := range texts {
 		events = append(events, d.observe(100, text[:min(len(text), limit-len(tag+"100"))], tag)...)
 	}
@@ -130,7 +132,7 @@ func tunedSession(t *testing.T, k tuned, level, limit int) bool {
 }
 
 // observe takes a line of the process pid with a tag. What waits goes on waiting.
-func (d *dialogue) observe(pid uint32, text, tag string) []Event {
+func (d *dialogue) observe(pid uint32, text, tag string) []offence.Event {
 	d.line++
 	var rec Record
 	d.p.Parse(text, &rec)
@@ -140,7 +142,7 @@ func (d *dialogue) observe(pid uint32, text, tag string) []Event {
 }
 
 // settle ends the waiting of every line.
-func (d *dialogue) settle(events []Event) []Event {
+func (d *dialogue) settle(events []offence.Event) []offence.Event {
 	for line := d.m.Waiting(); line != 0; line = d.m.Waiting() {
 		events = d.m.Settle(line, events)
 	}
@@ -177,7 +179,7 @@ func TestShortUserNames(t *testing.T) {
 			d.observe(200, text, "")
 		}
 		var got []string
-		add := func(events []Event, when string) {
+		add := func(events []offence.Event, when string) {
 			for _, e := range events {
 				got = append(got, fmt.Sprint(e.Line, " ", e.Addr, when))
 			}
@@ -223,7 +225,7 @@ func TestWholeLines(t *testing.T) {
 				strings.HasPrefix(text, "ruleset=") {
 				continue // two clients in free text: the session's counts
 			}
-			var events []Event
+			var events []offence.Event
 			if !after {
 				d.prove(2500)
 			}

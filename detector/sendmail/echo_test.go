@@ -3,6 +3,8 @@ package sendmail
 import (
 	"strings"
 	"testing"
+
+	"uppercut/detector/offence"
 )
 
 // What a client can make of the echo of a recipient, as sendmail 8.17.1 logged
@@ -92,15 +94,15 @@ func TestCutEchoes(t *testing.T) {
 
 // A line that has the mark of an echo in its client's text is still what it is.
 func TestEchoMarkInText(t *testing.T) {
-	for text, want := range map[string]Reason{
-		`ruleset=check_rcpt, arg1=<"a... b"@x>, relay=` + client + `, reject=550 5.7.1 <"a... b"@x>... Relaying denied`: RelayDenied,
-		`ruleset=CheckSubject, arg1= buy now... cheap, relay=` + client + `, reject=553 5.0.0 Header error`:             HeaderReject,
-		`AUTH decode64 error [-5 for "a... b"], relay=` + client:                                                        AuthDecode,
-		client + `: VRFY a... b`: VrfyExpn,
-		client + `: probable open proxy: command=GET http://x... HTTP/1.0`:                             OpenProxy,
-		`invalid domain name (a... b) from ` + client:                                                  BadHelo,
-		`ruleset=check_rcpt, arg1=<a@b>, relay=` + client + `, reject=550 5.1.1 <a@b>... User unknown`: UnknownUser,
-		`Milter: to=<"a... b"@x>, reject=550 5.7.1 no`:                                                 MilterReject,
+	for text, want := range map[string]offence.Reason{
+		`ruleset=check_rcpt, arg1=<"a... b"@x>, relay=` + client + `, reject=550 5.7.1 <"a... b"@x>... Relaying denied`: offence.RelayDenied,
+		`ruleset=CheckSubject, arg1= buy now... cheap, relay=` + client + `, reject=553 5.0.0 Header error`:             offence.HeaderReject,
+		`AUTH decode64 error [-5 for "a... b"], relay=` + client:                                                        offence.AuthDecode,
+		client + `: VRFY a... b`: offence.VrfyExpn,
+		client + `: probable open proxy: command=GET http://x... HTTP/1.0`:                             offence.OpenProxy,
+		`invalid domain name (a... b) from ` + client:                                                  offence.BadHelo,
+		`ruleset=check_rcpt, arg1=<a@b>, relay=` + client + `, reject=550 5.1.1 <a@b>... User unknown`: offence.UnknownUser,
+		`Milter: to=<"a... b"@x>, reject=550 5.7.1 no`:                                                 offence.MilterReject,
 	} {
 		d := newDialogue(t, MemoryOptions{})
 		d.prove(2000)

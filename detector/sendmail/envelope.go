@@ -3,6 +3,8 @@ package sendmail
 import (
 	"net/netip"
 	"strings"
+
+	"uppercut/detector/offence"
 )
 
 // noAddr is what a line gives that proves no address.
@@ -50,7 +52,7 @@ func readFrom(s string, rec *Record) bool {
 	if !ok {
 		return false
 	}
-	rec.Kind, rec.Recipients, rec.NullSender = LineFrom, recipients, value == "<>"
+	rec.Kind, rec.Recipients, rec.NullSender = offence.LineFrom, recipients, value == "<>"
 	rec.tail = len(rec.Body) - len(rest)
 	envelopeClient(rest, size, rec)
 	return true
@@ -157,7 +159,7 @@ func readTo(s string, rec *Record) bool {
 	if !strings.HasPrefix(s, "delay=") {
 		return false
 	}
-	rec.Kind = LineTo
+	rec.Kind = offence.LineTo
 	stat := strings.Index(s, ", stat=")
 	if rec.tail = len(rec.Body) - len(s) + stat; stat < 0 || strings.Contains(s[stat+1:], ", stat=") {
 		rec.tail = 0

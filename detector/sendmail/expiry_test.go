@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 	"unsafe"
+
+	"uppercut/detector/offence"
 )
 
 // connects has a client of each of n hosts refused at connect, each time by a
@@ -74,7 +76,7 @@ func TestLineMemoryMayBeUsedAgain(t *testing.T) {
 	m := NewMemory(MemoryOptions{})
 	p, _ := NewParser(nil)
 	buffer := []byte("mx1")
-	observe := func(host, text string) []Event {
+	observe := func(host, text string) []offence.Event {
 		copy(buffer, host)
 		var rec Record
 		p.Parse(text, &rec)

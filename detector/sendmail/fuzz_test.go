@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"uppercut/detector/offence"
 )
 
 // seeds are corpus lines of every sort, the long and the hostile ones included.
@@ -86,7 +88,7 @@ func FuzzParse(f *testing.F) {
 		if rec.Addr.Is4In6() || rec.Addr.Zone() != "" {
 			t.Errorf("%v is not canonical", rec.Addr)
 		}
-		if rec.Kind == LinePart && (rec.Addr.IsValid() || rec.Reason != ReasonNone) {
+		if rec.Kind == offence.LinePart && (rec.Addr.IsValid() || rec.Reason != offence.ReasonNone) {
 			t.Errorf("a part was read alone: %+v", rec)
 		}
 		if rec.Count == 0 || rec.Text != text {
@@ -145,7 +147,7 @@ func FuzzMemory(f *testing.F) {
 				if !e.Addr.IsValid() || e.Session == 0 || e.Count == 0 || e.Line == 0 || e.Line > number {
 					t.Fatalf("%+v", e)
 				}
-				if (e.Reason == ReasonNone) == (e.Kind == Offence) {
+				if (e.Reason == offence.ReasonNone) == (e.Kind == offence.Offence) {
 					t.Fatalf("%+v", e)
 				}
 				if by := writers[e.Line]; !rec.More && rec.Part == 0 && !inLine(texts[by], e.Addr) {

@@ -3,6 +3,8 @@ package sendmail
 import (
 	"strings"
 	"testing"
+
+	"uppercut/detector/offence"
 )
 
 // The tricks that clients play on readers of sendmail's log, as real daemons
@@ -272,7 +274,7 @@ func TestCutInjections(t *testing.T) {
 			var rec Record
 			for i := range l.text {
 				p.Parse(l.text[:i], &rec)
-				if isVictim(rec.Addr) && rec.Proof == ProofOwn && (rec.Reason != AuthFail || i > 250) {
+				if isVictim(rec.Addr) && rec.Proof == ProofOwn && (rec.Reason != offence.AuthFail || i > 250) {
 					wrong++
 					t.Errorf("%v: %s", rec.Addr, l.text[:i])
 					break

@@ -3,6 +3,8 @@ package sendmail
 import (
 	"strconv"
 	"strings"
+
+	"uppercut/detector/offence"
 )
 
 // body reads the text behind the queue id. Every form is anchored at its start.
@@ -10,11 +12,11 @@ import (
 // what is read is looked at again (doubtEcho).
 func (p *Parser) body(s string, rec *Record) {
 	if s == "" {
-		rec.Kind = LineUnknown
+		rec.Kind = offence.LineUnknown
 		return
 	}
 	if rec.QID != "" && echoed(s) {
-		offence(rec, LineReject, UnknownUser)
+		rec.accuse(offence.LineReject, offence.UnknownUser)
 		return
 	}
 	read := p.known(s, rec) || clientLine(s, rec)
@@ -26,7 +28,7 @@ func (p *Parser) body(s string, rec *Record) {
 	}
 	switch {
 	case !read && !isLikelyOwn(s):
-		rec.Kind = LineUnknown
+		rec.Kind = offence.LineUnknown
 	case read && rec.QID != "":
 		p.doubtEcho(s, rec)
 		if (rec.Proof == ProofOwn || rec.Proof == ProofShort) && len(s) > maxEcho && isEchoLong(s) {
@@ -72,8 +74,9 @@ func (p *Parser) known(s string, rec *Record) bool {
 	return false
 }
 
-func offence(rec *Record, kind LineKind, r Reason) bool {
-	rec.Kind, rec.Reason = kind, r
+// accuse makes the line an offence.
+func (r *Record) accuse(kind offence.LineKind, reason offence.Reason) bool {
+	r.Kind, r.Reason = kind, reason
 	return true
 }
 
@@ -108,7 +111,7 @@ func bareClient(s string, rec *Record) bool {
 		return false
 	}
 	if isLocal(s[:n]) {
-		rec.Kind, rec.Reason, rec.Local = LineInfo, ReasonNone, true
+		rec.Kind, rec.Reason, rec.Local = offence.LineInfo, offence.ReasonNone, true
 	}
 	return true
 }
@@ -122,7 +125,7 @@ func relayHead(s string) bool {
 func behindClient(s string, rec *Record) bool {
 	if strings.HasPrefix(s, " did not issue MAIL/EXPN/VRFY/ETRN during connection to ") {
 		rec.Ends = true
-		return offence(rec, LineDisconnect, NullConnection)
+		return rec.accuse(offence.LineDisconnect, offence.NullConnection)
 	}
 	s, ok := strings.CutPrefix(s, ": ")
 	if !ok {
@@ -130,13 +133,13 @@ func behindClient(s string, rec *Record) bool {
 	}
 	switch {
 	case strings.HasPrefix(s, "possible SMTP attack: command="):
-		return offence(rec, LineMisuse, SMTPAttack)
+		return rec.accuse(offence.LineMisuse, offence.SMTPAttack)
 	case strings.HasPrefix(s, "Possible SMTP RCPT flood, "):
-		return offence(rec, LineMisuse, RcptFlood)
+		return rec.accuse(offence.LineMisuse, offence.RcptFlood)
 	case strings.HasPrefix(s, "probable open proxy: command="):
-		return offence(rec, LineMisuse, OpenProxy)
+		return rec.accuse(offence.LineMisuse, offence.OpenProxy)
 	case strings.HasPrefix(s, "SMTP violation, input too long: "):
-		return offence(rec, LineMisuse, LongInput)
+		return rec.accuse(offence.LineMisuse, offence.LongInput)
 	}
 	// sendmail passes over the white space before a command, and logs it.
 	for strings.HasPrefix(s, " ") || strings.HasPrefix(s, `\t`) {
@@ -144,7 +147,7 @@ func behindClient(s string, rec *Record) bool {
 	}
 	if hasCommand(s, "VRFY") || hasCommand(s, "EXPN") || hasCommand(s, "ETRN") {
 		rec.tellsTwice = !hasCommand(s, "ETRN") && rec.Count == 1
-		return offence(rec, LineReject, verifyReason(s))
+		return rec.accuse(offence.LineReject, verifyReason(s))
 	}
 	return false
 }
@@ -156,11 +159,11 @@ func hasCommand(s, command string) bool {
 		(len(s) == len(command) || charClass[s[len(command)]]&alnumChar == 0)
 }
 
-func verifyReason(s string) Reason {
+func verifyReason(s string) offence.Reason {
 	if strings.HasSuffix(s, " [rejected]") {
-		return VrfyExpnRejected
+		return offence.VrfyExpnRejected
 	}
-	return VrfyExpn
+	return offence.VrfyExpn
 }
 
 func readConnect(s string, rec *Record) bool {
@@ -168,7 +171,7 @@ func readConnect(s string, rec *Record) bool {
 	if !ok {
 		return false
 	}
-	rec.Kind, rec.Begins = LineConnect, true
+	rec.Kind, rec.Begins = offence.LineConnect, true
 	rec.Addr = wholeRelay(s)
 	rec.Local = isLocal(s)
 	return true
@@ -188,7 +191,7 @@ func readNullConnection(s string, rec *Record) bool {
 		return false
 	}
 	rec.Ends, rec.Addr = true, wholeRelay(s)
-	return offence(rec, LineDisconnect, NullConnection)
+	return rec.accuse(offence.LineDisconnect, offence.NullConnection)
 }
 
 func readTCPWrappers(s string, rec *Record) bool {
@@ -201,7 +204,7 @@ func readTCPWrappers(s string, rec *Record) bool {
 	if n := hostOrBracket(s); ok && n > 0 && strings.HasPrefix(s[n:], ", ") {
 		rec.Addr = barePeer(s[n+2:])
 	}
-	return offence(rec, LineReject, TCPWrappers)
+	return rec.accuse(offence.LineReject, offence.TCPWrappers)
 }
 
 // hostOrBracket returns the length of the host name or the address in brackets
@@ -223,7 +226,7 @@ func readRejecting(s string, rec *Record) bool {
 		if tail, ok := peer(rest, rec); ok && !strings.HasPrefix(tail, " due to pre-greeting traffic") {
 			rec.Addr = noAddr
 		}
-		return offence(rec, LineMisuse, Pregreet)
+		return rec.accuse(offence.LineMisuse, offence.Pregreet)
 	}
 	const early = " due to traffic before response"
 	command, rest, ok := strings.Cut(strings.TrimPrefix(s, "server "), " from ")
@@ -233,7 +236,7 @@ func readRejecting(s string, rec *Record) bool {
 	if tail, ok := peer(rest, rec); ok && tail != early {
 		rec.Addr = noAddr
 	}
-	return offence(rec, LineMisuse, EHLOPipelining)
+	return rec.accuse(offence.LineMisuse, offence.EHLOPipelining)
 }
 
 // peer reads "HOST [ADDR]" where, for want of a name, HOST is "[ADDR]" itself,
@@ -262,7 +265,7 @@ func readPipelining(s string, rec *Record) bool {
 		return false
 	}
 	lastRelay(s, rec)
-	return offence(rec, LineMisuse, EHLOPipelining)
+	return rec.accuse(offence.LineMisuse, offence.EHLOPipelining)
 }
 
 // lastRelay takes the client of a line that ends in ", relay=RELAY" cut at 100
@@ -312,7 +315,7 @@ func readBogusCommand(s string, rec *Record) bool {
 	if n > 0 && strings.HasPrefix(rest[n:], " (") {
 		rec.Addr = addr
 	}
-	return offence(rec, LineMisuse, BogusCmd)
+	return rec.accuse(offence.LineMisuse, offence.BogusCmd)
 }
 
 func readLostInput(s string, rec *Record) bool {
@@ -323,7 +326,7 @@ func readLostInput(s string, rec *Record) bool {
 	if addr, n := readRelay(s); n > 0 && strings.HasPrefix(s[n:], " to ") {
 		rec.Addr = addr
 	}
-	return offence(rec, LineDisconnect, LostInput)
+	return rec.accuse(offence.LineDisconnect, offence.LostInput)
 }
 
 // readTimeout reads a time-out of a server. The same words with "client ..."
@@ -340,7 +343,7 @@ func readTimeout(s string, rec *Record) bool {
 	if addr, n := readBracket(host); ok && n == len(host) {
 		rec.Addr = addr
 	}
-	return offence(rec, LineDisconnect, Timeout)
+	return rec.accuse(offence.LineDisconnect, offence.Timeout)
 }
 
 func readInvalidDomain(s string, rec *Record) bool {
@@ -350,7 +353,7 @@ func readInvalidDomain(s string, rec *Record) bool {
 	if i := strings.LastIndex(s, ") from "); i >= 0 {
 		rec.Addr, rec.Proof = wholeRelay(s[i+len(") from "):]), ProofWhole
 	}
-	return offence(rec, LineMisuse, BadHelo)
+	return rec.accuse(offence.LineMisuse, offence.BadHelo)
 }
 
 func readSetsender(s string, rec *Record) bool {
@@ -365,11 +368,11 @@ func readSetsender(s string, rec *Record) bool {
 	client := s[i+len(from):]
 	rec.Proof = ProofWhole
 	if isLocal(client) {
-		rec.Kind, rec.Local = LineInfo, true
+		rec.Kind, rec.Local = offence.LineInfo, true
 		return true
 	}
 	rec.Addr = wholeRelay(client)
-	return offence(rec, LineReject, BadSenderSyntax)
+	return rec.accuse(offence.LineReject, offence.BadSenderSyntax)
 }
 
 func readHeaderOverflow(s string, rec *Record) bool {
@@ -381,14 +384,14 @@ func readHeaderOverflow(s string, rec *Record) bool {
 			rec.Addr = addr
 		}
 	}
-	return offence(rec, LineReject, HeaderOverflow)
+	return rec.accuse(offence.LineReject, offence.HeaderOverflow)
 }
 
 func readTooBig(s string, rec *Record) bool {
 	if !strings.HasPrefix(s, "message size (") || !strings.Contains(s, ") exceeds maximum (") {
 		return false
 	}
-	return offence(rec, LineReject, TooBig)
+	return rec.accuse(offence.LineReject, offence.TooBig)
 }
 
 // readCollect reads what collect.c tells of a message that did not end well.
@@ -400,7 +403,7 @@ func readCollect(s string, rec *Record) bool {
 		return false
 	}
 	if strings.HasPrefix(s, "premature EOM: ") {
-		return offence(rec, LineDisconnect, PrematureEOM)
+		return rec.accuse(offence.LineDisconnect, offence.PrematureEOM)
 	}
 	rest, ok := strings.CutPrefix(s, "relay=")
 	if !ok {
@@ -418,7 +421,7 @@ func readCollect(s string, rec *Record) bool {
 	if rest[0] == '[' {
 		rec.Addr, _ = readBracket(rest)
 	}
-	return offence(rec, LineReject, BareNewline)
+	return rec.accuse(offence.LineReject, offence.BareNewline)
 }
 
 // isTaken says whether a message with bare line feeds was accepted, as it is or
@@ -454,10 +457,10 @@ func readSyserr(s string, rec *Record) bool {
 	case !ok:
 	case strings.HasPrefix(s, "Too many hops "):
 		rec.InSession = true
-		return offence(rec, LineReject, Hops)
+		return rec.accuse(offence.LineReject, offence.Hops)
 	case !strings.HasPrefix(s, "collect: "):
 	case strings.HasSuffix(s, ", info=read timeout"), strings.HasPrefix(s, "collect: read timeout on connection from "):
-		return offence(rec, LineDisconnect, Timeout)
+		return rec.accuse(offence.LineDisconnect, offence.Timeout)
 	}
 	return true
 }
@@ -471,11 +474,11 @@ func readSTARTTLS(s string, rec *Record) bool {
 		if i := lastRelay(s, rec); i > 0 && lastRelayKey(s[:i]) < 0 {
 			rec.Proof = withoutID(rec) // the reason is OpenSSL's
 		}
-		return offence(rec, LineTLSFailure, TLSFail)
+		return rec.accuse(offence.LineTLSFailure, offence.TLSFail)
 	}
 	if rest, ok := strings.CutPrefix(s, "relay="); ok {
 		if addr, n := readRelay(rest); n > 0 && strings.HasPrefix(rest[n:], ", version=") {
-			rec.Kind, rec.Addr, rec.Proof = LineClient, addr, withoutID(rec)
+			rec.Kind, rec.Addr, rec.Proof = offence.LineClient, addr, withoutID(rec)
 		}
 	}
 	return true
@@ -497,12 +500,12 @@ func readAuth(s string, rec *Record) bool {
 			rec.Proof = authProof(s, i)
 		}
 		rec.User = authUser(s)
-		return offence(rec, LineAuthFailure, authReason(s))
+		return rec.accuse(offence.LineAuthFailure, authReason(s))
 	case strings.HasPrefix(s, "AUTH decode64 error ["):
 		if i := lastRelay(s, rec); i < 0 || !strings.HasSuffix(s[:i], `"]`) {
 			rec.Addr, rec.torn = noAddr, !strings.HasSuffix(s, `"]`) // 8.13 named no client
 		}
-		return offence(rec, LineAuthFailure, AuthDecode)
+		return rec.accuse(offence.LineAuthFailure, offence.AuthDecode)
 	}
 	rest, ok := strings.CutPrefix(s, "AUTH=server, relay=")
 	if !ok {
@@ -512,7 +515,7 @@ func readAuth(s string, rec *Record) bool {
 	if n > 0 && strings.HasPrefix(rest[n:], ", authid=") {
 		rec.Addr, rec.Proof = addr, withoutID(rec)
 	}
-	rec.Kind = LineAuth
+	rec.Kind = offence.LineAuth
 	return true
 }
 
@@ -520,24 +523,24 @@ func readAuth(s string, rec *Record) bool {
 // look: "AUTH failure (MECHANISM): ERROR (CODE) DETAIL". Error and code are those
 // of Cyrus SASL (sasl.h, sasl_errstring), and nothing before them is the
 // client's but the mechanism, which is one of those on offer.
-func authReason(s string) Reason {
+func authReason(s string) offence.Reason {
 	_, s, _ = strings.Cut(s, "): ")
 	_, s, found := strings.Cut(s, " (-")
 	code, detail, closed := strings.Cut(s, ")")
 	if !found || !closed {
-		return AuthFail
+		return offence.AuthFail
 	}
 	switch code {
 	case "13", "20": // SASL_BADAUTH, SASL_NOUSER
-		return AuthFail
+		return offence.AuthFail
 	case "5": // SASL_BADPROT: what the client said is no answer to the challenge
-		return AuthFail
+		return offence.AuthFail
 	case "1": // SASL_FAIL
 		if saysNonsense(detail) {
-			return AuthFail
+			return offence.AuthFail
 		}
 	}
-	return AuthUnavailable
+	return offence.AuthUnavailable
 }
 
 // saysNonsense tells whether the detail of a SASL_FAIL is about what the client

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"uppercut/detector/offence"
 )
 
 // Input is one line for a Memory.
@@ -82,7 +84,7 @@ func (o MemoryOptions) withDefaults() MemoryOptions {
 // said.
 type Stats struct {
 	// Lines by kind; a split line counts once, as what it is when joined.
-	Lines [numLineKinds]uint64
+	Lines [offence.NumLineKinds]uint64
 	// Sessions, Held and HeldBytes are what is held now.
 	Sessions, Held, HeldBytes int
 	// Orphans are offences given up because no line of their session proved
@@ -129,7 +131,7 @@ type Memory struct {
 
 // held is an offence that waits for its address.
 type held struct {
-	event Event
+	event offence.Event
 	qid   [2]byte
 	hasID bool
 	// claim is the client that the line names, if it names one, proof what that
@@ -149,7 +151,7 @@ func (h *held) needsRoute() bool {
 // accepted is a message that came in and was not yet seen to be delivered.
 type accepted struct {
 	qid   [2]byte
-	event Event
+	event offence.Event
 }
 
 // maxAccepted bounds the messages of a session that wait for their delivery;
@@ -197,13 +199,13 @@ func process(pid uint32, rec *Record) uint32 {
 // Observe takes a line and appends to dst what is proven now: at most one
 // event of the line itself and those that were held for its session, or for a
 // longer line of its host.
-func (m *Memory) Observe(in Input, dst []Event) []Event {
+func (m *Memory) Observe(in Input, dst []offence.Event) []offence.Event {
 	rec := in.Record
 	m.route = m.routeOf(&in)
 	if m.route.travel(&in) {
 		dst = m.prove(m.route, dst)
 	}
-	if rec.Kind == LinePart || len(m.splits) > 0 {
+	if rec.Kind == offence.LinePart || len(m.splits) > 0 {
 		var ok bool
 		if dst, ok = m.join(&in, dst); !ok {
 			return dst
@@ -213,16 +215,16 @@ func (m *Memory) Observe(in Input, dst []Event) []Event {
 }
 
 // whole takes a line that is not a part of one.
-func (m *Memory) whole(in *Input, dst []Event) []Event {
+func (m *Memory) whole(in *Input, dst []offence.Event) []offence.Event {
 	rec := in.Record
 	m.stats.Lines[rec.Kind]++
 	if len(m.told) > 0 {
 		dst = m.hear(in, dst)
 	}
 	switch rec.Kind {
-	case LineInfo:
+	case offence.LineInfo:
 		return dst
-	case LineUnknown:
+	case offence.LineUnknown:
 		if m.o.OnUnknown != nil {
 			m.o.OnUnknown(rec)
 		}
@@ -231,7 +233,7 @@ func (m *Memory) whole(in *Input, dst []Event) []Event {
 	return m.observe(in, dst)
 }
 
-func (m *Memory) observe(in *Input, dst []Event) []Event {
+func (m *Memory) observe(in *Input, dst []offence.Event) []offence.Event {
 	rec := in.Record
 	proven := m.proven(in)
 	if proven {
@@ -246,7 +248,7 @@ func (m *Memory) observe(in *Input, dst []Event) []Event {
 	if rec.InSession && in.PID != 0 && rec.PID != 0 && in.PID != rec.PID {
 		return dst
 	}
-	if rec.Kind == LineTo {
+	if rec.Kind == offence.LineTo {
 		return m.delivery(in, pid, dst)
 	}
 	s := m.session(in, pid)
@@ -280,7 +282,7 @@ func (m *Memory) proven(in *Input) bool {
 }
 
 // client binds the session to the address that the line proves.
-func (m *Memory) client(s *session, in *Input, dst []Event) []Event {
+func (m *Memory) client(s *session, in *Input, dst []offence.Event) []offence.Event {
 	rec := in.Record
 	if s.extras != 0 && rec.QID != "" && in.processID() == rec.PID {
 		dst = m.believe(s, rec, dst)
@@ -350,7 +352,7 @@ func (m *Memory) dropAnonymous(s *session) {
 }
 
 // believe binds the session to the client that a line without queue id named.
-func (m *Memory) believe(s *session, rec *Record, dst []Event) []Event {
+func (m *Memory) believe(s *session, rec *Record, dst []offence.Event) []offence.Event {
 	x := m.sessions.extrasOf(s)
 	if !x.likely.IsValid() {
 		return dst
@@ -361,7 +363,7 @@ func (m *Memory) believe(s *session, rec *Record, dst []Event) []Event {
 }
 
 // flush gives out what was held for the session.
-func (m *Memory) flush(s *session, rec *Record, dst []Event) []Event {
+func (m *Memory) flush(s *session, rec *Record, dst []offence.Event) []offence.Event {
 	if s.extras == 0 {
 		return dst
 	}
@@ -376,7 +378,7 @@ func (m *Memory) flush(s *session, rec *Record, dst []Event) []Event {
 		}
 		e := h.event
 		e.Addr, e.Session, e.ViaSession = s.addr(), s.number, h.claim != s.addr()
-		if rec.Kind == LineFrom && h.hasID && h.qid == rec.transaction {
+		if rec.Kind == offence.LineFrom && h.hasID && h.qid == rec.transaction {
 			e.NullSender = rec.NullSender
 		}
 		dst = append(dst, e)
@@ -397,9 +399,9 @@ func (m *Memory) resolve(claim netip.Addr, proof Proof, s *session) bool {
 }
 
 // line gives the event of the line itself, or holds it.
-func (m *Memory) line(s *session, in *Input, dst []Event) []Event {
+func (m *Memory) line(s *session, in *Input, dst []offence.Event) []offence.Event {
 	rec := in.Record
-	if rec.Kind == LineFrom && (rec.Recipients == 0 || rec.QID == "") {
+	if rec.Kind == offence.LineFrom && (rec.Recipients == 0 || rec.QID == "") {
 		return dst
 	}
 	e, ok := m.event(in)
@@ -412,18 +414,18 @@ func (m *Memory) line(s *session, in *Input, dst []Event) []Event {
 	}
 	e.Session = s.number
 	switch {
-	case rec.Kind == LineFrom:
+	case rec.Kind == offence.LineFrom:
 		e.Count, e.Addr = rec.Recipients, rec.Addr // to speak for a client takes no proof, if nobody else is
 		m.sessions.extrasOf(s).accept(accepted{qid: rec.transaction, event: e})
 		return dst
 	case in.client.IsValid():
 		e.Addr = in.client
-		if rec.tellsTwice && rec.Reason == VrfyExpn {
-			e.Raw = strings.Clone(e.Text())
+		if rec.tellsTwice && rec.Reason == offence.VrfyExpn {
+			e.Raw, e.Mask = strings.Clone(e.Text()), nil
 			return m.tell(told{host: in.Host, key: s.key, event: e}, dst)
 		}
 		return append(dst, e)
-	case e.Kind != Offence:
+	case e.Kind != offence.Offence:
 		return dst
 	case s.is(hasClient) && in.claim == s.addr():
 		e.Addr = in.claim
@@ -436,32 +438,32 @@ func (m *Memory) line(s *session, in *Input, dst []Event) []Event {
 		return append(dst, e)
 	}
 	if m.hold(s, e, in); in.claim.IsValid() && rec.Proof == ProofShort && !in.Cut {
-		return m.tell(told{host: in.Host, key: s.key, event: Event{Line: in.Line, Time: in.Time}, held: true}, dst)
+		return m.tell(told{host: in.Host, key: s.key, event: offence.Event{Line: in.Line, Time: in.Time}, held: true}, dst)
 	}
 	return dst
 }
 
 // event makes the event of a line, without its address.
-func (m *Memory) event(in *Input) (Event, bool) {
+func (m *Memory) event(in *Input) (offence.Event, bool) {
 	rec := in.Record
-	e := Event{
-		Line: in.Line, Time: in.Time, Count: rec.Count, Reason: rec.Reason, Ruleset: rec.Ruleset,
+	e := offence.Event{
+		Line: in.Line, Time: in.Time, Count: rec.Count, Reason: rec.Reason, Ruleset: rec.Ruleset.String(),
 		Temporary: rec.Temporary, NullSender: rec.NullSender, ViaSession: rec.Joined,
 	}
 	switch {
-	case rec.Reason != ReasonNone:
-		e.Kind = Offence
+	case rec.Reason != offence.ReasonNone:
+		e.Kind = offence.Offence
 		e.User = m.userHash(rec.User)
-	case rec.Kind == LineConnect:
-		e.Kind = Connected
-	case rec.Kind == LineFrom:
-		e.Kind = Accepted
-	case rec.Kind == LineAuth:
-		e.Kind = Authenticated
+	case rec.Kind == offence.LineConnect:
+		e.Kind = offence.Connected
+	case rec.Kind == offence.LineFrom:
+		e.Kind = offence.Accepted
+	case rec.Kind == offence.LineAuth:
+		e.Kind = offence.Authenticated
 	default:
-		return Event{}, false
+		return offence.Event{}, false
 	}
-	e.Raw = rec.Text
+	e.Raw, e.Mask = rec.Text, Mask
 	return e, true
 }
 
@@ -477,7 +479,7 @@ func (x *extras) accept(a accepted) {
 // taken gives the event of a message that was accepted for good: what a milter
 // or a header check refuses has an envelope record as well, but no mailer ever
 // takes it.
-func (m *Memory) taken(s *session, qid [2]byte, dst []Event) []Event {
+func (m *Memory) taken(s *session, qid [2]byte, dst []offence.Event) []offence.Event {
 	if s.extras == 0 {
 		return dst
 	}
@@ -499,7 +501,7 @@ func (m *Memory) taken(s *session, qid [2]byte, dst []Event) []Event {
 	return dst
 }
 
-func (m *Memory) hold(s *session, e Event, in *Input) {
+func (m *Memory) hold(s *session, e offence.Event, in *Input) {
 	rec := in.Record
 	x := m.sessions.extrasOf(s)
 	if len(x.held) >= m.o.MaxHeldPerSession || m.stats.Held >= m.o.MaxHeld || m.stats.HeldBytes+len(e.Raw) > m.o.MaxHeldBytes {
@@ -508,7 +510,7 @@ func (m *Memory) hold(s *session, e Event, in *Input) {
 		m.sessions.settle(s)
 		return
 	}
-	e.Raw = strings.Clone(e.Text())
+	e.Raw, e.Mask = strings.Clone(e.Text()), nil
 	e.ViaSession = true
 	m.stats.Held++
 	m.stats.HeldBytes += len(e.Raw)
@@ -562,14 +564,14 @@ func (m *Memory) clear(s *session) {
 	}
 }
 
-func (m *Memory) withoutPID(in *Input, dst []Event) []Event {
+func (m *Memory) withoutPID(in *Input, dst []offence.Event) []offence.Event {
 	rec := in.Record
 	e, ok := m.event(in)
-	if !ok || rec.Kind == LineFrom {
+	if !ok || rec.Kind == offence.LineFrom {
 		return dst
 	}
 	if !in.client.IsValid() {
-		if e.Kind == Offence {
+		if e.Kind == offence.Offence {
 			m.stats.NoPID++
 			m.stats.Orphans++
 		}
@@ -582,7 +584,7 @@ func (m *Memory) withoutPID(in *Input, dst []Event) []Event {
 
 // delivery looks at a to= line: it shows that the message had been accepted,
 // and which host took it.
-func (m *Memory) delivery(in *Input, pid uint32, dst []Event) []Event {
+func (m *Memory) delivery(in *Input, pid uint32, dst []offence.Event) []offence.Event {
 	rec := in.Record
 	if rec.QID == "" {
 		return dst
@@ -594,7 +596,7 @@ func (m *Memory) delivery(in *Input, pid uint32, dst []Event) []Event {
 	}
 	if rec.Delivered {
 		m.number++
-		dst = append(dst, Event{Line: in.Line, Time: in.Time, Addr: rec.Addr, Session: m.number, Count: 1, Kind: Delivered, Raw: rec.Text})
+		dst = append(dst, offence.Event{Line: in.Line, Time: in.Time, Addr: rec.Addr, Session: m.number, Count: 1, Kind: offence.Delivered, Raw: rec.Text, Mask: Mask})
 	}
 	return dst
 }

@@ -1,6 +1,10 @@
 package sendmail
 
-import "strings"
+import (
+	"strings"
+
+	"uppercut/detector/offence"
+)
 
 // readMilter reads what milters did (srvrsmtp.c, milter.c). The lines
 // "milter=NAME, action=..." tell the same once more and are left out, except
@@ -45,16 +49,16 @@ func milterAction(what string, rec *Record) {
 	switch {
 	case strings.HasPrefix(what, "reject="):
 		rec.Temporary = strings.HasPrefix(what, "reject=4")
-		offence(rec, LineMilter, MilterReject)
+		rec.accuse(offence.LineMilter, offence.MilterReject)
 	case what == "reject":
-		offence(rec, LineMilter, MilterReject)
+		rec.accuse(offence.LineMilter, offence.MilterReject)
 	case what == "tempfail":
 		rec.Temporary = true
-		offence(rec, LineMilter, MilterReject)
+		rec.accuse(offence.LineMilter, offence.MilterReject)
 	case strings.HasPrefix(what, "discard"):
-		offence(rec, LineMilter, MilterDiscard)
+		rec.accuse(offence.LineMilter, offence.MilterDiscard)
 	case strings.HasPrefix(what, "quarantine="):
-		offence(rec, LineMilter, MilterQuarantine)
+		rec.accuse(offence.LineMilter, offence.MilterQuarantine)
 	}
 }
 
@@ -77,7 +81,7 @@ func milterConnect(s string, rec *Record) bool {
 		return true
 	}
 	rec.Addr = barePeer(addr)
-	return offence(rec, LineMilter, MilterReject)
+	return rec.accuse(offence.LineMilter, offence.MilterReject)
 }
 
 func readMilterQuarantine(s string, rec *Record) bool {
@@ -91,7 +95,7 @@ func readMilterQuarantine(s string, rec *Record) bool {
 		return false
 	}
 	if strings.HasPrefix(what, "quarantine=") {
-		offence(rec, LineMilter, MilterQuarantine)
+		rec.accuse(offence.LineMilter, offence.MilterQuarantine)
 	}
 	return true
 }

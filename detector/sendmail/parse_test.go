@@ -5,34 +5,36 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"uppercut/detector/offence"
 )
 
 // TestAuthReason: who fails to log in is told from a host that fails to look.
 func TestAuthReason(t *testing.T) {
-	for failure, want := range map[string]Reason{
-		"(LOGIN): authentication failure (-13) SASL(-13): authentication failure: checkpass failed":               AuthFail,
-		"(CRAM-MD5): user not found (-20) SASL(-13): user not found: user: a@b property: x not found in sasldb":   AuthFail,
-		"(PLAIN): bad protocol / cancel (-5) SASL(-5): bad protocol / cancel: Can only find author (no password)": AuthFail,
+	for failure, want := range map[string]offence.Reason{
+		"(LOGIN): authentication failure (-13) SASL(-13): authentication failure: checkpass failed":               offence.AuthFail,
+		"(CRAM-MD5): user not found (-20) SASL(-13): user not found: user: a@b property: x not found in sasldb":   offence.AuthFail,
+		"(PLAIN): bad protocol / cancel (-5) SASL(-5): bad protocol / cancel: Can only find author (no password)": offence.AuthFail,
 		// A client can say such things to DIGEST-MD5 as often as it likes.
-		"(DIGEST-MD5): generic failure (-1) SASL(-1): generic failure: duplicate realm: authentication aborted": AuthFail,
-		"(digest-md5): generic failure (-1) SASL(-1): generic failure: client doesn't support UTF-8":            AuthFail,
+		"(DIGEST-MD5): generic failure (-1) SASL(-1): generic failure: duplicate realm: authentication aborted": offence.AuthFail,
+		"(digest-md5): generic failure (-1) SASL(-1): generic failure: client doesn't support UTF-8":            offence.AuthFail,
 		// saslauthd, the directory behind it, sasldb, or memory
-		"(PLAIN): generic failure (-1) SASL(-1): generic failure: checkpass failed":                                              AuthUnavailable,
-		"(PLAIN): generic failure (-1) SASL(-1): generic failure: Password verification failed":                                  AuthUnavailable,
-		"(LOGIN): generic failure (-1) SASL(-1): generic failure: cannot connect to saslauthd server: No such file or directory": AuthUnavailable,
-		"(LOGIN): no memory available (-2) SASL(-2): no memory available: checkpass failed":                                      AuthUnavailable,
-		"(LOGIN): no mechanism available (-4) SASL(-4): no mechanism available: checkpass failed":                                AuthUnavailable,
-		"(DIGEST-MD5): transient failure (e.g., weak key) (-8) SASL(-8): transient failure (e.g., weak key): x":                  AuthUnavailable,
-		"(PLAIN): remote authentication server unavailable (-24) SASL(-24): remote authentication server unavailable: x":         AuthUnavailable,
-		"(PLAIN): user exists, but no verifier for user (-26) ":                                                                  AuthUnavailable,
-		"(GSSAPI): generic failure (-1) SASL(-1): generic failure: GSSAPI Error: No credentials were supplied":                   AuthUnavailable,
+		"(PLAIN): generic failure (-1) SASL(-1): generic failure: checkpass failed":                                              offence.AuthUnavailable,
+		"(PLAIN): generic failure (-1) SASL(-1): generic failure: Password verification failed":                                  offence.AuthUnavailable,
+		"(LOGIN): generic failure (-1) SASL(-1): generic failure: cannot connect to saslauthd server: No such file or directory": offence.AuthUnavailable,
+		"(LOGIN): no memory available (-2) SASL(-2): no memory available: checkpass failed":                                      offence.AuthUnavailable,
+		"(LOGIN): no mechanism available (-4) SASL(-4): no mechanism available: checkpass failed":                                offence.AuthUnavailable,
+		"(DIGEST-MD5): transient failure (e.g., weak key) (-8) SASL(-8): transient failure (e.g., weak key): x":                  offence.AuthUnavailable,
+		"(PLAIN): remote authentication server unavailable (-24) SASL(-24): remote authentication server unavailable: x":         offence.AuthUnavailable,
+		"(PLAIN): user exists, but no verifier for user (-26) ":                                                                  offence.AuthUnavailable,
+		"(GSSAPI): generic failure (-1) SASL(-1): generic failure: GSSAPI Error: No credentials were supplied":                   offence.AuthUnavailable,
 		// no code that we know of
-		"(PLAIN): x": AuthFail,
-		"(PLAIN)":    AuthFail,
+		"(PLAIN): x": offence.AuthFail,
+		"(PLAIN)":    offence.AuthFail,
 	} {
 		for _, end := range []string{", user=joe, relay=h [198.51.100.7]", ", relay=[198.51.100.7]"} {
 			rec := parse(t, id+"AUTH failure "+failure+end)
-			if rec.Reason != want || rec.Addr.String() != "198.51.100.7" || rec.Kind != LineAuthFailure {
+			if rec.Reason != want || rec.Addr.String() != "198.51.100.7" || rec.Kind != offence.LineAuthFailure {
 				t.Errorf("%s: %v of %v, want %v", failure, rec.Reason, rec.Addr, want)
 			}
 		}
@@ -82,136 +84,136 @@ func TestParseOffences(t *testing.T) {
 	long := strings.Repeat("a", 60) + "." + strings.Repeat("b", 60) + ".example"
 	tests := []struct {
 		text, addr string
-		reason     Reason
+		reason     offence.Reason
 	}{
 		// check_relay, connect time
-		{"ruleset=check_relay, arg1=h.example, arg2=127.0.0.2, relay=h.example [198.51.100.7], reject=550 5.7.1 Rejected: 198.51.100.7 listed at zen.example", "198.51.100.7", DNSBL},
-		{"ruleset=check_relay, arg1=[198.51.100.7], arg2=198.51.100.7, relay=[198.51.100.7], reject=554 5.7.1 Rejected 198.51.100.7 found in dnsbl.sorbs.net", "198.51.100.7", DNSBL},
-		{"ruleset=check_relay, arg1=[198.51.100.7], arg2=127.0.0.4, relay=[198.51.100.7], reject=553 5.3.0 Spam blocked see: http://spamcop.net/bl.shtml?198.51.100.7", "198.51.100.7", DNSBL},
-		{"ruleset=check_relay, arg1=[198.51.100.7], arg2=127.0.0.4, relay=[198.51.100.7], reject=550 5.7.1 Mail from 198.51.100.7 refused by blackhole site rbl.example", "198.51.100.7", DNSBL},
-		{"ruleset=check_relay, arg1=h, arg2=198.51.100.7, relay=h [198.51.100.7], reject=553 5.3.0 Message from 198.51.100.7 blocked - see http://list.example/", "198.51.100.7", DNSBL},
-		{"ruleset=check_relay, arg1=h, arg2=198.51.100.7, relay=h [198.51.100.7], reject=554 5.7.1 Client host [192.0.2.66] blocked using truncate.example", "198.51.100.7", DNSBL},
-		{"ruleset=check_relay, arg1=h, arg2=198.51.100.7, relay=h [198.51.100.7], reject=553 5.3.0 Rejected - see http://SpamHaus.example/", "198.51.100.7", DNSBL},
-		{"ruleset=check_relay, arg1=h, arg2=198.51.100.7, relay=h [198.51.100.7], reject=553 5.3.0 Rejected, call us", "198.51.100.7", AccessReject},
-		{"ruleset=check_relay, arg1=h.example, arg2=198.51.100.7, relay=h.example [198.51.100.7], reject=451 4.4.3 Temporary lookup failure of 198.51.100.7 at zen.example", "198.51.100.7", DNSBLTempfail},
-		{"ruleset=check_relay, arg1=h.example, arg2=198.51.100.7, relay=h.example [198.51.100.7], reject=550 5.7.1 Access denied", "198.51.100.7", AccessReject},
-		{"ruleset=check_relay, arg1=h.example, arg2=198.51.100.7, relay=h.example [198.51.100.7], reject=550 Go away", "198.51.100.7", AccessReject},
-		{"ruleset=check_relay, arg1=h.example, arg2=198.51.100.7, relay=h.example [198.51.100.7], discard", "198.51.100.7", Discard},
-		{"ruleset=check_relay, arg1=h.example, arg2=198.51.100.7, relay=h.example [198.51.100.7], quarantine=odd", "198.51.100.7", Discard},
-		{"ruleset=check_relay, arg1=[198.51.100.7], arg2=198.51.100.7, relay=[198.51.100.7], reject=550 5.7.1 Fix reverse DNS for 198.51.100.7", "198.51.100.7", NoRDNS},
-		{"ruleset=check_relay, arg1=[198.51.100.7], arg2=198.51.100.7, relay=localhost [198.51.100.7] (may be forged), reject=451 4.1.8 Possibly forged hostname for 198.51.100.7", "198.51.100.7", RDNSForged},
-		{"ruleset=check_relay, arg1=[198.51.100.7], arg2=198.51.100.7, relay=[198.51.100.7], reject=451 4.1.8 Client IP address 198.51.100.7 does not resolve", "198.51.100.7", RDNSTemp},
-		{"ruleset=check_relay, arg1=h.example, arg2=198.51.100.7, relay=h.example [198.51.100.7], reject=421 4.3.2 Connection rate limit exceeded.", "198.51.100.7", RateLimit},
-		{"ruleset=check_relay, arg1=h.example, arg2=198.51.100.7, relay=h.example [198.51.100.7], reject=452 4.3.2 Too many open connections.", "198.51.100.7", ConnLimit},
-		{"NOQUEUE: tcpwrappers (w.example, 198.51.100.7) rejection", "198.51.100.7", TCPWrappers},
-		{"NOQUEUE: tcpwrappers ([198.51.100.7], 198.51.100.7) rejection", "198.51.100.7", TCPWrappers},
-		{"NOQUEUE: tcpwrappers (w.example, 2001:db8:1:7:0:0:0:8931) rejection", "2001:db8:1:7::8931", TCPWrappers},
+		{"ruleset=check_relay, arg1=h.example, arg2=127.0.0.2, relay=h.example [198.51.100.7], reject=550 5.7.1 Rejected: 198.51.100.7 listed at zen.example", "198.51.100.7", offence.DNSBL},
+		{"ruleset=check_relay, arg1=[198.51.100.7], arg2=198.51.100.7, relay=[198.51.100.7], reject=554 5.7.1 Rejected 198.51.100.7 found in dnsbl.sorbs.net", "198.51.100.7", offence.DNSBL},
+		{"ruleset=check_relay, arg1=[198.51.100.7], arg2=127.0.0.4, relay=[198.51.100.7], reject=553 5.3.0 Spam blocked see: http://spamcop.net/bl.shtml?198.51.100.7", "198.51.100.7", offence.DNSBL},
+		{"ruleset=check_relay, arg1=[198.51.100.7], arg2=127.0.0.4, relay=[198.51.100.7], reject=550 5.7.1 Mail from 198.51.100.7 refused by blackhole site rbl.example", "198.51.100.7", offence.DNSBL},
+		{"ruleset=check_relay, arg1=h, arg2=198.51.100.7, relay=h [198.51.100.7], reject=553 5.3.0 Message from 198.51.100.7 blocked - see http://list.example/", "198.51.100.7", offence.DNSBL},
+		{"ruleset=check_relay, arg1=h, arg2=198.51.100.7, relay=h [198.51.100.7], reject=554 5.7.1 Client host [192.0.2.66] blocked using truncate.example", "198.51.100.7", offence.DNSBL},
+		{"ruleset=check_relay, arg1=h, arg2=198.51.100.7, relay=h [198.51.100.7], reject=553 5.3.0 Rejected - see http://SpamHaus.example/", "198.51.100.7", offence.DNSBL},
+		{"ruleset=check_relay, arg1=h, arg2=198.51.100.7, relay=h [198.51.100.7], reject=553 5.3.0 Rejected, call us", "198.51.100.7", offence.AccessReject},
+		{"ruleset=check_relay, arg1=h.example, arg2=198.51.100.7, relay=h.example [198.51.100.7], reject=451 4.4.3 Temporary lookup failure of 198.51.100.7 at zen.example", "198.51.100.7", offence.DNSBLTempfail},
+		{"ruleset=check_relay, arg1=h.example, arg2=198.51.100.7, relay=h.example [198.51.100.7], reject=550 5.7.1 Access denied", "198.51.100.7", offence.AccessReject},
+		{"ruleset=check_relay, arg1=h.example, arg2=198.51.100.7, relay=h.example [198.51.100.7], reject=550 Go away", "198.51.100.7", offence.AccessReject},
+		{"ruleset=check_relay, arg1=h.example, arg2=198.51.100.7, relay=h.example [198.51.100.7], discard", "198.51.100.7", offence.Discard},
+		{"ruleset=check_relay, arg1=h.example, arg2=198.51.100.7, relay=h.example [198.51.100.7], quarantine=odd", "198.51.100.7", offence.Discard},
+		{"ruleset=check_relay, arg1=[198.51.100.7], arg2=198.51.100.7, relay=[198.51.100.7], reject=550 5.7.1 Fix reverse DNS for 198.51.100.7", "198.51.100.7", offence.NoRDNS},
+		{"ruleset=check_relay, arg1=[198.51.100.7], arg2=198.51.100.7, relay=localhost [198.51.100.7] (may be forged), reject=451 4.1.8 Possibly forged hostname for 198.51.100.7", "198.51.100.7", offence.RDNSForged},
+		{"ruleset=check_relay, arg1=[198.51.100.7], arg2=198.51.100.7, relay=[198.51.100.7], reject=451 4.1.8 Client IP address 198.51.100.7 does not resolve", "198.51.100.7", offence.RDNSTemp},
+		{"ruleset=check_relay, arg1=h.example, arg2=198.51.100.7, relay=h.example [198.51.100.7], reject=421 4.3.2 Connection rate limit exceeded.", "198.51.100.7", offence.RateLimit},
+		{"ruleset=check_relay, arg1=h.example, arg2=198.51.100.7, relay=h.example [198.51.100.7], reject=452 4.3.2 Too many open connections.", "198.51.100.7", offence.ConnLimit},
+		{"NOQUEUE: tcpwrappers (w.example, 198.51.100.7) rejection", "198.51.100.7", offence.TCPWrappers},
+		{"NOQUEUE: tcpwrappers ([198.51.100.7], 198.51.100.7) rejection", "198.51.100.7", offence.TCPWrappers},
+		{"NOQUEUE: tcpwrappers (w.example, 2001:db8:1:7:0:0:0:8931) rejection", "2001:db8:1:7::8931", offence.TCPWrappers},
 		// check_mail and check_rcpt
-		{id + "ruleset=check_mail, arg1=<s@spam.example>, relay=h.example [198.51.100.7], reject=550 5.7.1 <s@spam.example>... Access denied", "198.51.100.7", SenderAccess},
-		{id + "ruleset=check_mail, arg1=<s@spam.example>, relay=h.example [198.51.100.7], reject=553 5.3.0 <s@spam.example>... SPAM REJECT", "198.51.100.7", SenderAccess},
-		{id + "ruleset=check_mail, arg1=<s@spam.example>, relay=h.example [198.51.100.7], discard", "198.51.100.7", Discard},
-		{id + "ruleset=check_mail, arg1=<s@nx.example>, relay=h.example [198.51.100.7], reject=553 5.1.8 <s@nx.example>... Domain of sender address s@nx.example does not exist", "198.51.100.7", SenderDomain},
-		{id + "ruleset=check_mail, arg1=<s>, relay=h.example [198.51.100.7], reject=553 5.5.4 <s>... Domain name required for sender address s", "198.51.100.7", SenderDomain},
-		{id + "ruleset=check_mail, arg1=<s@slow.example>, relay=h.example [198.51.100.7], reject=451 4.1.8 Domain of sender address s@slow.example does not resolve", "198.51.100.7", SenderDomainTemp},
-		{id + "ruleset=check_mail, arg1=<s@b.example>, relay=h.example [198.51.100.7], reject=550 5.1.2 <s@b.example>... Illegal MX record for host b.example", "198.51.100.7", BadMX},
-		{id + "ruleset=check_rcpt, arg1=<trap@lab.example>, relay=h.example [198.51.100.7], reject=550 5.7.1 <trap@lab.example>... Spam trap hit", "198.51.100.7", RcptTrap},
-		{id + "ruleset=check_rcpt, arg1=<a@lab.example>, relay=h.example [198.51.100.7], reject=550 5.7.1 <a@lab.example>... Access denied", "198.51.100.7", AccessDenied},
-		{id + "ruleset=check_rcpt, arg1=<a@lab.example>, relay=[198.51.100.7], reject=550 5.7.1 <a@lab.example>... Rejected: IP in SpamHaus PBL, see http://www.spamhaus.example/", "198.51.100.7", DNSBL},
-		{id + "ruleset=check_rcpt, arg1=<x@else.example>, relay=[198.51.100.7], reject=550 5.7.1 <x@else.example>... Relaying denied", "198.51.100.7", RelayDenied},
-		{id + "ruleset=check_rcpt, arg1=<x@else.example>, relay=h [198.51.100.7] (may be forged), reject=550 5.7.1 <x@else.example>... Relaying denied. IP name possibly forged [198.51.100.7]", "198.51.100.7", RelayDenied},
-		{id + "ruleset=check_rcpt, arg1=<x@else.example>, relay=[198.51.100.7], reject=450 4.4.0 <x@else.example>... Relaying temporarily denied. Cannot resolve PTR record for 198.51.100.7", "198.51.100.7", Other},
-		{id + "ruleset=check_rcpt, arg1=<a@lab.example>, relay=h.example [198.51.100.7], reject=550 5.0.0 <a@lab.example>... No such user here", "198.51.100.7", UnknownUser},
-		{id + "ruleset=check_rcpt, arg1=<l@lab.example>, relay=h.example [198.51.100.7], reject=550 5.7.1 <l@lab.example>... Unknown user", "198.51.100.7", UnknownUser},
-		{id + "h.example [198.51.100.7]:  VRFY root", "198.51.100.7", VrfyExpn},
-		{id + `h.example [198.51.100.7]: \t expn root [rejected]`, "198.51.100.7", VrfyExpnRejected},
-		{"ruleset=check_vrfy, arg1=root, relay=h.example [198.51.100.7], reject=550 5.7.1 Access denied", "198.51.100.7", VrfyExpnRejected},
-		{"g8U2LVi03161: ruleset=check_rcpt, arg1=<x@else.example>, relay=h.example [198.51.100.7], reject=550 5.7.1 <x@else.example>... Relaying denied", "198.51.100.7", RelayDenied},
-		{"xA32R2PQ3529565: ruleset=check_rcpt, arg1=<x@else.example>, relay=h.example [198.51.100.7], reject=550 5.7.1 <x@else.example>... Relaying denied", "198.51.100.7", RelayDenied},
-		{"[ID 801593 mail.notice] " + id + "ruleset=check_rcpt, arg1=<x@else.example>, relay=h.example [198.51.100.7], reject=550 5.7.1 <x@else.example>... Relaying denied", "198.51.100.7", RelayDenied},
-		{id + "ruleset=check_rcpt, arg1=<n@lab.example>, relay=[198.51.100.7], reject=550 5.1.1 <n@lab.example>... User unknown", "198.51.100.7", UnknownUser},
-		{id + "ruleset=check_rcpt, arg1=<n@lab.example>, relay=[198.51.100.7], reject=550 5.1.1 <n@lab.example>... Gone fishing", "198.51.100.7", UnknownUser},
-		{id + "ruleset=check_rcpt, arg1=<n@lab.example>, relay=[198.51.100.7], reject=550 5.2.1 <n@lab.example>... Mailbox disabled for this recipient", "198.51.100.7", RcptAccess},
-		{id + "ruleset=check_rcpt, arg1=<n@lab.example>, relay=[198.51.100.7], reject=550 5.7.1 <n@lab.example>... bogus HELO name used: localhost", "198.51.100.7", BadHelo},
-		{id + "ruleset=check_rcpt, arg1=<n@lab.example>, relay=[198.51.100.7], reject=554 5.7.1 <n@lab.example>... Try the other door", "198.51.100.7", Other},
-		{id + "ruleset=check_rcpt, arg1=<>, relay=[198.51.100.7], reject=553 5.0.0 <>... User address required", "198.51.100.7", RcptSyntax},
-		{id + "ruleset=check_vrfy, arg1=root, relay=[198.51.100.7], reject=550 5.7.1 root... Access denied", "198.51.100.7", VrfyExpnRejected},
+		{id + "ruleset=check_mail, arg1=<s@spam.example>, relay=h.example [198.51.100.7], reject=550 5.7.1 <s@spam.example>... Access denied", "198.51.100.7", offence.SenderAccess},
+		{id + "ruleset=check_mail, arg1=<s@spam.example>, relay=h.example [198.51.100.7], reject=553 5.3.0 <s@spam.example>... SPAM REJECT", "198.51.100.7", offence.SenderAccess},
+		{id + "ruleset=check_mail, arg1=<s@spam.example>, relay=h.example [198.51.100.7], discard", "198.51.100.7", offence.Discard},
+		{id + "ruleset=check_mail, arg1=<s@nx.example>, relay=h.example [198.51.100.7], reject=553 5.1.8 <s@nx.example>... Domain of sender address s@nx.example does not exist", "198.51.100.7", offence.SenderDomain},
+		{id + "ruleset=check_mail, arg1=<s>, relay=h.example [198.51.100.7], reject=553 5.5.4 <s>... Domain name required for sender address s", "198.51.100.7", offence.SenderDomain},
+		{id + "ruleset=check_mail, arg1=<s@slow.example>, relay=h.example [198.51.100.7], reject=451 4.1.8 Domain of sender address s@slow.example does not resolve", "198.51.100.7", offence.SenderDomainTemp},
+		{id + "ruleset=check_mail, arg1=<s@b.example>, relay=h.example [198.51.100.7], reject=550 5.1.2 <s@b.example>... Illegal MX record for host b.example", "198.51.100.7", offence.BadMX},
+		{id + "ruleset=check_rcpt, arg1=<trap@lab.example>, relay=h.example [198.51.100.7], reject=550 5.7.1 <trap@lab.example>... Spam trap hit", "198.51.100.7", offence.RcptTrap},
+		{id + "ruleset=check_rcpt, arg1=<a@lab.example>, relay=h.example [198.51.100.7], reject=550 5.7.1 <a@lab.example>... Access denied", "198.51.100.7", offence.AccessDenied},
+		{id + "ruleset=check_rcpt, arg1=<a@lab.example>, relay=[198.51.100.7], reject=550 5.7.1 <a@lab.example>... Rejected: IP in SpamHaus PBL, see http://www.spamhaus.example/", "198.51.100.7", offence.DNSBL},
+		{id + "ruleset=check_rcpt, arg1=<x@else.example>, relay=[198.51.100.7], reject=550 5.7.1 <x@else.example>... Relaying denied", "198.51.100.7", offence.RelayDenied},
+		{id + "ruleset=check_rcpt, arg1=<x@else.example>, relay=h [198.51.100.7] (may be forged), reject=550 5.7.1 <x@else.example>... Relaying denied. IP name possibly forged [198.51.100.7]", "198.51.100.7", offence.RelayDenied},
+		{id + "ruleset=check_rcpt, arg1=<x@else.example>, relay=[198.51.100.7], reject=450 4.4.0 <x@else.example>... Relaying temporarily denied. Cannot resolve PTR record for 198.51.100.7", "198.51.100.7", offence.Other},
+		{id + "ruleset=check_rcpt, arg1=<a@lab.example>, relay=h.example [198.51.100.7], reject=550 5.0.0 <a@lab.example>... No such user here", "198.51.100.7", offence.UnknownUser},
+		{id + "ruleset=check_rcpt, arg1=<l@lab.example>, relay=h.example [198.51.100.7], reject=550 5.7.1 <l@lab.example>... Unknown user", "198.51.100.7", offence.UnknownUser},
+		{id + "h.example [198.51.100.7]:  VRFY root", "198.51.100.7", offence.VrfyExpn},
+		{id + `h.example [198.51.100.7]: \t expn root [rejected]`, "198.51.100.7", offence.VrfyExpnRejected},
+		{"ruleset=check_vrfy, arg1=root, relay=h.example [198.51.100.7], reject=550 5.7.1 Access denied", "198.51.100.7", offence.VrfyExpnRejected},
+		{"g8U2LVi03161: ruleset=check_rcpt, arg1=<x@else.example>, relay=h.example [198.51.100.7], reject=550 5.7.1 <x@else.example>... Relaying denied", "198.51.100.7", offence.RelayDenied},
+		{"xA32R2PQ3529565: ruleset=check_rcpt, arg1=<x@else.example>, relay=h.example [198.51.100.7], reject=550 5.7.1 <x@else.example>... Relaying denied", "198.51.100.7", offence.RelayDenied},
+		{"[ID 801593 mail.notice] " + id + "ruleset=check_rcpt, arg1=<x@else.example>, relay=h.example [198.51.100.7], reject=550 5.7.1 <x@else.example>... Relaying denied", "198.51.100.7", offence.RelayDenied},
+		{id + "ruleset=check_rcpt, arg1=<n@lab.example>, relay=[198.51.100.7], reject=550 5.1.1 <n@lab.example>... User unknown", "198.51.100.7", offence.UnknownUser},
+		{id + "ruleset=check_rcpt, arg1=<n@lab.example>, relay=[198.51.100.7], reject=550 5.1.1 <n@lab.example>... Gone fishing", "198.51.100.7", offence.UnknownUser},
+		{id + "ruleset=check_rcpt, arg1=<n@lab.example>, relay=[198.51.100.7], reject=550 5.2.1 <n@lab.example>... Mailbox disabled for this recipient", "198.51.100.7", offence.RcptAccess},
+		{id + "ruleset=check_rcpt, arg1=<n@lab.example>, relay=[198.51.100.7], reject=550 5.7.1 <n@lab.example>... bogus HELO name used: localhost", "198.51.100.7", offence.BadHelo},
+		{id + "ruleset=check_rcpt, arg1=<n@lab.example>, relay=[198.51.100.7], reject=554 5.7.1 <n@lab.example>... Try the other door", "198.51.100.7", offence.Other},
+		{id + "ruleset=check_rcpt, arg1=<>, relay=[198.51.100.7], reject=553 5.0.0 <>... User address required", "198.51.100.7", offence.RcptSyntax},
+		{id + "ruleset=check_vrfy, arg1=root, relay=[198.51.100.7], reject=550 5.7.1 root... Access denied", "198.51.100.7", offence.VrfyExpnRejected},
 		// other rulesets
-		{id + "ruleset=CheckSubject, arg1= Buy now, relay=h.example [198.51.100.7], reject=554 5.7.1 Message rejected", "198.51.100.7", HeaderReject},
-		{id + "ruleset=check_eoh, arg1=12, arg2=834, relay=h.example [198.51.100.7], reject=554 5.7.1 no Message-Id", "198.51.100.7", HeaderReject},
-		{"ruleset=check_other, arg1=FOO: bar, arg2=5, relay=h.example [198.51.100.7], reject=421 4.7.0 bad command", "198.51.100.7", BadCommand},
-		{"ruleset=trust_auth, arg1=joe, relay=h.example [198.51.100.7], reject=550 5.7.1 <a@b>... not authenticated", "198.51.100.7", RcptSyntax},
+		{id + "ruleset=CheckSubject, arg1= Buy now, relay=h.example [198.51.100.7], reject=554 5.7.1 Message rejected", "198.51.100.7", offence.HeaderReject},
+		{id + "ruleset=check_eoh, arg1=12, arg2=834, relay=h.example [198.51.100.7], reject=554 5.7.1 no Message-Id", "198.51.100.7", offence.HeaderReject},
+		{"ruleset=check_other, arg1=FOO: bar, arg2=5, relay=h.example [198.51.100.7], reject=421 4.7.0 bad command", "198.51.100.7", offence.BadCommand},
+		{"ruleset=trust_auth, arg1=joe, relay=h.example [198.51.100.7], reject=550 5.7.1 <a@b>... not authenticated", "198.51.100.7", offence.RcptSyntax},
 		// behind the client
-		{id + "h.example [198.51.100.7] did not issue MAIL/EXPN/VRFY/ETRN during connection to MTA", "198.51.100.7", NullConnection},
-		{"IDENT:joe@h.example [198.51.100.7] did not issue MAIL/EXPN/VRFY/ETRN during connection to MSP-v4", "198.51.100.7", NullConnection},
-		{"joe@[198.51.100.7] did not issue MAIL/EXPN/VRFY/ETRN during connection to IPv4", "198.51.100.7", NullConnection},
-		{"NOQUEUE: Null connection from h [198.51.100.7]", "198.51.100.7", NullConnection},
-		{id + "[IPv6:2001:db8:1:2a:0:0:0:50de]: possible SMTP attack: command=AUTH, count=5", "2001:db8:1:2a::50de", SMTPAttack},
-		{id + "[IPv6:2001:DB8:1:2a::50DE]: possible SMTP attack: command=HELO/EHLO, count=3", "2001:db8:1:2a::50de", SMTPAttack},
-		{id + "[IPv6:::ffff:198.51.100.7]: possible SMTP attack: command=NOOP, count=20", "198.51.100.7", SMTPAttack},
-		{id + long[:100] + ": possible SMTP attack: command=VRFY, count=6", "", SMTPAttack},
-		{id + long + " [198.51.100.7]: possible SMTP attack: command=VRFY, count=6", "198.51.100.7", SMTPAttack},
-		{id + "h [198.51.100.7]: Possible SMTP RCPT flood, throttling.", "198.51.100.7", RcptFlood},
-		{id + "h [198.51.100.7]: Possible SMTP RCPT flood, shutting down connection.", "198.51.100.7", RcptFlood},
-		{id + `h [198.51.100.7]: probable open proxy: command=GET http://x/ HTTP/1.1\r\n`, "198.51.100.7", OpenProxy},
-		{id + "h [198.51.100.7]: SMTP violation, input too long: 2102", "198.51.100.7", LongInput},
-		{id + "h [198.51.100.7] (may be forged): expn root [rejected]", "198.51.100.7", VrfyExpnRejected},
-		{id + "h [198.51.100.7]: Vrfy root", "198.51.100.7", VrfyExpn},
-		{id + "h [198.51.100.7]: ETRN example.com", "198.51.100.7", VrfyExpn},
-		{id + `"wiz" command from h [198.51.100.7] (198.51.100.7)`, "198.51.100.7", BogusCmd},
-		{id + "rejecting commands from h [198.51.100.7] due to pre-greeting traffic after 0 seconds", "198.51.100.7", Pregreet},
-		{id + "rejecting commands from  [198.51.100.7] due to pre-greeting traffic after 0 seconds", "198.51.100.7", Pregreet},
-		{id + "rejecting commands from [198.51.100.7] [198.51.100.7] due to pre-greeting traffic", "198.51.100.7", Pregreet},
-		{id + "rejecting server EHLO from h [198.51.100.7] due to traffic before response", "198.51.100.7", EHLOPipelining},
-		{id + "rejecting server DATA from [198.51.100.7] [198.51.100.7] due to traffic before response", "198.51.100.7", EHLOPipelining},
-		{"unauthorized PIPELINING, sleeping, relay=h [198.51.100.7]", "198.51.100.7", EHLOPipelining},
-		{"unauthorized PIPELINING, sleeping", "", EHLOPipelining},
-		{id + "lost input channel from h [198.51.100.7] (may be forged) to MTA after rcpt", "198.51.100.7", LostInput},
-		{id + "lost input channel from " + long[:100] + " to MTA after rcpt", "", LostInput},
-		{id + "timeout waiting for input from h.example during server cmd read", "", Timeout},
-		{id + "timeout waiting for input from [198.51.100.7] during server cmd read", "198.51.100.7", Timeout},
-		{id + "timeout waiting for input from 192.0.2.66 during message collect", "", Timeout},
-		{id + "SYSERR(root): collect: relay=h.example, from=<a@b>, info=read timeout", "", Timeout},
-		{id + "SYSERR(root): collect: read timeout on connection from h.example, from=<a@b>", "", Timeout},
-		{id + "invalid domain name (bad_name) from h [198.51.100.7]", "198.51.100.7", BadHelo},
-		{id + "invalid domain name (too long) from h [198.51.100.7]", "198.51.100.7", BadHelo},
-		{id + "setsender: </tmp/x>: invalid or unparsable, received from h [198.51.100.7]", "198.51.100.7", BadSenderSyntax},
+		{id + "h.example [198.51.100.7] did not issue MAIL/EXPN/VRFY/ETRN during connection to MTA", "198.51.100.7", offence.NullConnection},
+		{"IDENT:joe@h.example [198.51.100.7] did not issue MAIL/EXPN/VRFY/ETRN during connection to MSP-v4", "198.51.100.7", offence.NullConnection},
+		{"joe@[198.51.100.7] did not issue MAIL/EXPN/VRFY/ETRN during connection to IPv4", "198.51.100.7", offence.NullConnection},
+		{"NOQUEUE: Null connection from h [198.51.100.7]", "198.51.100.7", offence.NullConnection},
+		{id + "[IPv6:2001:db8:1:2a:0:0:0:50de]: possible SMTP attack: command=AUTH, count=5", "2001:db8:1:2a::50de", offence.SMTPAttack},
+		{id + "[IPv6:2001:DB8:1:2a::50DE]: possible SMTP attack: command=HELO/EHLO, count=3", "2001:db8:1:2a::50de", offence.SMTPAttack},
+		{id + "[IPv6:::ffff:198.51.100.7]: possible SMTP attack: command=NOOP, count=20", "198.51.100.7", offence.SMTPAttack},
+		{id + long[:100] + ": possible SMTP attack: command=VRFY, count=6", "", offence.SMTPAttack},
+		{id + long + " [198.51.100.7]: possible SMTP attack: command=VRFY, count=6", "198.51.100.7", offence.SMTPAttack},
+		{id + "h [198.51.100.7]: Possible SMTP RCPT flood, throttling.", "198.51.100.7", offence.RcptFlood},
+		{id + "h [198.51.100.7]: Possible SMTP RCPT flood, shutting down connection.", "198.51.100.7", offence.RcptFlood},
+		{id + `h [198.51.100.7]: probable open proxy: command=GET http://x/ HTTP/1.1\r\n`, "198.51.100.7", offence.OpenProxy},
+		{id + "h [198.51.100.7]: SMTP violation, input too long: 2102", "198.51.100.7", offence.LongInput},
+		{id + "h [198.51.100.7] (may be forged): expn root [rejected]", "198.51.100.7", offence.VrfyExpnRejected},
+		{id + "h [198.51.100.7]: Vrfy root", "198.51.100.7", offence.VrfyExpn},
+		{id + "h [198.51.100.7]: ETRN example.com", "198.51.100.7", offence.VrfyExpn},
+		{id + `"wiz" command from h [198.51.100.7] (198.51.100.7)`, "198.51.100.7", offence.BogusCmd},
+		{id + "rejecting commands from h [198.51.100.7] due to pre-greeting traffic after 0 seconds", "198.51.100.7", offence.Pregreet},
+		{id + "rejecting commands from  [198.51.100.7] due to pre-greeting traffic after 0 seconds", "198.51.100.7", offence.Pregreet},
+		{id + "rejecting commands from [198.51.100.7] [198.51.100.7] due to pre-greeting traffic", "198.51.100.7", offence.Pregreet},
+		{id + "rejecting server EHLO from h [198.51.100.7] due to traffic before response", "198.51.100.7", offence.EHLOPipelining},
+		{id + "rejecting server DATA from [198.51.100.7] [198.51.100.7] due to traffic before response", "198.51.100.7", offence.EHLOPipelining},
+		{"unauthorized PIPELINING, sleeping, relay=h [198.51.100.7]", "198.51.100.7", offence.EHLOPipelining},
+		{"unauthorized PIPELINING, sleeping", "", offence.EHLOPipelining},
+		{id + "lost input channel from h [198.51.100.7] (may be forged) to MTA after rcpt", "198.51.100.7", offence.LostInput},
+		{id + "lost input channel from " + long[:100] + " to MTA after rcpt", "", offence.LostInput},
+		{id + "timeout waiting for input from h.example during server cmd read", "", offence.Timeout},
+		{id + "timeout waiting for input from [198.51.100.7] during server cmd read", "198.51.100.7", offence.Timeout},
+		{id + "timeout waiting for input from 192.0.2.66 during message collect", "", offence.Timeout},
+		{id + "SYSERR(root): collect: relay=h.example, from=<a@b>, info=read timeout", "", offence.Timeout},
+		{id + "SYSERR(root): collect: read timeout on connection from h.example, from=<a@b>", "", offence.Timeout},
+		{id + "invalid domain name (bad_name) from h [198.51.100.7]", "198.51.100.7", offence.BadHelo},
+		{id + "invalid domain name (too long) from h [198.51.100.7]", "198.51.100.7", offence.BadHelo},
+		{id + "setsender: </tmp/x>: invalid or unparsable, received from h [198.51.100.7]", "198.51.100.7", offence.BadSenderSyntax},
 		// AUTH and TLS, over the versions
-		{id + "AUTH failure (LOGIN): authentication failure (-13) SASL(-13): authentication failure: checkpass failed", "", AuthFail},
-		{id + "AUTH failure (LOGIN): authentication failure (-13) SASL(-13): authentication failure: checkpass failed, relay=h [198.51.100.7]", "198.51.100.7", AuthFail},
-		{id + "AUTH failure (LOGIN): authentication failure (-13) SASL(-13): authentication failure: checkpass failed, user=joe, relay=h [198.51.100.7] (may be forged)", "198.51.100.7", AuthFail},
-		{id + `AUTH decode64 error [-5 for "!!x"], relay=[198.51.100.7]`, "198.51.100.7", AuthDecode},
-		{"STARTTLS=server, error: accept failed=0, SSL_error=5, timedout=0, errno=0", "", TLSFail},
-		{"STARTTLS=server, error: accept failed=-1, reason=wrong version number, SSL_error=1, errno=0, retry=-1, relay=h [198.51.100.7]", "198.51.100.7", TLSFail},
+		{id + "AUTH failure (LOGIN): authentication failure (-13) SASL(-13): authentication failure: checkpass failed", "", offence.AuthFail},
+		{id + "AUTH failure (LOGIN): authentication failure (-13) SASL(-13): authentication failure: checkpass failed, relay=h [198.51.100.7]", "198.51.100.7", offence.AuthFail},
+		{id + "AUTH failure (LOGIN): authentication failure (-13) SASL(-13): authentication failure: checkpass failed, user=joe, relay=h [198.51.100.7] (may be forged)", "198.51.100.7", offence.AuthFail},
+		{id + `AUTH decode64 error [-5 for "!!x"], relay=[198.51.100.7]`, "198.51.100.7", offence.AuthDecode},
+		{"STARTTLS=server, error: accept failed=0, SSL_error=5, timedout=0, errno=0", "", offence.TLSFail},
+		{"STARTTLS=server, error: accept failed=-1, reason=wrong version number, SSL_error=1, errno=0, retry=-1, relay=h [198.51.100.7]", "198.51.100.7", offence.TLSFail},
 		// no address in the line
-		{id + "<n@lab.example>... User unknown", "", UnknownUser},
-		{id + "<n@lab.example>... No such user here", "", UnknownUser},
-		{id + `<"a b"@lab.example>... No such user in virt.example`, "", UnknownUser},
-		{id + `<a"@lab.example>... Unbalanced '"'`, "", RcptSyntax},
-		{id + "<@>... List:; syntax illegal for recipient addresses", "", RcptSyntax},
-		{id + `Bad argument "x"  to NOTIFY`, "", RcptSyntax},
-		{id + "FOO parameter unrecognized", "", RcptSyntax},
-		{id + "Missing recipient", "", RcptSyntax},
-		{id + `8-bit character in mailbox address "<\351@lab.example>"`, "", RcptSyntax},
-		{id + "Too many recipients", "", TooManyRcpts},
-		{id + "message size (70149) exceeds maximum (60000)", "", TooBig},
-		{id + "headers too large (32768 max) from h.example during message collect", "", HeaderOverflow},
-		{id + "headers too large (32768 max) from [198.51.100.7] during message collect", "198.51.100.7", HeaderOverflow},
-		{id + "collect: premature EOM: Connection reset by [192.0.2.66]", "", PrematureEOM},
-		{id + "collect: relay=192.0.2.66.evil.example, from=<a@b>, info=Bare linefeed (LF) not allowed, where=body, status=tempfail", "", BareNewline},
-		{id + "collect: relay=[198.51.100.7], from=<a@b>, info=Bare carriage return (CR) not allowed, where=header, status=tempfail", "198.51.100.7", BareNewline},
-		{id + "SYSERR(root): Too many hops 121 (100 max): from <a@b> via h.example, to <c@d>", "", Hops},
+		{id + "<n@lab.example>... User unknown", "", offence.UnknownUser},
+		{id + "<n@lab.example>... No such user here", "", offence.UnknownUser},
+		{id + `<"a b"@lab.example>... No such user in virt.example`, "", offence.UnknownUser},
+		{id + `<a"@lab.example>... Unbalanced '"'`, "", offence.RcptSyntax},
+		{id + "<@>... List:; syntax illegal for recipient addresses", "", offence.RcptSyntax},
+		{id + `Bad argument "x"  to NOTIFY`, "", offence.RcptSyntax},
+		{id + "FOO parameter unrecognized", "", offence.RcptSyntax},
+		{id + "Missing recipient", "", offence.RcptSyntax},
+		{id + `8-bit character in mailbox address "<\351@lab.example>"`, "", offence.RcptSyntax},
+		{id + "Too many recipients", "", offence.TooManyRcpts},
+		{id + "message size (70149) exceeds maximum (60000)", "", offence.TooBig},
+		{id + "headers too large (32768 max) from h.example during message collect", "", offence.HeaderOverflow},
+		{id + "headers too large (32768 max) from [198.51.100.7] during message collect", "198.51.100.7", offence.HeaderOverflow},
+		{id + "collect: premature EOM: Connection reset by [192.0.2.66]", "", offence.PrematureEOM},
+		{id + "collect: relay=192.0.2.66.evil.example, from=<a@b>, info=Bare linefeed (LF) not allowed, where=body, status=tempfail", "", offence.BareNewline},
+		{id + "collect: relay=[198.51.100.7], from=<a@b>, info=Bare carriage return (CR) not allowed, where=header, status=tempfail", "198.51.100.7", offence.BareNewline},
+		{id + "SYSERR(root): Too many hops 121 (100 max): from <a@b> via h.example, to <c@d>", "", offence.Hops},
 		// milters
-		{id + "Milter: to=<bob@lab.example>, reject=451 4.7.1 Greylisting", "", MilterReject},
-		{id + `Milter: from=<"x, reject=250"@lab.example>, reject=550 5.7.1 no`, "", MilterReject},
-		{id + "Milter: helo=h.example, reject=Command rejected", "", MilterReject},
-		{id + "Milter: data, reject=554 5.7.1 virus", "", MilterReject},
-		{id + "Milter: cmd=data, reject=554 5.7.1 virus", "", MilterReject},
-		{id + "Milter: data, discard", "", MilterDiscard},
-		{id + "Milter: to=<bob@lab.example>, discard", "", MilterDiscard},
-		{id + "milter=clam, quarantine=looks bad", "", MilterQuarantine},
-		{id + "Milter: connect: host=h.example, addr=198.51.100.7, rejecting commands", "198.51.100.7", MilterReject},
-		{id + "Milter: connect: host=[198.51.100.7], addr=198.51.100.7, temp failing commands", "198.51.100.7", MilterReject},
-		{id + "Milter: connect: host=h.example, addr=IPv6:2001:db8::7, rejecting commands", "2001:db8::7", MilterReject},
+		{id + "Milter: to=<bob@lab.example>, reject=451 4.7.1 Greylisting", "", offence.MilterReject},
+		{id + `Milter: from=<"x, reject=250"@lab.example>, reject=550 5.7.1 no`, "", offence.MilterReject},
+		{id + "Milter: helo=h.example, reject=Command rejected", "", offence.MilterReject},
+		{id + "Milter: data, reject=554 5.7.1 virus", "", offence.MilterReject},
+		{id + "Milter: cmd=data, reject=554 5.7.1 virus", "", offence.MilterReject},
+		{id + "Milter: data, discard", "", offence.MilterDiscard},
+		{id + "Milter: to=<bob@lab.example>, discard", "", offence.MilterDiscard},
+		{id + "milter=clam, quarantine=looks bad", "", offence.MilterQuarantine},
+		{id + "Milter: connect: host=h.example, addr=198.51.100.7, rejecting commands", "198.51.100.7", offence.MilterReject},
+		{id + "Milter: connect: host=[198.51.100.7], addr=198.51.100.7, temp failing commands", "198.51.100.7", offence.MilterReject},
+		{id + "Milter: connect: host=h.example, addr=IPv6:2001:db8::7, rejecting commands", "2001:db8::7", offence.MilterReject},
 	}
 	for _, tt := range tests {
 		rec := parse(t, tt.text)
@@ -224,43 +226,43 @@ func TestParseOffences(t *testing.T) {
 func TestParseOther(t *testing.T) {
 	tests := []struct {
 		text, addr string
-		kind       LineKind
+		kind       offence.LineKind
 	}{
-		{"NOQUEUE: connect from h.example [198.51.100.7]", "198.51.100.7", LineConnect},
-		{"NOQUEUE: connect from [IPv6:2001:db8::7]", "2001:db8::7", LineConnect},
-		{"NOQUEUE: connect from root@localhost", "", LineConnect},
-		{id + "from=<a@b.example>, size=23, class=0, nrcpts=1, msgid=<1@b.example>, proto=ESMTP, daemon=MTA, relay=h [198.51.100.7]", "198.51.100.7", LineFrom},
-		{id + "from=<a@b.example>, size=23, class=0, pri=30023, nrcpts=1, proto=SMTP, relay=h [198.51.100.7]", "198.51.100.7", LineFrom},
-		{id + "from=<>, size=23, class=-30, nrcpts=0, relay=h [198.51.100.7]", "198.51.100.7", LineFrom},
-		{id + "from=root, size=19, class=0, nrcpts=1, msgid=<x@h>, relay=root@localhost", "", LineFrom},
-		{id + "from=<a@b>, size=19, class=0, nrcpts=1, msgid=<x@h>, relay=localhost [127.0.0.1]", "", LineFrom},
-		{id + "to=root, delay=00:00:00, xdelay=00:00:00, mailer=local, pri=30414, dsn=2.0.0, stat=Sent", "", LineTo},
-		{id + "to=<a@b>, delay=00:00:01, xdelay=00:00:01, mailer=esmtp, pri=30414, relay=mx.b. [198.51.100.9], dsn=2.0.0, stat=Sent (ok)", "198.51.100.9", LineTo},
-		{id + "to=<a@b>, ctladdr=<c@d> (8/0), delay=00:00:01, xdelay=00:00:01, mailer=esmtp, pri=30414, relay=[198.51.100.9] [198.51.100.9], dsn=2.0.0, stat=Sent (ok)", "198.51.100.9", LineTo},
-		{id + "to=<a@b>, delay=00:00:01, xdelay=00:00:01, mailer=esmtp, pri=30414, relay=mx.b. [198.51.100.9], dsn=4.0.0, stat=Deferred: Connection refused by mx.b.", "", LineTo},
-		{id + "to=<a@b>, delay=00:00:01, xdelay=00:00:01, mailer=esmtp, pri=30414, relay=mx.b. [198.51.100.9], dsn=4.0.0, stat=Sentinel", "", LineTo},
-		{id + `to=x, delay=00:00:01, xdelay=00:00:01, mailer=esmtp, pri=1, relay=h [192.0.2.66], dsn=2.0.0, stat=Sent (ok)"@b>, delay=00:00:01, xdelay=00:00:01, mailer=esmtp, pri=1, relay=h [198.51.100.7], dsn=2.0.0, stat=Sent (ok)`, "", LineTo},
-		{"AUTH=server, relay=h [198.51.100.7], authid=joe, mech=PLAIN, bits=0", "198.51.100.7", LineAuth},
-		{"STARTTLS=server, relay=h [198.51.100.7], version=TLSv1.3, verify=NO, cipher=X, bits=256/256", "198.51.100.7", LineClient},
-		{"STARTTLS=client, relay=mx.b., version=TLSv1.3, verify=NO, cipher=X, bits=256/256", "", LineInfo},
-		{id + "timeout waiting for input from mx.b. during client greeting", "", LineInfo},
-		{"ruleset=tls_server, arg1=SOFTWARE, relay=mx.b, reject=403 4.7.0 TLS handshake failed.", "", LineInfo},
-		{"rejecting connections on daemon MTA: load average: 55", "", LineInfo},
-		{id + "6AN8JGo8001701: DSN: User unknown", "", LineInfo},
-		{id + "--- 550 5.1.1 <n@lab.example>... User unknown", "", LineInfo},
-		{id + "<-- RCPT TO:<n@lab.example>", "", LineInfo},
-		{id + `Sending "FOO... User unknown" to Milter`, "", LineInfo},
-		{id + "milter=labmilter, reject=554 5.7.1 virus", "", LineInfo},
-		{id + "milter=labmilter, action=rcpt, reject=451 4.7.1 Greylisting", "", LineInfo},
-		{id + "collect: unexpected close on connection from [198.51.100.7], sender=<a@b>", "", LineInfo},
-		{id + "collect: relay=h.example, from=<a@b>, info=unexpected close", "", LineInfo},
-		{"7 bottles of beer", "", LineUnknown},
-		{"", "", LineUnknown},
-		{id, "", LineUnknown},
+		{"NOQUEUE: connect from h.example [198.51.100.7]", "198.51.100.7", offence.LineConnect},
+		{"NOQUEUE: connect from [IPv6:2001:db8::7]", "2001:db8::7", offence.LineConnect},
+		{"NOQUEUE: connect from root@localhost", "", offence.LineConnect},
+		{id + "from=<a@b.example>, size=23, class=0, nrcpts=1, msgid=<1@b.example>, proto=ESMTP, daemon=MTA, relay=h [198.51.100.7]", "198.51.100.7", offence.LineFrom},
+		{id + "from=<a@b.example>, size=23, class=0, pri=30023, nrcpts=1, proto=SMTP, relay=h [198.51.100.7]", "198.51.100.7", offence.LineFrom},
+		{id + "from=<>, size=23, class=-30, nrcpts=0, relay=h [198.51.100.7]", "198.51.100.7", offence.LineFrom},
+		{id + "from=root, size=19, class=0, nrcpts=1, msgid=<x@h>, relay=root@localhost", "", offence.LineFrom},
+		{id + "from=<a@b>, size=19, class=0, nrcpts=1, msgid=<x@h>, relay=localhost [127.0.0.1]", "", offence.LineFrom},
+		{id + "to=root, delay=00:00:00, xdelay=00:00:00, mailer=local, pri=30414, dsn=2.0.0, stat=Sent", "", offence.LineTo},
+		{id + "to=<a@b>, delay=00:00:01, xdelay=00:00:01, mailer=esmtp, pri=30414, relay=mx.b. [198.51.100.9], dsn=2.0.0, stat=Sent (ok)", "198.51.100.9", offence.LineTo},
+		{id + "to=<a@b>, ctladdr=<c@d> (8/0), delay=00:00:01, xdelay=00:00:01, mailer=esmtp, pri=30414, relay=[198.51.100.9] [198.51.100.9], dsn=2.0.0, stat=Sent (ok)", "198.51.100.9", offence.LineTo},
+		{id + "to=<a@b>, delay=00:00:01, xdelay=00:00:01, mailer=esmtp, pri=30414, relay=mx.b. [198.51.100.9], dsn=4.0.0, stat=Deferred: Connection refused by mx.b.", "", offence.LineTo},
+		{id + "to=<a@b>, delay=00:00:01, xdelay=00:00:01, mailer=esmtp, pri=30414, relay=mx.b. [198.51.100.9], dsn=4.0.0, stat=Sentinel", "", offence.LineTo},
+		{id + `to=x, delay=00:00:01, xdelay=00:00:01, mailer=esmtp, pri=1, relay=h [192.0.2.66], dsn=2.0.0, stat=Sent (ok)"@b>, delay=00:00:01, xdelay=00:00:01, mailer=esmtp, pri=1, relay=h [198.51.100.7], dsn=2.0.0, stat=Sent (ok)`, "", offence.LineTo},
+		{"AUTH=server, relay=h [198.51.100.7], authid=joe, mech=PLAIN, bits=0", "198.51.100.7", offence.LineAuth},
+		{"STARTTLS=server, relay=h [198.51.100.7], version=TLSv1.3, verify=NO, cipher=X, bits=256/256", "198.51.100.7", offence.LineClient},
+		{"STARTTLS=client, relay=mx.b., version=TLSv1.3, verify=NO, cipher=X, bits=256/256", "", offence.LineInfo},
+		{id + "timeout waiting for input from mx.b. during client greeting", "", offence.LineInfo},
+		{"ruleset=tls_server, arg1=SOFTWARE, relay=mx.b, reject=403 4.7.0 TLS handshake failed.", "", offence.LineInfo},
+		{"rejecting connections on daemon MTA: load average: 55", "", offence.LineInfo},
+		{id + "6AN8JGo8001701: DSN: User unknown", "", offence.LineInfo},
+		{id + "--- 550 5.1.1 <n@lab.example>... User unknown", "", offence.LineInfo},
+		{id + "<-- RCPT TO:<n@lab.example>", "", offence.LineInfo},
+		{id + `Sending "FOO... User unknown" to Milter`, "", offence.LineInfo},
+		{id + "milter=labmilter, reject=554 5.7.1 virus", "", offence.LineInfo},
+		{id + "milter=labmilter, action=rcpt, reject=451 4.7.1 Greylisting", "", offence.LineInfo},
+		{id + "collect: unexpected close on connection from [198.51.100.7], sender=<a@b>", "", offence.LineInfo},
+		{id + "collect: relay=h.example, from=<a@b>, info=unexpected close", "", offence.LineInfo},
+		{"7 bottles of beer", "", offence.LineUnknown},
+		{"", "", offence.LineUnknown},
+		{id, "", offence.LineUnknown},
 	}
 	for _, tt := range tests {
 		rec := parse(t, tt.text)
-		if rec.Kind != tt.kind || rec.Addr != addr(tt.addr) || rec.Reason != ReasonNone {
+		if rec.Kind != tt.kind || rec.Addr != addr(tt.addr) || rec.Reason != offence.ReasonNone {
 			t.Errorf("%s %s of %v, want %s of %s: %s", rec.Kind, rec.Reason, rec.Addr, tt.kind, tt.addr, tt.text)
 		}
 	}
@@ -268,7 +270,7 @@ func TestParseOther(t *testing.T) {
 
 func TestParseDetails(t *testing.T) {
 	rec := parse(t, "message repeated 9 times: [ "+id+"<n@lab.example>... User unknown]")
-	if rec.Count != 9 || rec.QID != "6AN8J381030790" || rec.PID != 30790 || rec.Reason != UnknownUser {
+	if rec.Count != 9 || rec.QID != "6AN8J381030790" || rec.PID != 30790 || rec.Reason != offence.UnknownUser {
 		t.Errorf("repeated: %+v", rec)
 	}
 	rec = parse(t, id+"from=<>, size=23, class=0, nrcpts=3, relay=h [198.51.100.7]")
@@ -297,11 +299,11 @@ func TestParseDetails(t *testing.T) {
 		}
 	}
 	rec = parse(t, "6AN8J381030790[2]: relay=[198.51.100.7]")
-	if rec.Kind != LinePart || rec.Part != 2 || rec.More || rec.Addr.IsValid() || rec.Reason != ReasonNone {
+	if rec.Kind != offence.LinePart || rec.Part != 2 || rec.More || rec.Addr.IsValid() || rec.Reason != offence.ReasonNone {
 		t.Errorf("part: %+v", rec)
 	}
 	rec = parse(t, "[3]: text  ...")
-	if rec.Kind != LinePart || rec.Part != 3 || !rec.More {
+	if rec.Kind != offence.LinePart || rec.Part != 3 || !rec.More {
 		t.Errorf("part without id: %+v", rec)
 	}
 }
@@ -374,11 +376,11 @@ func TestCutEcho(t *testing.T) {
 
 func TestOwnTexts(t *testing.T) {
 	own := []TextReason{{Text: "Try the other door", Reason: "rcpt_trap"}, {Text: "User unknown", Reason: "rcpt_access"}}
-	for text, want := range map[string]Reason{
-		id + "ruleset=check_rcpt, arg1=<n@l>, relay=[198.51.100.7], reject=554 5.7.1 <n@l>... Try the other door":  RcptTrap,
-		id + "ruleset=check_rcpt, arg1=<n@l>, relay=[198.51.100.7], reject=554 5.7.1 <n@l>... Try the other doors": Other,
-		id + "ruleset=check_rcpt, arg1=<n@l>, relay=[198.51.100.7], reject=554 <n@l>... User unknown":              RcptAccess,
-		id + "<n@l>... Try the other door": RcptTrap,
+	for text, want := range map[string]offence.Reason{
+		id + "ruleset=check_rcpt, arg1=<n@l>, relay=[198.51.100.7], reject=554 5.7.1 <n@l>... Try the other door":  offence.RcptTrap,
+		id + "ruleset=check_rcpt, arg1=<n@l>, relay=[198.51.100.7], reject=554 5.7.1 <n@l>... Try the other doors": offence.Other,
+		id + "ruleset=check_rcpt, arg1=<n@l>, relay=[198.51.100.7], reject=554 <n@l>... User unknown":              offence.RcptAccess,
+		id + "<n@l>... Try the other door": offence.RcptTrap,
 	} {
 		if rec := parse(t, text, own...); rec.Reason != want {
 			t.Errorf("%s, want %s: %s", rec.Reason, want, text)
@@ -487,7 +489,7 @@ func TestEchoOfUTF8(t *testing.T) {
 		"<\xff\xff\x94@x.example>":                     "<\xff\x94@x.example>",
 	} {
 		rec := parse(t, id+"ruleset=check_rcpt, arg1="+arg+", relay=h [198.51.100.7], reject=550 5.7.1 "+echo+"... Relaying denied. Proper authentication required.")
-		if rec.Reason != RelayDenied || rec.Proof != ProofOwn {
+		if rec.Reason != offence.RelayDenied || rec.Proof != ProofOwn {
 			t.Errorf("%s: %s, proof %d", arg, rec.Reason, rec.Proof)
 		}
 	}
@@ -512,15 +514,15 @@ func TestHugeLines(t *testing.T) {
 }
 
 func TestReasonNames(t *testing.T) {
-	for _, r := range Reasons() {
-		if got, ok := ParseReason(r.String()); !ok || got != r {
+	for _, r := range offence.Reasons() {
+		if got, ok := offence.ParseReason(r.String()); !ok || got != r {
 			t.Errorf("%d %q: %d, %t", r, r, got, ok)
 		}
 	}
-	if _, ok := ParseReason(""); ok {
+	if _, ok := offence.ParseReason(""); ok {
 		t.Error("the empty name is a reason")
 	}
-	if len(LineKinds()) != int(numLineKinds) || fmt.Sprint(LineTo) != "to" {
+	if len(offence.LineKinds()) != int(offence.NumLineKinds) || fmt.Sprint(offence.LineTo) != "to" {
 		t.Error("kinds")
 	}
 }

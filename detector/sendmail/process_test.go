@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 	"unsafe"
+
+	"uppercut/detector/offence"
 )
 
 // dialogue feeds lines to a Memory. The clock stands at the time that idAt
@@ -36,15 +38,15 @@ func (d *dialogue) hear(pid uint32, text string) []string {
 	var got []string
 	for _, e := range d.events(pid, text) {
 		what := e.Reason.String()
-		if e.Kind != Offence {
-			what = [...]string{Connected: "connected", Accepted: "accepted", Authenticated: "authenticated", Delivered: "delivered"}[e.Kind]
+		if e.Kind != offence.Offence {
+			what = [...]string{offence.Connected: "connected", offence.Accepted: "accepted", offence.Authenticated: "authenticated", offence.Delivered: "delivered"}[e.Kind]
 		}
 		got = append(got, fmt.Sprintf("%d %s %s", e.Line, what, e.Addr))
 	}
 	return got
 }
 
-func (d *dialogue) events(pid uint32, text string) []Event {
+func (d *dialogue) events(pid uint32, text string) []offence.Event {
 	d.line++
 	var rec Record
 	d.p.Parse(text, &rec)
@@ -136,7 +138,7 @@ func TestAccepted(t *testing.T) {
 	d.expect(101, id+"to=<n@lab.example>, delay=00:00:00, pri=30154, stat=Message rejected")
 	d.expect(101, strings.TrimSuffix(idAt(d.now, "07", 100), "")+": to=root, delay=00:00:00, xdelay=00:00:00, mailer=local, pri=30414, dsn=2.0.0, stat=Sent")
 	events := d.events(101, id+"to=root, delay=00:00:00, xdelay=00:00:00, mailer=local, pri=30414, dsn=2.0.0, stat=Sent")
-	if len(events) != 1 || events[0].Kind != Accepted || events[0].Count != 2 || events[0].Line != 1 || events[0].Addr != addr("198.51.100.7") {
+	if len(events) != 1 || events[0].Kind != offence.Accepted || events[0].Count != 2 || events[0].Line != 1 || events[0].Addr != addr("198.51.100.7") {
 		t.Fatalf("%+v", events)
 	}
 	d.expect(101, id+"to=root, delay=00:00:00, xdelay=00:00:00, mailer=local, pri=30414, dsn=2.0.0, stat=Sent")
@@ -157,7 +159,7 @@ func TestDelivered(t *testing.T) {
 func TestAuthenticated(t *testing.T) {
 	d := newDialogue(t, MemoryOptions{Key: [16]byte{1}})
 	d.expect(100, "AUTH=server, relay="+client+", authid=joe, mech=PLAIN, bits=0", "1 authenticated 198.51.100.7")
-	fail := func(m *dialogue, user string) Event {
+	fail := func(m *dialogue, user string) offence.Event {
 		events := m.events(100, m.id(100)+"AUTH failure (PLAIN): x (-13) y, user="+user+", relay="+client)
 		if len(events) != 1 || strings.Contains(events[0].Text(), user) {
 			t.Fatalf("%+v", events)
@@ -541,7 +543,7 @@ func TestUnknownLines(t *testing.T) {
 		d.hear(100, text)
 	}
 	d.hear(100, "NOQUEUE: connect from "+client)
-	if !slices.Equal(got, want) || d.m.Stats().Lines[LineUnknown] != 2 {
+	if !slices.Equal(got, want) || d.m.Stats().Lines[offence.LineUnknown] != 2 {
 		t.Errorf("told of %q, %+v", got, d.m.Stats())
 	}
 }
@@ -569,11 +571,11 @@ func TestObserveAllocatesForOffencesOnly(t *testing.T) {
 	var infos []Record
 	for _, l := range readLog(t, "real", "traditional") {
 		var rec Record
-		if d.p.Parse(l.text, &rec); rec.Kind == LineInfo || rec.Kind == LineTo {
+		if d.p.Parse(l.text, &rec); rec.Kind == offence.LineInfo || rec.Kind == offence.LineTo {
 			infos = append(infos, rec)
 		}
 	}
-	events := make([]Event, 0, 8)
+	events := make([]offence.Event, 0, 8)
 	if n := testing.AllocsPerRun(3, func() {
 		for i := range infos {
 			events = d.m.Observe(Input{Time: d.now, Host: HostKeyOf("a", "b"), PID: 7, Record: &infos[i]}, events[:0])

@@ -1,6 +1,10 @@
 package sendmail
 
-import "strings"
+import (
+	"strings"
+
+	"uppercut/detector/offence"
+)
 
 // Proof says when the address that a line names is the client's.
 type Proof uint8
@@ -58,7 +62,7 @@ func isEchoLong(s string) bool {
 // line, it proves no address by itself; if it is more likely that than what it
 // looks like, it is read as one.
 func (p *Parser) doubtEcho(s string, rec *Record) {
-	if rec.Kind == LineInfo || rec.ownReply && rec.Proof == ProofOwn || rec.Kind == LineAuthFailure && (rec.Proof == ProofOwn || rec.Proof == ProofShort) {
+	if rec.Kind == offence.LineInfo || rec.ownReply && rec.Proof == ProofOwn || rec.Kind == offence.LineAuthFailure && (rec.Proof == ProofOwn || rec.Proof == ProofShort) {
 		return
 	}
 	first := markIndex(s[rec.tail:])
@@ -70,13 +74,13 @@ func (p *Parser) doubtEcho(s string, rec *Record) {
 	}
 	i := strings.LastIndex(s, echoMark)
 	switch rec.Kind {
-	case LineFrom:
+	case offence.LineFrom:
 		// An administrator's "No such user %1" repeats what the client wrote.
 		if end := lastRelayKey(s); end > 0 && strings.Contains(s[:end], s[end+2:]) {
 			rec.Proof = ProofSession
 		}
 		return
-	case LineTo:
+	case offence.LineTo:
 		// Nor does it say that a message was taken or delivered.
 		rec.Addr, rec.Delivered, rec.Taken = noAddr, false, false
 		return
@@ -86,9 +90,9 @@ func (p *Parser) doubtEcho(s string, rec *Record) {
 		if !rec.ownReply || strings.Count(s, relayKey) > 1 && rec.Proof == ProofWhole {
 			p.doubtReply(s, rec)
 		}
-	case rec.Kind == LineMilter && !rec.Addr.IsValid(), rec.Reason == BareNewline && !rec.Addr.IsValid():
+	case rec.Kind == offence.LineMilter && !rec.Addr.IsValid(), rec.Reason == offence.BareNewline && !rec.Addr.IsValid():
 		// names nobody
-	case rec.Reason == VrfyExpn, rec.Reason == VrfyExpnRejected, rec.Reason == OpenProxy, i < clientKey(s, rec):
+	case rec.Reason == offence.VrfyExpn, rec.Reason == offence.VrfyExpnRejected, rec.Reason == offence.OpenProxy, i < clientKey(s, rec):
 		rec.Proof = ProofSession // the mark stands in the client's text of what it looks like
 	default:
 		p.readEcho(s[i+len(echoMark):], rec)
@@ -120,9 +124,9 @@ func markIndex(s string) int {
 // if it does not end with one.
 func clientKey(s string, rec *Record) int {
 	switch {
-	case rec.Reason == BadHelo, rec.Reason == BadSenderSyntax:
+	case rec.Reason == offence.BadHelo, rec.Reason == offence.BadSenderSyntax:
 		return strings.LastIndex(s, " from ")
-	case rec.Kind == LineAuthFailure, rec.Kind == LineTLSFailure, rec.Reason == EHLOPipelining:
+	case rec.Kind == offence.LineAuthFailure, rec.Kind == offence.LineTLSFailure, rec.Reason == offence.EHLOPipelining:
 		return lastRelayKey(s)
 	}
 	return -1
@@ -131,7 +135,7 @@ func clientKey(s string, rec *Record) int {
 // doubtReply looks at a ruleset's record whose reply a user error can have, too.
 func (p *Parser) doubtReply(s string, rec *Record) {
 	text := s[strings.LastIndex(s, echoMark)+len(echoMark):]
-	genuine := rec.Kind == LineReject && strings.Count(s[strings.LastIndex(s, ", reject=")+1:], echoMark) == 1
+	genuine := rec.Kind == offence.LineReject && strings.Count(s[strings.LastIndex(s, ", reject=")+1:], echoMark) == 1
 	if !genuine && (text == "User unknown" || isSyntaxError(text)) {
 		p.readEcho(text, rec)
 		return
@@ -145,7 +149,7 @@ func (p *Parser) readEcho(text string, rec *Record) {
 		Text: rec.Text, Body: rec.Body, QID: rec.QID, PID: rec.PID, Count: rec.Count,
 		began: rec.began, transaction: rec.transaction,
 	}
-	offence(rec, LineReject, p.userErrorReason(text))
+	rec.accuse(offence.LineReject, p.userErrorReason(text))
 }
 
 // fixedDetails are what Cyrus SASL (checkpw.c and the mechanisms) says behind

@@ -4,59 +4,9 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"strings"
+
+	"uppercut/detector/offence"
 )
-
-// LineKind says what sort of line was read. Its String is the label "class" of
-// uppercut_sendmail_lines_total.
-type LineKind uint8
-
-const (
-	// LineInfo is known, and of no interest for judging clients.
-	LineInfo LineKind = iota
-	// LineUnknown is of no known form.
-	LineUnknown
-	// LinePart is a part of a split line, see Record.Part.
-	LinePart
-	// LineReject is an offence that a ruleset, a milter or a user error refused.
-	LineReject
-	// LineMisuse is an offence against the protocol.
-	LineMisuse
-	// LineAuthFailure says that AUTH failed or was malformed.
-	LineAuthFailure
-	// LineTLSFailure says that a TLS handshake failed.
-	LineTLSFailure
-	// LineMilter says that a milter refused, discarded or quarantined.
-	LineMilter
-	// LineConnect says that a client connected.
-	LineConnect
-	// LineDisconnect says that a client left without mail, or was lost.
-	LineDisconnect
-	// LineClient names the client of a session and tells nothing else.
-	LineClient
-	// LineFrom is the envelope of a message.
-	LineFrom
-	// LineTo is the delivery of a message.
-	LineTo
-	// LineAuth says that AUTH succeeded.
-	LineAuth
-	numLineKinds
-)
-
-var lineKindNames = [numLineKinds]string{
-	"info", "unknown", "part", "reject", "misuse", "auth_failure", "tls_failure", "milter",
-	"connect", "disconnect", "client", "from", "to", "auth",
-}
-
-func (k LineKind) String() string { return lineKindNames[k] }
-
-// LineKinds returns every kind, in a fixed order.
-func LineKinds() []LineKind {
-	all := make([]LineKind, numLineKinds)
-	for i := range all {
-		all[i] = LineKind(i)
-	}
-	return all
-}
 
 // Record is what one line says by itself. Strings in it share the line's
 // memory.
@@ -82,11 +32,11 @@ type Record struct {
 	Recipients uint32
 	// Part numbers the parts of a split line from 1, 0 for a whole line.
 	Part uint16
-	Kind LineKind
+	Kind offence.LineKind
 	// Proof is about Addr and Local.
 	Proof Proof
 	// Reason is the class of an offence, ReasonNone if the line is none.
-	Reason Reason
+	Reason offence.Reason
 	// Ruleset is the one that gave the reply of a LineReject, RulesetNone if
 	// none did or there was no reply (a discard, a quarantine).
 	Ruleset Ruleset
@@ -149,7 +99,7 @@ func (p *Parser) Parse(text string, rec *Record) {
 	rec.began, rec.transaction = idTime(rec.QID), idTransaction(rec.QID)
 	rec.Body = body
 	if rec.Part != 0 {
-		rec.Kind = LinePart
+		rec.Kind = offence.LinePart
 		rec.More = strings.HasSuffix(body, partMark)
 		return
 	}

@@ -3,6 +3,8 @@ package sendmail
 import (
 	"slices"
 	"strings"
+
+	"uppercut/detector/offence"
 )
 
 // routeSlack is how much longer than a line another one has to be, in bytes, to
@@ -198,7 +200,7 @@ func (m *Memory) waits(r *route, key uint64) bool {
 
 // prove gives out what waited for a line as long as the one that has just come
 // over the route.
-func (m *Memory) prove(r *route, dst []Event) []Event {
+func (m *Memory) prove(r *route, dst []offence.Event) []offence.Event {
 	for _, key := range r.waiting {
 		if s := m.sessions.find(key); s != nil && s.extras != 0 {
 			dst = m.proveSession(s, func(h *held) bool { return h.route == r && h.needsRoute() && r.whole(h.length) }, dst)
@@ -210,7 +212,7 @@ func (m *Memory) prove(r *route, dst []Event) []Event {
 
 // proveSession gives out the lines of a session that are proven by now, and binds
 // it to the client that they name.
-func (m *Memory) proveSession(s *session, proven func(*held) bool, dst []Event) []Event {
+func (m *Memory) proveSession(s *session, proven func(*held) bool, dst []offence.Event) []offence.Event {
 	if s.is(inConflict) || s.is(doubted) {
 		return dst
 	}
@@ -244,7 +246,7 @@ func (m *Memory) proveSession(s *session, proven func(*held) bool, dst []Event) 
 
 // giveOut returns the event of a line that is held no longer, for it has proven
 // its client itself.
-func (m *Memory) giveOut(s *session, h held) Event {
+func (m *Memory) giveOut(s *session, h held) offence.Event {
 	m.stats.Held--
 	m.stats.HeldBytes -= len(h.event.Raw)
 	e := h.event

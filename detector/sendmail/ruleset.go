@@ -3,6 +3,8 @@ package sendmail
 import (
 	"net/netip"
 	"strings"
+
+	"uppercut/detector/offence"
 )
 
 // argument says what kind of text the arg1 of a ruleset is.
@@ -18,7 +20,7 @@ const (
 
 // Ruleset is a ruleset of sendmail.cf that refuses clients. Its String is the
 // label "ruleset" of uppercut_ruleset_rejections_total: its name in
-// sendmail.cf, "other" for an administrator's own, "none" for RulesetNone.
+// sendmail.cf, "other" for an administrator's own, "" for RulesetNone.
 type Ruleset uint8
 
 // The rulesets of cf/m4/proto.m4 and those that srvrsmtp.c and collect.c call.
@@ -42,7 +44,7 @@ const (
 )
 
 var rulesetNames = [numRulesets]string{
-	"none", "check_relay", "check_mail", "check_rcpt", "check_data", "check_eoh", "check_eom", "check_compat",
+	"", "check_relay", "check_mail", "check_rcpt", "check_data", "check_eoh", "check_eom", "check_compat",
 	"check_vrfy", "check_expn", "check_etrn", "check_other", "trust_auth", "tls_client", "other",
 }
 
@@ -63,7 +65,7 @@ type check struct {
 	arg     argument
 	// denied is the reason of "Access denied", refused that of a 5xx text which
 	// nobody mapped.
-	denied, refused Reason
+	denied, refused offence.Reason
 	// lists: DNS lists are asked in it.
 	lists bool
 }
@@ -71,38 +73,38 @@ type check struct {
 func checkOf(name string) (c check, known bool) {
 	switch name {
 	case "check_relay":
-		return check{CheckRelay, argHost, AccessReject, AccessReject, true}, true
+		return check{CheckRelay, argHost, offence.AccessReject, offence.AccessReject, true}, true
 	case "check_mail":
-		return check{CheckMail, argAddress, SenderAccess, SenderAccess, false}, true
+		return check{CheckMail, argAddress, offence.SenderAccess, offence.SenderAccess, false}, true
 	case "check_rcpt":
-		return check{CheckRcpt, argAddress, AccessDenied, Other, true}, true
+		return check{CheckRcpt, argAddress, offence.AccessDenied, offence.Other, true}, true
 	case "check_vrfy":
-		return check{CheckVrfy, argFree, VrfyExpnRejected, VrfyExpnRejected, false}, true
+		return check{CheckVrfy, argFree, offence.VrfyExpnRejected, offence.VrfyExpnRejected, false}, true
 	case "check_expn":
-		return check{CheckExpn, argFree, VrfyExpnRejected, VrfyExpnRejected, false}, true
+		return check{CheckExpn, argFree, offence.VrfyExpnRejected, offence.VrfyExpnRejected, false}, true
 	case "check_etrn":
-		return check{CheckETRN, argFree, VrfyExpnRejected, VrfyExpnRejected, false}, true
+		return check{CheckETRN, argFree, offence.VrfyExpnRejected, offence.VrfyExpnRejected, false}, true
 	case "check_other":
-		return check{CheckOther, argFree, BadCommand, BadCommand, false}, true
+		return check{CheckOther, argFree, offence.BadCommand, offence.BadCommand, false}, true
 	case "trust_auth":
-		return check{TrustAuth, argFree, RcptSyntax, RcptSyntax, false}, true
+		return check{TrustAuth, argFree, offence.RcptSyntax, offence.RcptSyntax, false}, true
 	case "tls_client":
-		return check{TLSClient, argOwn, TLSFail, TLSFail, false}, true
+		return check{TLSClient, argOwn, offence.TLSFail, offence.TLSFail, false}, true
 	case "tls_server", "tls_rcpt", "try_tls":
 		return check{}, false
 	case "check_data":
-		return check{CheckData, argOwn, HeaderReject, HeaderReject, false}, true
+		return check{CheckData, argOwn, offence.HeaderReject, offence.HeaderReject, false}, true
 	case "check_eoh":
-		return check{CheckEOH, argOwn, HeaderReject, HeaderReject, false}, true
+		return check{CheckEOH, argOwn, offence.HeaderReject, offence.HeaderReject, false}, true
 	case "check_eom":
-		return check{CheckEOM, argOwn, HeaderReject, HeaderReject, false}, true
+		return check{CheckEOM, argOwn, offence.HeaderReject, offence.HeaderReject, false}, true
 	case "check_compat":
-		return check{CheckCompat, argPair, AccessDenied, Other, false}, true
+		return check{CheckCompat, argPair, offence.AccessDenied, offence.Other, false}, true
 	}
 	if strings.HasPrefix(name, "check_") {
-		return check{OtherRuleset, argFree, AccessDenied, Other, false}, true
+		return check{OtherRuleset, argFree, offence.AccessDenied, offence.Other, false}, true
 	}
-	return check{OtherRuleset, argFree, HeaderReject, HeaderReject, false}, true
+	return check{OtherRuleset, argFree, offence.HeaderReject, offence.HeaderReject, false}, true
 }
 
 // ruleset reads the record of a ruleset that refused, discarded or quarantined:
@@ -253,11 +255,11 @@ func lastOutcome(s string) string {
 func (p *Parser) outcome(c check, arg, s string, rec *Record) bool {
 	if s == "discard" || strings.HasPrefix(s, "quarantine=") {
 		rec.ownReply = s == "discard"
-		return offence(rec, LineReject, Discard)
+		return rec.accuse(offence.LineReject, offence.Discard)
 	}
 	reply, ok := strings.CutPrefix(s, "reject=")
 	if !ok {
-		rec.Addr, rec.Kind, rec.torn = noAddr, LineUnknown, true
+		rec.Addr, rec.Kind, rec.torn = noAddr, offence.LineUnknown, true
 		return true
 	}
 	code, enhanced, text := cutReply(reply)
@@ -267,7 +269,7 @@ func (p *Parser) outcome(c check, arg, s string, rec *Record) bool {
 	rec.Temporary, rec.Ruleset = code == '4', c.ruleset
 	reason, own := p.replyReason(c, enhanced, text, rec.Addr)
 	rec.ownReply = own && markIndex(text) < 0
-	return offence(rec, LineReject, reason)
+	return rec.accuse(offence.LineReject, reason)
 }
 
 // cutReply splits "NNN [X.Y.Z] text" and returns the first digit of the code.
@@ -290,57 +292,57 @@ func cutReply(s string) (code byte, enhanced, text string) {
 // is given, ends with it.
 type phrase struct {
 	head, tail string
-	reason     Reason
+	reason     offence.Reason
 }
 
 var phrases = [...]phrase{
-	{"Relaying denied", "", RelayDenied},
-	{"Relaying temporarily denied", "", Other}, // our DNS has failed
-	{"Can not check MX records for recipient host ", "", RelayDenied},
-	{"MX lookup failure for ", "", BadMX},
-	{"Temporary lookup failure of ", "", DNSBLTempfail},
-	{"Fix reverse DNS for ", "", NoRDNS},
-	{"Possibly forged hostname for ", "", RDNSForged},
-	{"Client IP address ", " does not resolve", RDNSTemp},
-	{"Connection rate limit exceeded", "", RateLimit},
-	{"Too many open connections", "", ConnLimit},
-	{"bogus HELO name used: ", "", BadHelo},
-	{"Domain of sender address ", " does not exist", SenderDomain},
-	{"Domain of sender address ", " does not resolve", SenderDomainTemp},
-	{"Domain name required", "", SenderDomain},
-	{"Real domain name required", "", SenderDomain},
-	{"Fully qualified domain name required", "", SenderDomain},
-	{"Illegal MX record for ", "", BadMX},
-	{"Invalid MX record for ", "", BadMX},
-	{"Mailbox disabled for this recipient", "", RcptAccess},
-	{"User unknown", "", UnknownUser},
-	{"Spam trap", "", RcptTrap},
-	{"Sender domain blocked", "", SenderAccess},
-	{"Your network is ", "", AccessReject},
+	{"Relaying denied", "", offence.RelayDenied},
+	{"Relaying temporarily denied", "", offence.Other}, // our DNS has failed
+	{"Can not check MX records for recipient host ", "", offence.RelayDenied},
+	{"MX lookup failure for ", "", offence.BadMX},
+	{"Temporary lookup failure of ", "", offence.DNSBLTempfail},
+	{"Fix reverse DNS for ", "", offence.NoRDNS},
+	{"Possibly forged hostname for ", "", offence.RDNSForged},
+	{"Client IP address ", " does not resolve", offence.RDNSTemp},
+	{"Connection rate limit exceeded", "", offence.RateLimit},
+	{"Too many open connections", "", offence.ConnLimit},
+	{"bogus HELO name used: ", "", offence.BadHelo},
+	{"Domain of sender address ", " does not exist", offence.SenderDomain},
+	{"Domain of sender address ", " does not resolve", offence.SenderDomainTemp},
+	{"Domain name required", "", offence.SenderDomain},
+	{"Real domain name required", "", offence.SenderDomain},
+	{"Fully qualified domain name required", "", offence.SenderDomain},
+	{"Illegal MX record for ", "", offence.BadMX},
+	{"Invalid MX record for ", "", offence.BadMX},
+	{"Mailbox disabled for this recipient", "", offence.RcptAccess},
+	{"User unknown", "", offence.UnknownUser},
+	{"Spam trap", "", offence.RcptTrap},
+	{"Sender domain blocked", "", offence.SenderAccess},
+	{"Your network is ", "", offence.AccessReject},
 }
 
 // replyReason maps the text behind the code and the echoed address. Nothing
 // that a client writes stands before it. own says that no user error has that
 // text, so that no echo of a recipient can end in it (see echoed).
-func (p *Parser) replyReason(c check, enhanced, text string, client netip.Addr) (r Reason, own bool) {
+func (p *Parser) replyReason(c check, enhanced, text string, client netip.Addr) (r offence.Reason, own bool) {
 	if r, ok := p.texts.reason(text, client); ok {
-		return r, r != UnknownUser && r != RcptAccess
+		return r, r != offence.UnknownUser && r != offence.RcptAccess
 	}
 	if text == "Access denied" {
 		return c.denied, true
 	}
 	for i := range phrases {
 		if ph := &phrases[i]; strings.HasPrefix(text, ph.head) && strings.HasSuffix(text, ph.tail) {
-			return ph.reason, ph.reason != UnknownUser
+			return ph.reason, ph.reason != offence.UnknownUser
 		}
 	}
 	if c.lists && namesList(text) {
-		return DNSBL, true
+		return offence.DNSBL, true
 	}
 	if c.arg != argAddress {
 		return c.refused, true
 	}
-	if c.refused != Other {
+	if c.refused != offence.Other {
 		return c.refused, false
 	}
 	return rcptReason(enhanced, text), false
@@ -348,18 +350,18 @@ func (p *Parser) replyReason(c check, enhanced, text string, client netip.Addr) 
 
 // rcptReason maps the text of a reply to RCPT that is nobody's but the
 // administrator's.
-func rcptReason(enhanced, text string) Reason {
+func rcptReason(enhanced, text string) offence.Reason {
 	switch {
 	case isUnknownUser(text):
-		return UnknownUser
+		return offence.UnknownUser
 	case isSyntaxError(text):
-		return RcptSyntax
+		return offence.RcptSyntax
 	case strings.HasSuffix(enhanced, ".1.1"):
-		return UnknownUser
+		return offence.UnknownUser
 	case strings.HasSuffix(enhanced, ".2.1"):
-		return RcptAccess
+		return offence.RcptAccess
 	}
-	return Other
+	return offence.Other
 }
 
 // namesList says whether an administrator's text says that the client stands on

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"uppercut/detector/offence"
 )
 
 // simLine is a line of a made-up host, with the client whose it is.
@@ -82,7 +84,7 @@ func TestSimulatedHost(t *testing.T) {
 				}
 				var rec Record
 				d.p.Parse(l.text, &rec)
-				if rec.Reason != ReasonNone {
+				if rec.Reason != offence.ReasonNone {
 					offences++
 				}
 				in := Input{Line: uint64(i), Time: l.at.Truncate(time.Second), Host: HostKeyOf("s", "h"), PID: l.pid, Record: &rec}
@@ -90,7 +92,7 @@ func TestSimulatedHost(t *testing.T) {
 					if e.Addr != lines[e.Line].addr {
 						t.Fatalf("seed %d, loss %d: line %d of %v given to %v: %s", seed, loss, e.Line, lines[e.Line].addr, e.Addr, lines[e.Line].text)
 					}
-					if e.Kind == Offence {
+					if e.Kind == offence.Offence {
 						given++
 					}
 				}

@@ -1,6 +1,10 @@
 package sendmail
 
-import "strings"
+import (
+	"strings"
+
+	"uppercut/detector/offence"
+)
 
 const (
 	maxSplit     = 20 << 10 // bytes of a line joined
@@ -24,11 +28,11 @@ type split struct {
 //
 // A part is never read alone: sendmail breaks lines where the client wants, and
 // the second part can be a perfect record of anything.
-func (m *Memory) join(in *Input, dst []Event) (_ []Event, ok bool) {
+func (m *Memory) join(in *Input, dst []offence.Event) (_ []offence.Event, ok bool) {
 	rec := in.Record
 	key := in.Host.session(in.processID())
 	sp := m.splits[key]
-	if rec.Kind == LinePart && sp != nil && sp.continues(rec) {
+	if rec.Kind == offence.LinePart && sp != nil && sp.continues(rec) {
 		m.sinceSplit = 0
 		sp.text = append(sp.text, strings.TrimSuffix(rec.Body, partMark)...)
 		sp.next++
@@ -45,7 +49,7 @@ func (m *Memory) join(in *Input, dst []Event) (_ []Event, ok bool) {
 	if sp != nil {
 		dst = m.tear(key, sp, dst)
 	}
-	if rec.Kind != LinePart {
+	if rec.Kind != offence.LinePart {
 		if m.sinceSplit++; m.sinceSplit > maxSplitWait {
 			m.tearAll()
 		}
@@ -69,7 +73,7 @@ func (m *Memory) joinedLine(in *Input, sp *split) {
 	rec := &m.joined
 	m.o.Parser.Parse(string(sp.text), rec)
 	rec.Joined, rec.torn = true, false
-	if rec.Kind == LineAuthFailure {
+	if rec.Kind == offence.LineAuthFailure {
 		in.length = last
 	}
 	rec.Proof = ProofWhole // the echo of a recipient is too short to be split
@@ -109,12 +113,12 @@ func (m *Memory) split(key uint64, in Input) {
 
 // tear gives up a split line that will not become whole. What its first part
 // says of the reason is sendmail's own; it never gives an address.
-func (m *Memory) tear(key uint64, sp *split, dst []Event) []Event {
+func (m *Memory) tear(key uint64, sp *split, dst []offence.Event) []offence.Event {
 	delete(m.splits, key)
 	m.stats.Torn++
 	rec := &m.joined
 	m.o.Parser.Parse(string(sp.text), rec)
-	if rec.Kind != LineAuthFailure && rec.Kind != LineTLSFailure || rec.QID == "" {
+	if rec.Kind != offence.LineAuthFailure && rec.Kind != offence.LineTLSFailure || rec.QID == "" {
 		return dst
 	}
 	rec.Addr, rec.User = noAddr, ""

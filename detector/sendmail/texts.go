@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"uppercut/detector/offence"
 )
 
 // TextReason maps an administrator's own reject text to a reason.
@@ -21,23 +23,23 @@ const clientMark = "{client}"
 
 // texts are the administrator's own: whole ones, and patterns.
 type texts struct {
-	whole    map[string]Reason
+	whole    map[string]offence.Reason
 	patterns []pattern
 }
 
 // pattern is a text between whose pieces the client's address stands.
 type pattern struct {
 	pieces []string // at least two
-	reason Reason
+	reason offence.Reason
 }
 
 // newTexts refuses an empty or repeated text and an unknown reason, with an error
 // that begins with the entry's index.
 func newTexts(list []TextReason) (texts, error) {
-	t := texts{whole: make(map[string]Reason, len(list))}
+	t := texts{whole: make(map[string]offence.Reason, len(list))}
 	seen := make(map[string]bool, len(list))
 	for i, entry := range list {
-		reason, known := ParseReason(entry.Reason)
+		reason, known := offence.ParseReason(entry.Reason)
 		switch {
 		case strings.TrimSpace(entry.Text) == "":
 			return t, fmt.Errorf("[%d].text: must not be empty", i)
@@ -58,7 +60,7 @@ func newTexts(list []TextReason) (texts, error) {
 
 // reason returns that of a text about a client; the address is invalid where the
 // line names none, and then any will do.
-func (t *texts) reason(text string, client netip.Addr) (Reason, bool) {
+func (t *texts) reason(text string, client netip.Addr) (offence.Reason, bool) {
 	if r, ok := t.whole[text]; ok {
 		return r, true
 	}
@@ -67,7 +69,7 @@ func (t *texts) reason(text string, client netip.Addr) (Reason, bool) {
 			return p.reason, true
 		}
 	}
-	return ReasonNone, false
+	return offence.ReasonNone, false
 }
 
 func (p *pattern) match(text string, client netip.Addr) bool {

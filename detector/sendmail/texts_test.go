@@ -1,6 +1,10 @@
 package sendmail
 
-import "testing"
+import (
+	"testing"
+
+	"uppercut/detector/offence"
+)
 
 // An administrator's own text may hold the client's address.
 func TestTextsWithTheClient(t *testing.T) {
@@ -17,31 +21,31 @@ func TestTextsWithTheClient(t *testing.T) {
 	const see = "Rejected - see https://lookup.example.org/search?q="
 	for _, tt := range []struct {
 		relay, text string
-		want        Reason
+		want        offence.Reason
 	}{
-		{"[203.0.113.1]", see + "203.0.113.1", DNSBL},
-		{"h.example [IPv6:2001:db8:0:0:0:0:0:1]", see + "IPv6:2001:db8:0:0:0:0:0:1", DNSBL},
-		{"h.example [IPv6:2001:db8:0:0:0:0:0:1]", see + "2001:db8::1", DNSBL},
-		{"[203.0.113.1]", see + "203.0.113.2", Other}, // another's
-		{"[203.0.113.1]", see + "203.0.113.1x", Other},
-		{"[203.0.113.1]", see + "203.0.113.1 ", Other},
-		{"[203.0.113.1]", see, Other},
-		{"[203.0.113.1]", see + "{client}", Other},
-		{"[203.0.113.1]", "203.0.113.1 is not welcome.", AccessReject},
-		{"[203.0.113.1]", "Go away, 203.0.113.1.", AccessDenied},
-		{"[203.0.113.1]", "203.0.113.1, I said 203.0.113.1!", SenderAccess},
-		{"[203.0.113.1]", "203.0.113.1, I said 203.0.113.2!", Other},
-		{"[203.0.113.1]", "Plain", RcptTrap},
+		{"[203.0.113.1]", see + "203.0.113.1", offence.DNSBL},
+		{"h.example [IPv6:2001:db8:0:0:0:0:0:1]", see + "IPv6:2001:db8:0:0:0:0:0:1", offence.DNSBL},
+		{"h.example [IPv6:2001:db8:0:0:0:0:0:1]", see + "2001:db8::1", offence.DNSBL},
+		{"[203.0.113.1]", see + "203.0.113.2", offence.Other}, // another's
+		{"[203.0.113.1]", see + "203.0.113.1x", offence.Other},
+		{"[203.0.113.1]", see + "203.0.113.1 ", offence.Other},
+		{"[203.0.113.1]", see, offence.Other},
+		{"[203.0.113.1]", see + "{client}", offence.Other},
+		{"[203.0.113.1]", "203.0.113.1 is not welcome.", offence.AccessReject},
+		{"[203.0.113.1]", "Go away, 203.0.113.1.", offence.AccessDenied},
+		{"[203.0.113.1]", "203.0.113.1, I said 203.0.113.1!", offence.SenderAccess},
+		{"[203.0.113.1]", "203.0.113.1, I said 203.0.113.2!", offence.Other},
+		{"[203.0.113.1]", "Plain", offence.RcptTrap},
 	} {
 		var rec Record
 		p.Parse(id+"ruleset=check_rcpt, arg1=<a@b.example>, relay="+tt.relay+", reject=550 5.7.1 <a@b.example>... "+tt.text, &rec)
-		if rec.Reason != tt.want || tt.want != Other && rec.Proof != ProofOwn {
+		if rec.Reason != tt.want || tt.want != offence.Other && rec.Proof != ProofOwn {
 			t.Errorf("%s to %s: %s, proof %d, want %s", tt.text, tt.relay, rec.Reason, rec.Proof, tt.want)
 		}
 	}
 	var rec Record
 	p.Parse(id+"<a@b.example>... Go away, 203.0.113.9.", &rec) // a line that names nobody
-	if rec.Reason != AccessDenied {
+	if rec.Reason != offence.AccessDenied {
 		t.Errorf("%+v", rec)
 	}
 }

@@ -3,6 +3,8 @@ package sendmail
 import (
 	"slices"
 	"time"
+
+	"uppercut/detector/offence"
 )
 
 // A VRFY or EXPN that check_vrfy or check_expn refuses is logged twice
@@ -21,14 +23,14 @@ const (
 // another one may have shown that lines are cut (ProofShort).
 type told struct {
 	host  HostKey
-	key   uint64 // of its session
-	event Event  // only Line and Time of what is held
+	key   uint64        // of its session
+	event offence.Event // only Line and Time of what is held
 	held  bool
 }
 
 // tell makes the event of a line wait. The one that has waited for longest makes
 // room.
-func (m *Memory) tell(w told, dst []Event) []Event {
+func (m *Memory) tell(w told, dst []offence.Event) []offence.Event {
 	if len(m.told) >= maxTold {
 		dst = m.release(&m.told[0], dst)
 		m.told = slices.Delete(m.told, 0, 1)
@@ -38,7 +40,7 @@ func (m *Memory) tell(w told, dst []Event) []Event {
 }
 
 // release gives out the event of a line that has waited for long enough.
-func (m *Memory) release(w *told, dst []Event) []Event {
+func (m *Memory) release(w *told, dst []offence.Event) []offence.Event {
 	if !w.held {
 		return append(dst, w.event)
 	}
@@ -53,7 +55,7 @@ func (m *Memory) release(w *told, dst []Event) []Event {
 
 // hear gives out the commands that were not refused, now that a line of their
 // host has come.
-func (m *Memory) hear(in *Input, dst []Event) []Event {
+func (m *Memory) hear(in *Input, dst []offence.Event) []offence.Event {
 	key := in.Host.session(process(in.PID, in.Record))
 	kept := m.told[:0]
 	for i := range m.told {
@@ -82,7 +84,7 @@ func (m *Memory) Waiting() uint64 {
 
 // Settle appends the event of a line that still waits for the next line of its
 // process. The caller decides that it has waited for long enough.
-func (m *Memory) Settle(line uint64, dst []Event) []Event {
+func (m *Memory) Settle(line uint64, dst []offence.Event) []offence.Event {
 	for i := range m.told {
 		if m.told[i].event.Line == line {
 			dst = m.release(&m.told[i], dst)

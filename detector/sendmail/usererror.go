@@ -1,6 +1,10 @@
 package sendmail
 
-import "strings"
+import (
+	"strings"
+
+	"uppercut/detector/offence"
+)
 
 // syntaxErrors are the last words of the errors that parseaddr.c, recipient.c
 // and srvrsmtp.c give about an address or a parameter.
@@ -22,26 +26,26 @@ var syntaxErrors = []string{
 // the error alone, or "ADDRESS... ERROR". Neither names the client.
 func (p *Parser) userError(s string, rec *Record) bool {
 	if s == "Too many recipients" {
-		return offence(rec, LineReject, TooManyRcpts)
+		return rec.accuse(offence.LineReject, offence.TooManyRcpts)
 	}
 	if strings.HasPrefix(s, "Message size exceeds ") {
-		return offence(rec, LineReject, TooBig)
+		return rec.accuse(offence.LineReject, offence.TooBig)
 	}
 	if isSyntaxError(s) {
-		return offence(rec, LineReject, RcptSyntax)
+		return rec.accuse(offence.LineReject, offence.RcptSyntax)
 	}
 	if strings.HasSuffix(s, "... User unknown") {
-		return offence(rec, LineReject, UnknownUser)
+		return rec.accuse(offence.LineReject, offence.UnknownUser)
 	}
 	text, ok := behindEcho(s)
 	if !ok {
 		// A text of two words stands alone with 551 and 554 only: no address is so.
 		if r, known := p.texts.reason(s, noAddr); known && strings.Contains(s, " ") {
-			return offence(rec, LineReject, r)
+			return rec.accuse(offence.LineReject, r)
 		}
 		return false
 	}
-	return offence(rec, LineReject, p.userErrorReason(text))
+	return rec.accuse(offence.LineReject, p.userErrorReason(text))
 }
 
 func isSyntaxError(s string) bool {
@@ -104,20 +108,20 @@ func behindEcho(s string) (text string, ok bool) {
 	return s[i+4:], true
 }
 
-func (p *Parser) userErrorReason(text string) Reason {
+func (p *Parser) userErrorReason(text string) offence.Reason {
 	if r, ok := p.texts.reason(text, noAddr); ok {
 		return r
 	}
 	if text == "Too many recipients" {
-		return TooManyRcpts
+		return offence.TooManyRcpts
 	}
 	if isSyntaxError(text) {
-		return RcptSyntax
+		return offence.RcptSyntax
 	}
 	if isUnknownUser(text) {
-		return UnknownUser
+		return offence.UnknownUser
 	}
-	return Other
+	return offence.Other
 }
 
 func isUnknownUser(text string) bool {

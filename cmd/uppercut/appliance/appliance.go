@@ -19,7 +19,7 @@ import (
 	"uppercut/cmd/uppercut/outbox"
 	"uppercut/cmd/uppercut/samples"
 	"uppercut/detector"
-	"uppercut/detector/sendmail"
+	"uppercut/detector/offence"
 	"uppercut/enforcer"
 	"uppercut/enforcer/blocklist"
 	"uppercut/enforcer/guard"
@@ -150,7 +150,7 @@ func (a *Appliance) onTheList(source netip.Prefix) bool {
 // blockedSeen tells the enforcer that a source which should be blocked has
 // reached a mail host all the same. What only says that a session has ended does
 // not show that, and what was written before says nothing of today.
-func (a *Appliance) blockedSeen(l *detector.Line, e *sendmail.Event, _ netip.Prefix, _ time.Time) {
+func (a *Appliance) blockedSeen(l *detector.Line, e *offence.Event, _ netip.Prefix, _ time.Time) {
 	if at, ok := sighting(l, e); ok {
 		a.enforcer.SeenAfterBlock(e.Addr, at)
 	}
@@ -158,8 +158,8 @@ func (a *Appliance) blockedSeen(l *detector.Line, e *sendmail.Event, _ netip.Pre
 
 // sighting says when a source must have been there for an event, false if it need
 // not have been.
-func sighting(l *detector.Line, e *sendmail.Event) (at time.Time, ok bool) {
-	if e.Kind == sendmail.Offence && detector.EndsSession(e.Reason) {
+func sighting(l *detector.Line, e *offence.Event) (at time.Time, ok bool) {
+	if e.Kind == offence.Offence && detector.EndsSession(e.Reason) {
 		return time.Time{}, false
 	}
 	if e.Time.Before(l.Received) {

@@ -9,7 +9,7 @@ import (
 	"uppercut/cmd/uppercut/console"
 	"uppercut/cmd/uppercut/terminal"
 	"uppercut/detector"
-	"uppercut/detector/sendmail"
+	"uppercut/detector/offence"
 )
 
 // rejections keeps the last clients that mail hosts refused, for people to watch.
@@ -30,8 +30,8 @@ const (
 
 // event takes an event of the judge; the strings may lie in a buffer that is used
 // again.
-func (r *rejections) event(l *detector.Line, e *sendmail.Event) {
-	if e.Kind != sendmail.Offence || l.Received.Sub(r.last).Abs() < rejectionPause {
+func (r *rejections) event(l *detector.Line, e *offence.Event) {
+	if e.Kind != offence.Offence || l.Received.Sub(r.last).Abs() < rejectionPause {
 		return
 	}
 	r.last = l.Received

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"uppercut/detector"
+	"uppercut/detector/offence"
 	"uppercut/detector/sendmail"
 )
 
@@ -27,7 +28,7 @@ func TestSightings(t *testing.T) {
 		for name, at := range map[string]time.Time{"now": received, "before": received.Add(-time.Hour)} {
 			seen := false
 			var when time.Time
-			note := func(l *detector.Line, e *sendmail.Event) {
+			note := func(l *detector.Line, e *offence.Event) {
 				if got, ok := sighting(l, e); ok {
 					seen, when = true, got
 				}

@@ -9,6 +9,7 @@ import (
 
 	"uppercut/cmd/uppercut/appliance"
 	"uppercut/detector"
+	"uppercut/detector/offence"
 	"uppercut/detector/sendmail"
 	"uppercut/receiver"
 	"uppercut/receiver/header"
@@ -143,7 +144,7 @@ func addressDetector(t *testing.T, addrs *[]string) *detector.Detector {
 	t.Helper()
 	c := detector.DefaultConfig()
 	c.MaxSources, c.EvidenceBytes = 1000, leastEvidence
-	d, err := detector.New(c, detector.Options{OnEvent: func(_ *detector.Line, e *sendmail.Event) {
+	d, err := detector.New(c, detector.Options{OnEvent: func(_ *detector.Line, e *offence.Event) {
 		*addrs = append(*addrs, e.Addr.String())
 	}})
 	if err != nil {

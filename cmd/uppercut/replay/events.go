@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"uppercut/detector"
-	"uppercut/detector/sendmail"
+	"uppercut/detector/offence"
 )
 
 // offenceJSON is a line of replay --events. Its names are an interface.
@@ -31,8 +31,8 @@ func Events(ctx context.Context, o Options) error {
 	encoder := json.NewEncoder(out)
 	var writeErr error
 	d, err := detector.New(o.Config.Detector, detector.Options{
-		OnEvent: func(l *detector.Line, e *sendmail.Event) {
-			if e.Kind == sendmail.Offence && writeErr == nil {
+		OnEvent: func(l *detector.Line, e *offence.Event) {
+			if e.Kind == offence.Offence && writeErr == nil {
 				writeErr = encoder.Encode(in.offence(l, e))
 			}
 		},
@@ -49,7 +49,7 @@ func Events(ctx context.Context, o Options) error {
 var theEnd = time.Unix(1<<32-1, 0)
 
 // offence describes e, which line l proved.
-func (in *input) offence(l *detector.Line, e *sendmail.Event) offenceJSON {
+func (in *input) offence(l *detector.Line, e *offence.Event) offenceJSON {
 	o := offenceJSON{
 		Line:   lineOf(e.Line),
 		Time:   e.Time.UTC().Format(time.RFC3339),

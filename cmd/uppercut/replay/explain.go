@@ -9,6 +9,7 @@ import (
 
 	"uppercut/cmd/uppercut/terminal"
 	"uppercut/detector"
+	"uppercut/detector/offence"
 	"uppercut/detector/sendmail"
 )
 
@@ -16,7 +17,7 @@ import (
 type explainer struct {
 	in     *input
 	out    *bufio.Writer
-	events []sendmail.Event
+	events []offence.Event
 }
 
 // Explain explains every line of sendmail's.
@@ -24,7 +25,7 @@ func Explain(ctx context.Context, o Options) error {
 	in := o.input()
 	x := &explainer{in: in, out: bufio.NewWriter(o.Stdout)}
 	d, err := detector.New(o.Config.Detector, detector.Options{
-		OnEvent: func(_ *detector.Line, e *sendmail.Event) { x.events = append(x.events, *e) },
+		OnEvent: func(_ *detector.Line, e *offence.Event) { x.events = append(x.events, *e) },
 	})
 	if err != nil {
 		return err
@@ -54,7 +55,7 @@ func (x *explainer) explain(l *detector.Line) {
 		fmt.Fprintf(x.out, "    %s\n", x.eventText(&x.events[i], l.Number))
 		proven = proven || x.events[i].Line == l.Number
 	}
-	if l.Record.Reason != sendmail.ReasonNone && !proven {
+	if l.Record.Reason != offence.ReasonNone && !proven {
 		fmt.Fprintf(x.out, "    %s, held until %s\n", l.Record.Reason, waitText(&l.Record))
 	}
 }
@@ -79,20 +80,20 @@ func (x *explainer) place(number uint64) string {
 }
 
 // eventText says what the line of that number proved.
-func (x *explainer) eventText(e *sendmail.Event, number uint64) string {
+func (x *explainer) eventText(e *offence.Event, number uint64) string {
 	what := "offence " + e.Reason.String()
 	switch e.Kind {
-	case sendmail.Connected:
+	case offence.Connected:
 		what = "connection"
-	case sendmail.Accepted:
+	case offence.Accepted:
 		what = "accepted message"
-	case sendmail.Authenticated:
+	case offence.Authenticated:
 		what = "successful AUTH"
-	case sendmail.Delivered:
+	case offence.Delivered:
 		what = "delivery"
 	}
 	text := fmt.Sprintf("%s of %s", what, e.Addr)
-	if e.Kind == sendmail.Delivered {
+	if e.Kind == offence.Delivered {
 		text = fmt.Sprintf("%s to %s", what, e.Addr)
 	}
 	if e.Line != number {
@@ -112,9 +113,9 @@ func ruleText(rec *sendmail.Record) string {
 	switch {
 	case rec.Part != 0:
 		return "R2: part of a split line, read only when complete"
-	case rec.Kind == sendmail.LineUnknown:
+	case rec.Kind == offence.LineUnknown:
 		return "R12: looks like sendmail's but is not understood, so it is ignored"
-	case rec.Kind == sendmail.LineInfo:
+	case rec.Kind == offence.LineInfo:
 		return "R11: known, and says nothing about a client"
 	}
 	rule := grammarRule(rec.Body)

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"uppercut/cmd/uppercut/terminal"
-	"uppercut/detector/sendmail"
+	"uppercut/detector/offence"
 )
 
 // reportJSON is replay --format json. Its names are an interface: fields are
@@ -173,7 +173,7 @@ func (r *report) readingJSON() readingJSON {
 		Kinds: map[string]uint64{}, Unproven: r.reading.Orphans, Torn: r.reading.Torn,
 		Conflicts: r.reading.Conflicts, Unknown: append([]string{}, r.unknown...),
 	}
-	for i, kind := range sendmail.LineKinds() {
+	for i, kind := range offence.LineKinds() {
 		if n := r.reading.Lines[i]; n > 0 {
 			j.Kinds[kind.String()] = n
 		}

@@ -9,7 +9,7 @@ import (
 	"uppercut/cmd/uppercut/config"
 	"uppercut/cmd/uppercut/samples"
 	"uppercut/detector"
-	"uppercut/detector/sendmail"
+	"uppercut/detector/offence"
 	"uppercut/enforcer/guard"
 )
 
@@ -57,7 +57,7 @@ func newJudge(c config.Config, r *report) (*judge, error) {
 	d, err := detector.New(c.Detector, detector.Options{
 		Exempt:    j.spare(exempt.Exempt),
 		OnUnknown: j.unknown.Line,
-		OnEvent:   func(l *detector.Line, e *sendmail.Event) { j.clerk.event(l, e) },
+		OnEvent:   func(l *detector.Line, e *offence.Event) { j.clerk.event(l, e) },
 
 		OnBlockedSeen: r.blockedSeen,
 	})
@@ -96,9 +96,9 @@ func (j *judge) observe(l *detector.Line) {
 // line in four is idle.
 func (j *judge) idle(l *detector.Line) bool {
 	switch l.Record.Kind {
-	case sendmail.LinePart:
+	case offence.LinePart:
 		j.split = l.Time
-	case sendmail.LineInfo:
+	case offence.LineInfo:
 		if len(l.Record.Text) > j.longest {
 			j.longest = len(l.Record.Text) // lines that are shorter may count as whole now
 			return false
@@ -112,7 +112,7 @@ func (j *judge) idle(l *detector.Line) bool {
 func (j *judge) finish() {
 	defer j.clerk.close()
 	j.report.reading, j.report.unknown = j.detector.Reading(), j.unknown.Texts()
-	j.report.reading.Lines[sendmail.LineInfo] += j.info
+	j.report.reading.Lines[offence.LineInfo] += j.info
 	if j.tick.IsZero() {
 		return
 	}

@@ -12,6 +12,7 @@ import (
 
 	"uppercut/cmd/uppercut/replay/logfile"
 	"uppercut/detector"
+	"uppercut/detector/offence"
 	"uppercut/detector/sendmail"
 	"uppercut/receiver/header"
 )
@@ -231,7 +232,7 @@ func lineOfFile(h *header.Header, line string) detector.Line {
 // written both.
 func (c *chunk) repeat(h *header.Header) bool {
 	previous := &c.lines[len(c.lines)-1]
-	if h.Host != previous.Host || previous.Record.Count != 1 || previous.Record.Kind == sendmail.LinePart {
+	if h.Host != previous.Host || previous.Record.Count != 1 || previous.Record.Kind == offence.LinePart {
 		return false
 	}
 	again := *previous

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"uppercut/detector"
+	"uppercut/detector/offence"
 	"uppercut/detector/sendmail"
 )
 
@@ -41,7 +42,7 @@ type report struct {
 
 // reasonTotal is how often a reason occurred, and with how many sources.
 type reasonTotal struct {
-	Reason   sendmail.Reason
+	Reason   offence.Reason
 	Offences uint64
 	Sources  uint64
 }
@@ -65,7 +66,7 @@ type sourceTotal struct {
 }
 
 type reasonCount struct {
-	reason sendmail.Reason
+	reason offence.Reason
 	count  uint32
 }
 
@@ -82,17 +83,17 @@ func newReport() *report {
 		sources: map[netip.Addr]*sourceTotal{},
 		spared:  map[netip.Prefix]*spared{},
 	}
-	for _, reason := range sendmail.Reasons() {
+	for _, reason := range offence.Reasons() {
 		for len(r.reasons) <= int(reason) {
-			r.reasons = append(r.reasons, reasonTotal{Reason: sendmail.Reason(len(r.reasons))})
+			r.reasons = append(r.reasons, reasonTotal{Reason: offence.Reason(len(r.reasons))})
 		}
 	}
 	return r
 }
 
 // blockedSeen takes an event of a source that would have been blocked.
-func (r *report) blockedSeen(_ *detector.Line, e *sendmail.Event, _ netip.Prefix, _ time.Time) {
-	if e.Kind == sendmail.Offence {
+func (r *report) blockedSeen(_ *detector.Line, e *offence.Event, _ netip.Prefix, _ time.Time) {
+	if e.Kind == offence.Offence {
 		r.prevented += uint64(max(e.Count, 1))
 	}
 }
@@ -103,13 +104,13 @@ type happening struct {
 	time   time.Time
 	host   *hostTotal
 	count  uint64
-	kind   sendmail.Kind
-	reason sendmail.Reason
+	kind   offence.Kind
+	reason offence.Reason
 }
 
 // happening takes what line l proved; false if no report tells of it.
-func (r *report) happening(l *detector.Line, e *sendmail.Event) (happening, bool) {
-	if e.Kind != sendmail.Offence && e.Kind != sendmail.Accepted {
+func (r *report) happening(l *detector.Line, e *offence.Event) (happening, bool) {
+	if e.Kind != offence.Offence && e.Kind != offence.Accepted {
 		return happening{}, false
 	}
 	return happening{e.Addr, e.Time, r.host(l.Host), uint64(max(e.Count, 1)), e.Kind, e.Reason}, true
@@ -118,7 +119,7 @@ func (r *report) happening(l *detector.Line, e *sendmail.Event) (happening, bool
 // tally counts what happened. It may run beside everything else of a report.
 func (r *report) tally(h *happening) {
 	s := r.source(h.addr)
-	if h.kind == sendmail.Accepted {
+	if h.kind == offence.Accepted {
 		r.accepted++
 		h.host.Accepted++
 		s.Accepted++

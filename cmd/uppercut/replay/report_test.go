@@ -16,6 +16,7 @@ import (
 
 	"uppercut/cmd/uppercut/terminal"
 	"uppercut/detector"
+	"uppercut/detector/offence"
 	"uppercut/detector/sendmail"
 )
 
@@ -42,15 +43,15 @@ func golden(t *testing.T, name, got string) {
 // reportStart is when the made-up logs of these tests begin.
 var reportStart = time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
 
-func offenceAt(minute int, addr string, reason sendmail.Reason, count uint32) *sendmail.Event {
-	return &sendmail.Event{
+func offenceAt(minute int, addr string, reason offence.Reason, count uint32) *offence.Event {
+	return &offence.Event{
 		Time: reportStart.Add(time.Duration(minute) * time.Minute), Addr: netip.MustParseAddr(addr),
-		Kind: sendmail.Offence, Reason: reason, Count: count,
+		Kind: offence.Offence, Reason: reason, Count: count,
 	}
 }
 
 // event tells a report what line l proved.
-func (r *report) event(l *detector.Line, e *sendmail.Event) {
+func (r *report) event(l *detector.Line, e *offence.Event) {
 	if h, ok := r.happening(l, e); ok {
 		r.tally(&h)
 	}
@@ -61,18 +62,18 @@ func exampleReport() *report {
 	r := newReport()
 	mx1, mx2 := &detector.Line{Host: "mx1"}, &detector.Line{Host: "mx2"}
 	for minute := range 90 {
-		r.event(mx1, offenceAt(minute, "198.51.100.7", sendmail.DNSBL, 1))
+		r.event(mx1, offenceAt(minute, "198.51.100.7", offence.DNSBL, 1))
 		if minute%3 == 0 {
-			r.event(mx2, offenceAt(minute, "2001:db8:1:2::3", sendmail.AuthFail, 2))
+			r.event(mx2, offenceAt(minute, "2001:db8:1:2::3", offence.AuthFail, 2))
 		}
 	}
-	r.event(mx2, offenceAt(30, "198.51.100.7", sendmail.Pregreet, 1))
-	r.event(mx2, offenceAt(31, "198.51.100.7", sendmail.RelayDenied, 9))
-	r.event(mx2, offenceAt(32, "198.51.100.7", sendmail.VrfyExpn, 2))
-	r.event(mx1, offenceAt(110, "10.0.0.9", sendmail.NullConnection, 30))
-	r.event(mx1, offenceAt(119, "203.0.113.1", sendmail.UnknownUser, 1))
-	r.event(mx1, &sendmail.Event{Time: reportStart, Addr: netip.MustParseAddr("203.0.113.1"), Kind: sendmail.Accepted, Count: 3})
-	r.event(mx1, &sendmail.Event{Time: reportStart, Addr: netip.MustParseAddr("203.0.113.1"), Kind: sendmail.Connected, Count: 1})
+	r.event(mx2, offenceAt(30, "198.51.100.7", offence.Pregreet, 1))
+	r.event(mx2, offenceAt(31, "198.51.100.7", offence.RelayDenied, 9))
+	r.event(mx2, offenceAt(32, "198.51.100.7", offence.VrfyExpn, 2))
+	r.event(mx1, offenceAt(110, "10.0.0.9", offence.NullConnection, 30))
+	r.event(mx1, offenceAt(119, "203.0.113.1", offence.UnknownUser, 1))
+	r.event(mx1, &offence.Event{Time: reportStart, Addr: netip.MustParseAddr("203.0.113.1"), Kind: offence.Accepted, Count: 3})
+	r.event(mx1, &offence.Event{Time: reportStart, Addr: netip.MustParseAddr("203.0.113.1"), Kind: offence.Connected, Count: 1})
 	blocked := func(minute int, prefix, rule string, score float64, length time.Duration) detector.Verdict {
 		at := reportStart.Add(time.Duration(minute) * time.Minute)
 		return detector.Verdict{
@@ -88,11 +89,11 @@ func exampleReport() *report {
 	r.spare(netip.MustParsePrefix("10.0.0.9/32"), "private range")
 	r.spare(netip.MustParsePrefix("10.0.0.9/32"), "private range")
 	for range 7 {
-		r.blockedSeen(mx1, offenceAt(10, "198.51.100.7", sendmail.DNSBL, 2), netip.Prefix{}, time.Time{})
+		r.blockedSeen(mx1, offenceAt(10, "198.51.100.7", offence.DNSBL, 2), netip.Prefix{}, time.Time{})
 	}
-	r.blockedSeen(mx1, &sendmail.Event{Kind: sendmail.Connected, Count: 1}, netip.Prefix{}, time.Time{})
+	r.blockedSeen(mx1, &offence.Event{Kind: offence.Connected, Count: 1}, netip.Prefix{}, time.Time{})
 	r.reading = sendmail.Stats{Orphans: 12, Torn: 1}
-	r.reading.Lines[sendmail.LineUnknown] = 2
+	r.reading.Lines[offence.LineUnknown] = 2
 	r.unknown = []string{"6AN8J3Lx004711: gremlins in the queue"}
 	r.finish(inputTotals{
 		files: []fileTotal{

@@ -4,7 +4,7 @@ import (
 	"sync"
 
 	"uppercut/detector"
-	"uppercut/detector/sendmail"
+	"uppercut/detector/offence"
 )
 
 // clerk keeps a report on a goroutine of its own, so that the judge, who has
@@ -41,7 +41,7 @@ func (c *clerk) work() {
 }
 
 // event notes what line l proved.
-func (c *clerk) event(l *detector.Line, e *sendmail.Event) {
+func (c *clerk) event(l *detector.Line, e *offence.Event) {
 	h, ok := c.report.happening(l, e)
 	if !ok {
 		return

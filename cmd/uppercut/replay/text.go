@@ -14,7 +14,7 @@ import (
 	"uppercut/cmd/uppercut/console"
 	"uppercut/cmd/uppercut/terminal"
 	"uppercut/detector"
-	"uppercut/detector/sendmail"
+	"uppercut/detector/offence"
 )
 
 // timeLayout is how a report writes times, in the zone of the log.
@@ -216,7 +216,7 @@ func (t *textReport) misread() {
 		what string
 	}{
 		{t.totals.unread, "without a syslog header"},
-		{stats.Lines[sendmail.LineUnknown], "of sendmail in an unrecognised format"},
+		{stats.Lines[offence.LineUnknown], "of sendmail in an unrecognised format"},
 		{stats.Orphans, "whose client address is unknown: no other line of the session names it"},
 		{stats.Torn, "split, with a part missing"},
 		{stats.Conflicts, "that name a different client than their session"},

@@ -1,4 +1,4 @@
-package sendmail
+package offence
 
 import (
 	"net/netip"
@@ -26,14 +26,14 @@ const (
 
 // Event is what one line proves, alone or with its session.
 type Event struct {
-	// Line is the Input.Line of the line that the event is about, not of the
-	// line that proved the address.
+	// Line is the caller's number of the line that the event is about, not of
+	// the line that proved the address.
 	Line uint64
-	// Time is the Input.Time of that same line.
+	// Time is when that same line was written, as far as known.
 	Time time.Time
 	// Addr is the client's address, unmapped and without zone.
 	Addr netip.Addr
-	// Session numbers the SMTP session within this Memory; never 0.
+	// Session numbers the session within the process that reads; never 0.
 	Session uint64
 	// User is a keyed hash of the AUTH user name, 0 if the line names none.
 	// The name itself is never kept.
@@ -44,8 +44,9 @@ type Event struct {
 	Kind  Kind
 	// Reason is the class of an Offence, ReasonNone for other kinds.
 	Reason Reason
-	// Ruleset is the one that refused the client with a reply, else RulesetNone.
-	Ruleset Ruleset
+	// Ruleset names the rules of the mail server's that refused the client with
+	// a reply, as its configuration does (check_rcpt); "" if none did.
+	Ruleset string
 	// Temporary: the client got a 4xx reply.
 	Temporary bool
 	// NullSender: the envelope sender of the transaction is <> as far as the
@@ -53,12 +54,19 @@ type Event struct {
 	NullSender bool
 	// ViaSession: the address came from another line of the session.
 	ViaSession bool
-	// Raw is the line's text as it came, for Text only; for a line that was
-	// held for its session secrets are masked already. It may share the
-	// memory of the line.
+	// Raw is the line's text as it came, for Text only. It may share the memory
+	// of the line.
 	Raw string
+	// Mask takes the secrets out of Raw: the reader of the line knows where they
+	// stand. nil if they are out.
+	Mask func(string) string
 }
 
-// Text returns the line's text with secrets masked (see Mask). It is a method
-// because few events' texts are ever read: masking costs as much as parsing.
-func (e *Event) Text() string { return Mask(e.Raw) }
+// Text returns the line's text with secrets masked. It is a method because few
+// events' texts are ever read: masking costs as much as parsing.
+func (e *Event) Text() string {
+	if e.Mask == nil {
+		return e.Raw
+	}
+	return e.Mask(e.Raw)
+}

@@ -1,4 +1,4 @@
-package sendmail
+package offence
 
 // Reason is the class of an offence. Its String is a metric label, a
 // configuration word and an API name; none is ever renamed.
