@@ -34,6 +34,11 @@ type appliance struct {
 // startUppercut starts the appliance on a directory, which may hold a ledger,
 // and returns when it is ready.
 func (b *bench) startUppercut(ctx context.Context, dir string) (*appliance, error) {
+	return b.startBuild(ctx, b.uppercut, dir)
+}
+
+// startBuild is startUppercut with a program that may be another build.
+func (b *bench) startBuild(ctx context.Context, uppercut, dir string) (*appliance, error) {
 	config := filepath.Join(dir, "uppercut.yaml")
 	text := fmt.Sprintf(`state_dir: %q
 receiver:
@@ -57,7 +62,7 @@ web: {listen: %q}
 			return ns.Dial(ctx, new(net.Dialer), network, address)
 		},
 	}}}
-	a.process, err = launch(ctx, ns, filepath.Join(dir, "log"), b.uppercut, "serve", "--config", config, "--log.level", "error")
+	a.process, err = launch(ctx, ns, filepath.Join(dir, "log"), uppercut, "serve", "--config", config, "--log.level", "error")
 	if err != nil {
 		ns.Close()
 		return nil, err

@@ -20,6 +20,8 @@ type contest struct {
 	limit int
 	// contestants are uppercut and, behind it, its rivals.
 	contestants []contestant
+	// with returns uppercut's run with another program; nil where there is none.
+	with func(uppercut string) func(context.Context) ([]measure, error)
 }
 
 // contestant can do a contest's task.
@@ -96,16 +98,26 @@ func (o *outcome) values(name string) []float64 {
 // ratio is the median of this outcome's first measure over that of uppercut in
 // the same round. It is false where one of them has none.
 func (o *outcome) ratio(uppercut *outcome) (float64, bool) {
-	var ratios []float64
-	for i := range min(len(o.rounds), len(uppercut.rounds)) {
-		if ours := uppercut.rounds[i][0].value; ours != 0 {
-			ratios = append(ratios, o.rounds[i][0].value/ours)
-		}
+	if len(o.rounds) == 0 {
+		return 0, false
 	}
+	ratios := o.ratios(uppercut, o.rounds[0][0].name)
 	if len(ratios) == 0 {
 		return 0, false
 	}
 	return median(ratios), true
+}
+
+// ratios are a measure of this outcome over that of another in the same round.
+func (o *outcome) ratios(other *outcome, name string) []float64 {
+	var ratios []float64
+	ours, theirs := o.values(name), other.values(name)
+	for i := range min(len(ours), len(theirs)) {
+		if theirs[i] != 0 {
+			ratios = append(ratios, ours[i]/theirs[i])
+		}
+	}
+	return ratios
 }
 
 // median returns the middle of values, of which there must be one at least; of

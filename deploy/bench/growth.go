@@ -140,7 +140,7 @@ func growthHosts(b *bench) (*contest, error) {
 		if err != nil {
 			return nil, err
 		}
-		measures, err := b.liveUppercut(ctx, f, "tcp")
+		measures, err := b.liveUppercut(ctx, b.uppercut, f, "tcp")
 		if err != nil {
 			return nil, err
 		}

@@ -107,12 +107,15 @@ func liveRow(transport string, messages int) func(*bench) (*contest, error) {
 			return nil, err
 		}
 		rival := map[string]string{"tcp": "imptcp", "tls": "imtcp with gtls", "relp": "imrelp"}[transport]
+		judging := func(uppercut string) func(context.Context) ([]measure, error) {
+			return func(ctx context.Context) ([]measure, error) { return b.liveUppercut(ctx, uppercut, f, transport) }
+		}
 		return &contest{
-			name: transport,
+			name: transport, with: judging,
 			title: fmt.Sprintf("Live over %s: %s messages of %d hosts, from frame to verdict",
 				strings.ToUpper(transport), number(float64(f.messages), 0), liveHosts),
 			contestants: []contestant{
-				{name: "uppercut serve", run: func(ctx context.Context) ([]measure, error) { return b.liveUppercut(ctx, f, transport) }},
+				{name: "uppercut serve", run: judging(b.uppercut)},
 				{name: "rsyslogd, " + rival + ", to a file", needs: "rsyslogd", run: func(ctx context.Context) ([]measure, error) {
 					return b.liveRsyslogd(ctx, f, transport, outputs["flushed"])
 				}},
@@ -125,12 +128,12 @@ func liveRow(transport string, messages int) func(*bench) (*contest, error) {
 }
 
 // liveUppercut measures from the first byte sent to the last verdict.
-func (b *bench) liveUppercut(ctx context.Context, f *fleet, transport string) ([]measure, error) {
+func (b *bench) liveUppercut(ctx context.Context, uppercut string, f *fleet, transport string) ([]measure, error) {
 	dir, err := os.MkdirTemp(b.dir, "")
 	if err != nil {
 		return nil, err
 	}
-	a, err := b.startUppercut(ctx, dir)
+	a, err := b.startBuild(ctx, uppercut, dir)
 	if err != nil {
 		return nil, err
 	}

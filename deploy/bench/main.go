@@ -31,6 +31,7 @@ func main() {
 // bench is a run of the program.
 type bench struct {
 	uppercut string // the binary
+	against  string // another build of it, instead of rivals; "" for none
 	dir      string // removed at the end
 	scale    float64
 	huge     bool // also what takes a quarter of an hour
@@ -74,6 +75,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&b.uppercut, "uppercut", "bin/uppercut", "the binary to measure")
+	flags.StringVar(&b.against, "against", "", "another build of uppercut, with which it is compared instead of with rivals")
 	flags.Float64Var(&b.scale, "scale", 1, "size of it all: counts of lines, blocks and so on are multiplied by it")
 	rounds := flags.Int("rounds", 5, "how often each contest is held")
 	names := flags.String("rows", "", "which rows, with commas between them; all if empty: "+rowNames())
@@ -92,6 +94,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	}
 	if b.uppercut, err = executable(b.uppercut); err != nil {
 		return err
+	}
+	if b.against != "" {
+		if b.against, err = executable(b.against); err != nil {
+			return err
+		}
 	}
 	netns.Sweep(namePrefix) // of those that were killed
 	if b.dir, err = os.MkdirTemp("", "uppercut-bench-"); err != nil {
@@ -120,7 +127,11 @@ func (b *bench) play(ctx context.Context, chosen []row, rounds int, stdout io.Wr
 	b.printMachine(ctx, stdout, rounds)
 	for _, r := range chosen {
 		fmt.Fprintf(b.stderr, "%s ...\n", r.name)
-		c, err := r.contest(b)
+		held := r.contest
+		if b.against != "" {
+			held = func(b *bench) (*contest, error) { return b.duel(r) }
+		}
+		c, err := held(b)
 		if err != nil {
 			return fmt.Errorf("%s: %w", r.name, err)
 		}
@@ -129,6 +140,9 @@ func (b *bench) play(ctx context.Context, chosen []row, rounds int, stdout io.Wr
 			return err
 		}
 		printTable(stdout, c, outcomes)
+		if b.against != "" {
+			printRatios(stdout, outcomes)
+		}
 	}
 	return nil
 }

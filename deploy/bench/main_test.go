@@ -50,6 +50,26 @@ func TestEveryRow(t *testing.T) {
 	}
 }
 
+// TestTwoBuilds: rows without rivals, and those that no other build can take.
+func TestTwoBuilds(t *testing.T) {
+	build := buildUppercut(t)
+	args := []string{"-uppercut", build, "-against", build, "-rounds", "2", "-scale", "0.001", "-rows"}
+	var out bytes.Buffer
+	if err := run(t.Context(), append(args, "replay,tcp"), &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	ratios := regexp.MustCompile(`(?m)^\| this / other \| [0-9.]+ \([0-9.]+ to [0-9.]+\) \| \| \| [0-9.]+ `)
+	if n := len(ratios.FindAllString(out.String(), -1)); n != 2 {
+		t.Errorf("%d rows of ratios, want 2:\n%s", n, out.String())
+	}
+	if strings.Contains(out.String(), "awk") {
+		t.Errorf("rivals beside two builds:\n%s", out.String())
+	}
+	if err := run(t.Context(), append(args, "packets"), io.Discard, io.Discard); err == nil {
+		t.Error("packets: no error")
+	}
+}
+
 func TestRunRefuses(t *testing.T) {
 	for _, args := range [][]string{
 		{"-rows", "tcp,nonsense"},
@@ -57,6 +77,7 @@ func TestRunRefuses(t *testing.T) {
 		{"-nonsense"},
 		{"-rounds", "0"},
 		{"-scale", "0"},
+		{"-against", filepath.Join(t.TempDir(), "absent")},
 	} {
 		if err := run(t.Context(), args, io.Discard, io.Discard); err == nil {
 			t.Errorf("%q: no error", args)

@@ -38,8 +38,11 @@ func (b *bench) replay(name, title string, abuse float64) (*contest, error) {
 	if err := writeLog(shortPath, short); err != nil {
 		return nil, err
 	}
-	return &contest{name: name, title: fmt.Sprintf(title, number(float64(log.Lines), 0)), contestants: []contestant{
-		{name: "uppercut replay", run: reading(log.Lines, b.uppercut, "replay", path)},
+	judging := func(uppercut string) func(context.Context) ([]measure, error) {
+		return reading(log.Lines, uppercut, "replay", path)
+	}
+	return &contest{name: name, title: fmt.Sprintf(title, number(float64(log.Lines), 0)), with: judging, contestants: []contestant{
+		{name: "uppercut replay", run: judging(b.uppercut)},
 		{name: "grep \\| awk \\| sort \\| uniq", needs: "awk", run: reading(log.Lines, "bash", "-c", ancestor, path)},
 		{name: "fail2ban-regex", needs: "fail2ban-regex", run: reading(short.Lines, "bash", "-c",
 			fail2banRegex, shortPath)},

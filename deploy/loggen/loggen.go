@@ -66,14 +66,17 @@ func DefaultConfig() Config {
 	}
 }
 
-// LastMinute returns a Config of so many lines of so many hosts in the minute
-// that has just gone by.
-func LastMinute(lines, hosts int) Config {
+// LastMinute is Last of a minute.
+func LastMinute(lines, hosts int) Config { return Last(time.Minute, lines, hosts) }
+
+// Last returns a Config of so many lines of so many hosts in the time that has
+// just gone by.
+func Last(span time.Duration, lines, hosts int) Config {
 	const linesPerSession = 2.5
 	c := DefaultConfig()
 	c.Lines, c.Hosts = lines, hosts
-	c.Rate = max(1, float64(lines)/linesPerSession/60)
-	c.Start = time.Now().Add(-time.Minute)
+	c.Rate = max(1, float64(lines)/linesPerSession/span.Seconds())
+	c.Start = time.Now().Add(-span)
 	return c
 }
 

@@ -16,8 +16,7 @@ import (
 	"uppercut/receiver"
 )
 
-// ingestLines is how many messages one round of BenchmarkIngest sends, of the
-// minute that has just gone by.
+// ingestLines is how many messages one round of BenchmarkIngest sends.
 const ingestLines = 1_000_000
 
 // ingestHosts is how many mail hosts send them, each over a connection of its
@@ -25,9 +24,16 @@ const ingestLines = 1_000_000
 const ingestHosts = 4
 
 // BenchmarkIngest sends messages over TCP to receiver, parser and judge, from
-// frame to verdict. Senders, receiver and judge share the machine.
+// frame to verdict. Senders, receiver and judge share the machine. The messages
+// are those of a minute, which has many a second and no end to any session, and
+// those of a day, in which sessions, scores and favour grow old.
 func BenchmarkIngest(b *testing.B) {
-	streams := ingestStreams()
+	b.Run("minute", func(b *testing.B) { benchmarkIngest(b, time.Minute) })
+	b.Run("day", func(b *testing.B) { benchmarkIngest(b, 24*time.Hour) })
+}
+
+func benchmarkIngest(b *testing.B, span time.Duration) {
+	streams := ingestStreams(span)
 	var rates, allocs []float64
 	for b.Loop() {
 		rate, perMessage := ingest(b, streams)
@@ -42,11 +48,12 @@ func median(values []float64) float64 {
 	return values[len(values)/2]
 }
 
-// ingestStreams are octet-counted frames of a fleet's log, one stream a host.
-func ingestStreams() [][]byte {
+// ingestStreams are octet-counted frames of a fleet's log of the time that has
+// just gone by, one stream a host.
+func ingestStreams(span time.Duration) [][]byte {
 	byHost := map[string][]byte{}
 	var message []byte
-	for line := range loggen.Lines(loggen.LastMinute(ingestLines, ingestHosts)) {
+	for line := range loggen.Lines(loggen.Last(span, ingestLines, ingestHosts)) {
 		message = loggen.RFC5424Message.Append(message[:0], line)
 		byHost[line.Host] = loggen.AppendFrame(byHost[line.Host], message)
 	}
