@@ -16,14 +16,12 @@ import (
 // wrong than seen the light. While its breaker is open, what a relay can be
 // made to do and the weak classes do not count if this host reports them.
 type breaker struct {
-	of        *host              // by whose line it opened last
-	contacts  map[uint64]contact // of sources with accepted mail, by hash
-	refused   int                // contacts whose last word was a refusal, however old
-	checked   uint32             // second of the last look at contacts
-	bad       bool               // it showed that the host refuses partners
-	from      uint32             // since when, if so
+	of        *host // by whose line it opened last
+	contacts  contacts
+	checked   uint32 // second of the last look at contacts
+	bad       bool   // it showed that the host refuses partners
+	from      uint32 // since when, if so
 	surge     surge
-	latest    uint32 // newest second of the host's own lines
 	intervals []interval
 	open      bool
 	cause     breakerCause
@@ -41,24 +39,6 @@ const (
 )
 
 func (c breakerCause) String() string { return [...]string{"partners", "surge"}[c] }
-
-// contact is when a source was last accepted and refused by a host, and when
-// first since it was accepted last.
-type contact struct{ accepted, refused, first uint32 }
-
-func (c *contact) accept(second uint32) {
-	c.accepted = max(c.accepted, second)
-	if c.refused == c.accepted {
-		c.refused-- // of two in a second the later one counts
-	}
-}
-
-func (c *contact) refuse(second uint32) {
-	if c.refusals() == 0 {
-		c.first = second
-	}
-	c.refused = max(c.refused, second)
-}
 
 // interval is a time whose evidence is set aside. A zero end is open.
 type interval struct {
@@ -113,7 +93,7 @@ func (h *host) breakers(yield func(*breaker) bool) {
 // accepts tells the breaker of a host that it took mail.
 func (d *Detector) accepts(h *host, key *sourceKey, second uint32) {
 	for b := range h.breakers {
-		b.contact(key.hash, second, (*contact).accept)
+		b.contacts.change(key.hash, second, (*contact).accept)
 	}
 	d.fleet.accepts(key.hash, second)
 }
@@ -132,7 +112,7 @@ func (d *Detector) refuses(h *host, s *source, key *sourceKey, r offence.Reason,
 	for b := range h.breakers {
 		surging := b.surge.add(r, key.hash, second, b.open, d.judgement.breaker.Surge)
 		if known {
-			b.contact(key.hash, second, (*contact).refuse)
+			b.contacts.change(key.hash, second, (*contact).refuse)
 		}
 		switch {
 		case d.refusesPartners(b, known):
@@ -156,64 +136,25 @@ func (d *Detector) harmless(s *source) bool {
 	return true
 }
 
-func (b *breaker) contact(key uint64, second uint32, change func(*contact, uint32)) {
-	b.latest = max(b.latest, second)
-	if b.latest-second >= breakerWindow {
-		return // a late line: its window is over
-	}
-	c, known := b.contacts[key]
-	if !known && len(b.contacts) >= maxContacts {
-		b.prune()
-		if len(b.contacts) >= maxContacts {
-			return
-		}
-	}
-	if b.contacts == nil {
-		b.contacts = map[uint64]contact{}
-	}
-	b.refused -= c.refusals()
-	change(&c, second)
-	b.refused += c.refusals()
-	b.contacts[key] = c
-}
-
-// refusals is 1 if the last word was a refusal, else 0.
-func (c contact) refusals() int {
-	if c.refused > 0 && c.refused >= c.accepted {
-		return 1
-	}
-	return 0
-}
-
-// prune forgets contacts that are older than the window.
-func (b *breaker) prune() {
-	for key, c := range b.contacts {
-		if b.latest-max(c.accepted, c.refused) >= breakerWindow {
-			b.refused -= c.refusals()
-			delete(b.contacts, key)
-		}
-	}
-}
-
 // refusesPartners tells whether a host refuses whom the fleet accepts; changed,
-// that a source was just refused. It looks for contacts to forget once a second,
-// unless it is plain that too few were refused: a look costs as much as thousands
-// of offences.
+// that a source was just refused. It forgets contacts once a second, unless it is
+// plain that too few were refused.
 func (d *Detector) refusesPartners(b *breaker, changed bool) bool {
 	c := d.judgement.breaker
-	b.from = b.latest - min(b.latest, breakerWindow)
-	if len(b.contacts) <= fewContacts {
-		if changed || b.checked != b.latest {
-			b.checked = b.latest
+	known := &b.contacts
+	b.from = known.latest - min(known.latest, breakerWindow)
+	if known.count <= fewContacts {
+		if changed || b.checked != known.latest {
+			b.checked = known.latest
 			b.bad = d.refusesFew(b)
 		}
 		return b.bad
 	}
-	if b.checked != b.latest && b.refused >= c.Sources {
-		b.checked = b.latest
-		b.prune()
+	if b.checked != known.latest && known.refused >= c.Sources {
+		b.checked = known.latest
+		known.prune()
 	}
-	b.refusing, b.heard = b.refused, len(b.contacts)
+	b.refusing, b.heard = known.refused, known.count
 	b.bad = c.tooMany(b.refusing, b.heard)
 	return b.bad
 }
@@ -237,17 +178,16 @@ const (
 // refusesFew is refusesPartners for a host with few contacts. It is enough that
 // the host turns away nearly all whose mail it used to take, however slowly.
 func (d *Detector) refusesFew(b *breaker) bool {
-	b.refusing, b.heard = b.refused, len(b.contacts)
-	if b.refused < min(fewTurned, d.judgement.breaker.Sources) {
+	b.refusing, b.heard = b.contacts.refused, b.contacts.count
+	if b.contacts.refused < min(fewTurned, d.judgement.breaker.Sources) {
 		return false
 	}
 	b.refusing, b.heard = 0, 0
 	own, turned := 0, []uint32(nil)
-	for key, c := range b.contacts {
-		age := b.latest - max(c.accepted, c.refused)
+	for key, c := range b.contacts.all() {
+		age := b.contacts.latest - c.heard()
 		if age >= fewMemory {
-			b.refused -= c.refusals()
-			delete(b.contacts, key)
+			b.contacts.forget(key, c)
 			continue
 		}
 		if age < breakerWindow {
@@ -265,24 +205,24 @@ func (d *Detector) refusesFew(b *breaker) bool {
 		b.from = min(b.from, slices.Min(turned))
 		return true
 	}
-	if from, all := b.turnsAllAway(d.judgement.breaker.Sources); all && b.refusing == b.heard {
+	if from, all := b.contacts.turnedAway(d.judgement.breaker.Sources); all && b.refusing == b.heard {
 		b.from = min(b.from, from)
 		return true
 	}
 	return d.judgement.breaker.tooMany(b.refusing, b.heard)
 }
 
-// turnsAllAway tells whether the host refused nearly all of the contacts that it
+// turnedAway tells whether the host refused nearly all of the contacts that it
 // has heard of lately, at least a number, and since when: a second of log time.
 // However slowly they come, a host that is well takes somebody's mail in between.
-func (b *breaker) turnsAllAway(least int) (from uint32, all bool) {
-	if b.refused < least {
+func (s *contacts) turnedAway(least int) (from uint32, all bool) {
+	if s.refused < least {
 		return 0, false
 	}
-	lately := slices.SortedFunc(maps.Values(b.contacts), func(x, y contact) int {
-		return cmp.Compare(max(y.accepted, y.refused), max(x.accepted, x.refused))
+	lately := slices.SortedFunc(maps.Values(s.all()), func(x, y contact) int {
+		return cmp.Compare(y.heard(), x.heard())
 	})
-	refused, first := 0, b.latest
+	refused, first := 0, s.latest
 	for i, c := range lately {
 		if c.refusals() == 0 {
 			continue
@@ -335,7 +275,7 @@ func (d *Detector) trip(b *breaker, h *host, cause breakerCause, from uint32) {
 // close ends the open interval of a breaker, if it has one.
 func (h *hosts) close(b *breaker) {
 	if b.open {
-		b.intervals[len(b.intervals)-1].to = max(b.latest, b.surge.latest)
+		b.intervals[len(b.intervals)-1].to = max(b.contacts.latest, b.surge.latest)
 		b.of.counters.breakerOpen.Dec()
 	}
 	b.open = false
@@ -354,7 +294,7 @@ func (d *Detector) closeBreakers() {
 
 func (d *Detector) closeBreaker(b *breaker) {
 	d.hosts.close(b)
-	b.contacts, b.refused = nil, 0
+	b.contacts = contacts{latest: b.contacts.latest}
 	b.refusing, b.heard = 0, 0
 	b.surge.reset()
 	d.fleet.forget(b)

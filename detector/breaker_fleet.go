@@ -59,11 +59,11 @@ func (f *fleet) heard(now uint32) (n float64) {
 // recent returns how many sources with accepted mail a host has refused last, and
 // heard of, within five minutes; for one that hears of many, at the last look.
 func (b *breaker) recent(now uint32) (refusing, heard int) {
-	if len(b.contacts) > fewContacts {
+	if b.contacts.count > fewContacts {
 		return b.refusing, b.heard
 	}
-	for _, c := range b.contacts {
-		if now-min(now, max(c.accepted, c.refused)) < breakerWindow {
+	for _, c := range b.contacts.all() {
+		if now-min(now, c.heard()) < breakerWindow {
 			heard++
 			refusing += c.refusals()
 		}

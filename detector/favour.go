@@ -16,13 +16,17 @@ const (
 // favour remembers messages in favour of a source.
 func (d *Detector) favour(s *source, second uint32, kind uint16) {
 	message := mark{second: second, weight: 1, origin: kind}
-	if list := d.sources.favours(s); len(list) > 0 {
-		newest := &list[len(list)-1]
+	known := d.sources.favours(s)
+	if len(known) > 0 {
+		newest := &known[len(known)-1]
 		if newest.second == second && newest.origin == kind && newest.merge(&message) {
 			return // as most mail of a busy relay: nothing has to be moved
 		}
+		if d.appendFavour(s, known, message) {
+			return
+		}
 	}
-	list := append(d.scratch[:0], d.sources.favours(s)...)
+	list := append(d.scratch[:0], known...)
 	list = insert(list, message)
 	list = forget(list, seconds(longestWindow))
 	for limit := d.markLimit(); len(list) > limit; {
@@ -32,10 +36,21 @@ func (d *Detector) favour(s *source, second uint32, kind uint16) {
 	d.scratch = list
 }
 
+// appendFavour adds a message that is newer than all of a source if its block has
+// room and no favour is too old: then nothing else changes.
+func (d *Detector) appendFavour(s *source, known []mark, m mark) bool {
+	if n := len(known); n == 1<<s.favourClass || n >= d.markLimit() ||
+		known[n-1].second >= m.second || m.second-known[0].second >= seconds(longestWindow) {
+		return false
+	}
+	d.sources.appendFavour(s, m)
+	return true
+}
+
 // mergeFavours makes room in a full list: two marks of a kind become one with
 // the time of the newer, so that favour lasts rather too long.
 func mergeFavours(list []mark) []mark {
-	i, j, ok := closest(list, func(a, b *mark) bool { return a.origin == b.origin })
+	i, j, ok := closest(list, allOrigin)
 	if !ok {
 		return slices.Delete(list, 0, 1)
 	}

@@ -169,7 +169,7 @@ func (b *breaker) with(other *breaker) *breaker {
 	if other.open && !b.open {
 		both.open, both.lastBad = true, other.lastBad
 	}
-	both.latest = max(b.latest, other.latest)
+	both.contacts.advance(other.contacts.latest)
 	both.intervals = slices.Concat(other.intervals, b.intervals)
 	slices.SortFunc(both.intervals, func(a, o interval) int { return cmp.Compare(a.closed(), o.closed()) })
 	both.intervals = both.intervals[max(0, len(both.intervals)-maxIntervals):]
@@ -187,7 +187,7 @@ func (i *interval) closed() uint32 {
 func (b *breaker) save(s *snapshotWriter) {
 	s.bool(b.open)
 	s.u64(uint64(b.lastBad.Unix()))
-	s.u32(b.latest)
+	s.u32(b.contacts.latest)
 	s.u32(uint32(len(b.intervals)))
 	for _, i := range b.intervals {
 		s.u32(i.from)
@@ -241,7 +241,7 @@ func (d *Detector) restoreBreakers(s *snapshotReader, h *host) {
 }
 
 func (s *snapshotReader) breaker() *breaker {
-	b := &breaker{open: s.bool(), lastBad: time.Unix(int64(s.u64()), 0), latest: s.u32()}
+	b := &breaker{open: s.bool(), lastBad: time.Unix(int64(s.u64()), 0), contacts: contacts{latest: s.u32()}}
 	for range s.count(maxIntervals) {
 		i := interval{from: s.u32(), to: s.u32(), cause: breakerCause(s.u32() & 1)}
 		b.intervals = append(b.intervals, i)

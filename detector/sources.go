@@ -333,6 +333,12 @@ func (t *table) setFavours(s *source, list []mark) {
 	s.favourClass, s.favourCount = class, uint8(len(list))
 }
 
+// appendFavour adds a favour to those of a source, whose block has room.
+func (t *table) appendFavour(s *source, m mark) {
+	t.slab.block(s.favours, s.favourClass)[s.favourCount] = m
+	s.favourCount++
+}
+
 // fit cuts the oldest marks off a list for which the slab has no room. As many
 // as a block of the class least holds need none.
 func (t *table) fit(list []mark, old, class, least uint8) ([]mark, uint8) {

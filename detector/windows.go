@@ -445,9 +445,9 @@ func forget(list []mark, longest uint32) []mark {
 // early rather than late. If there are no two such, two of the same reason do;
 // if there are none either, the oldest is lost.
 func mergeOldest(list []mark) []mark {
-	i, j, ok := closest(list, func(a, b *mark) bool { return a.origin == b.origin })
+	i, j, ok := closest(list, allOrigin)
 	if !ok {
-		i, j, ok = closest(list, func(a, b *mark) bool { return a.reason() == b.reason() })
+		i, j, ok = closest(list, reasonOfOrigin)
 	}
 	if !ok {
 		return slices.Delete(list, 0, 1)
@@ -456,16 +456,22 @@ func mergeOldest(list []mark) []mark {
 	return slices.Delete(list, j, j+1)
 }
 
-// closest returns the two marks that follow one another among those alike and
-// whose distance is smallest in comparison to their age. Marks at even
-// distances are merged from the oldest on; in the long run resolution is in
-// proportion to age.
-func closest(list []mark, alike func(a, b *mark) bool) (first, second int, ok bool) {
+// What of their origins has to be equal for two marks to be alike.
+const (
+	allOrigin      = 1<<16 - 1
+	reasonOfOrigin = 1<<reasonBits - 1
+)
+
+// closest returns the two marks that follow one another among those alike, as far
+// as the bits of their origins say, and whose distance is smallest in comparison to
+// their age. Marks at even distances are merged from the oldest on; in the long run
+// resolution is in proportion to age.
+func closest(list []mark, alike uint16) (first, second int, ok bool) {
 	newest := list[len(list)-1].second
 	var gap, age uint64
 	for i := range list {
 		j := i + 1
-		for j < len(list) && !alike(&list[i], &list[j]) {
+		for j < len(list) && (list[i].origin^list[j].origin)&alike != 0 {
 			j++
 		}
 		if j == len(list) || int(list[i].weight)+int(list[j].weight) > maxWeight {
