@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 # docs drive other processes: -race takes ten times as long there and finds nothing.
 RACE = ./cmd/... ./enforcer/... ./metrics/... ./receiver/...
 
-.PHONY: attack build install kernels package release run lab screenshot test needs lint fuzz bench bench-smoke soak clean
+.PHONY: attack build install kernels kernels-smoke package release run lab screenshot test needs lint fuzz bench bench-smoke soak clean
 
 build: ## bin/uppercut, static
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/uppercut ./cmd/uppercut
@@ -59,6 +59,9 @@ attack: build ## hostile senders and visitors against an uppercut of its own: no
 
 kernels: ## Debian's kernels booted in qemu, what depends on them tried there: docs/kernels.md (root)
 	deploy/kernels/run
+
+kernels-smoke: ## Debian 12's kernel alone, what breaks most easily there: four minutes (root)
+	deploy/kernels/run -smoke
 
 clean:
 	rm -rf bin dist

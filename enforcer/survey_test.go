@@ -60,7 +60,9 @@ func TestLostAnnouncements(t *testing.T) {
 	for _, size := range []int{50, listLimit + 2000} {
 		onEachKernel(t, func(t *testing.T, ns *kernel, o Options) {
 			o.Logger = nil
-			a := start(t, blind(), o)
+			c := blind()
+			c.CheckInterval = time.Minute // a check that comes first does not know who it was
+			a := start(t, c, o)
 			a.fill(size)
 			ns.nft(t, "-f", manyElements(t, "add", 12_000))
 			eventually(t, repairWithin, "foreign elements are removed", func() bool {
