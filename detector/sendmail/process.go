@@ -22,7 +22,7 @@ func (m *Memory) session(in *Input, pid uint32) *session {
 	rec := in.Record
 	key, now := in.Host.session(pid), in.Time.Unix()
 	s := m.sessions.find(key)
-	if s != nil && m.tooOld(s, now) {
+	if s != nil && m.tooOld(s.place, now) {
 		m.stats.Expired++
 		m.remove(s)
 		s = nil
@@ -43,8 +43,7 @@ func (m *Memory) session(in *Input, pid uint32) *session {
 	if rec.Begins {
 		s.flags |= hasBegun
 	}
-	s.last = now
-	m.sessions.touch(s)
+	m.sessions.touch(s, now)
 	return s
 }
 
@@ -54,7 +53,7 @@ func (m *Memory) session(in *Input, pid uint32) *session {
 func (m *Memory) continues(s *session, in *Input, now int64) bool {
 	rec, addr := in.Record, in.client
 	t := rec.began
-	silent := now - s.last
+	silent := now - m.sessions.last(s)
 	switch {
 	case t != 0 && s.began != 0:
 		return t == s.began
@@ -119,30 +118,30 @@ func (m *Memory) evict(host HostKey) {
 			break
 		}
 	}
-	m.remove(m.sessions.oldest(q))
+	m.remove(m.sessions.at(m.sessions.oldest(q)))
 }
 
 // reset makes the session one of a new process.
 func (m *Memory) reset(s *session) {
 	m.clear(s)
 	m.number++
-	*s = session{key: s.key, queue: s.queue, number: m.number, prev: s.prev, next: s.next}
+	*s = session{key: s.key, place: s.place, queue: s.queue, number: m.number}
 }
 
 // expire removes the sessions of a host that are too old by its own clock.
 func (m *Memory) expire(host HostKey, now int64) {
 	for q := m.sessions.byHost[host]; q != 0; q = m.sessions.byHost[host] {
-		s := m.sessions.oldest(q)
-		if !m.tooOld(s, now) {
+		p := m.sessions.oldest(q)
+		if !m.tooOld(p, now) {
 			return
 		}
 		m.stats.Expired++
-		m.remove(s)
+		m.remove(m.sessions.at(p))
 	}
 }
 
-func (m *Memory) tooOld(s *session, now int64) bool {
-	return now-s.last > int64(m.o.MaxAge/time.Second)
+func (m *Memory) tooOld(p place, now int64) bool {
+	return now-m.sessions.turns[p].last > int64(m.o.MaxAge/time.Second)
 }
 
 func (m *Memory) remove(s *session) {

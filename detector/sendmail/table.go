@@ -2,8 +2,9 @@ package sendmail
 
 import "net/netip"
 
-// session is what is known of one process of one mail host. It has no pointer,
-// so that the garbage collector passes over a hundred thousand of them.
+// session is what is known of one process of one mail host: 64 bytes, a line of
+// the processor's cache. It has no pointer, so that the garbage collector passes
+// over a hundred thousand of them.
 type session struct {
 	key uint64
 	// client is the address of the client, IPv4 mapped into IPv6, while flags
@@ -13,10 +14,8 @@ type session struct {
 	began  uint64
 	number uint64
 	first  int64 // time of the first line, seconds
-	last   int64 // time of the last line
-	queue  place // of its host
-	prev   place // neighbours in that queue
-	next   place // also the next free session
+	place  place // its own
+	queue  place // of its host; of a free session the next free one
 	extras place // what waits in it, 0 for nothing
 	flags  sessionFlags
 }
@@ -31,9 +30,8 @@ const (
 	inConflict              // two of its lines named different clients
 	hasBegun                // its first line was seen
 	hasEnded
-	hasSpoken // again, since it got its place in the queue
-	byRoute   // the client is proven only if a line was not cut
-	doubted   // two such lines named different clients: such lines do not count
+	byRoute // the client is proven only if a line was not cut
+	doubted // two such lines named different clients: such lines do not count
 )
 
 func (s *session) is(f sessionFlags) bool { return s.flags&f != 0 }
@@ -71,10 +69,10 @@ func (s *session) bind(addr netip.Addr, own bool) {
 // oldest first. Each host has its own because each has its own clock: a backlog
 // must not age the sessions of others.
 type queue struct {
-	host           HostKey
-	oldest, newest place
-	free           place // the next free queue
-	clock          idClock
+	host  HostKey
+	order order
+	free  place // the next free queue
+	clock idClock
 }
 
 // extras are what only few sessions have.
@@ -93,6 +91,7 @@ type sessions struct {
 	bound place // places from here on were never used
 	free  place
 	count int
+	turns []turn // of the sessions by place
 	// index is open-addressing and at most half full.
 	index []slot
 
@@ -102,6 +101,14 @@ type sessions struct {
 
 	waiting     []extras
 	freeWaiting place
+}
+
+// turn is what decides when a session goes. The sessions themselves are often far
+// from the processor; these few bytes of each stay near.
+type turn struct {
+	last     int64  // time of the last line, seconds
+	standing uint32 // where the session stands in its queue
+	spoken   bool   // it has had a line since it got there
 }
 
 // slot is the upper half of a key above the place of its session; 0 is empty.
@@ -172,21 +179,23 @@ func (t *sessions) home(key uint64) int { return int(key>>32) & (len(t.index) - 
 func (t *sessions) add(key uint64, q place) *session {
 	p := t.free
 	if p != 0 {
-		t.free = t.at(p).next
+		t.free = t.at(p).queue
 	} else {
 		p = t.bound
 		t.bound++
 		if int(p>>sessionPageBits) == len(t.pages) {
 			t.pages = append(t.pages, make([]session, sessionPageSize))
+			t.turns = append(t.turns, make([]turn, sessionPageSize)...)
 		}
 	}
 	if t.count++; 2*t.count > len(t.index) {
 		t.grow()
 	}
 	s := t.at(p)
-	*s = session{key: key, queue: q}
+	*s = session{key: key, place: p, queue: q}
 	t.enter(newSlot(key, p))
-	t.append(s, p)
+	t.turns[p] = turn{}
+	t.queues[q].order.push(p, t.turns)
 	return s
 }
 
@@ -233,45 +242,71 @@ func (t *sessions) remove(s *session) {
 	}
 	t.index[gap] = 0
 	t.count--
-	t.unlink(s)
-	if q := &t.queues[s.queue]; q.oldest == 0 {
+	o := &t.queues[s.queue].order
+	if o.leave(t.turns[p].standing); o.count == 0 {
 		t.dropQueue(s.queue)
 	}
-	*s = session{next: t.free}
+	*s = session{queue: t.free}
 	t.free = p
 }
 
-// touch notes that a session has a line more. It keeps its place in the queue
-// and gets a second chance when it comes to the front: to move it at once would
-// fetch its neighbours from memory for nearly every line.
-func (t *sessions) touch(s *session) { s.flags |= hasSpoken }
-
-func (t *sessions) append(s *session, p place) {
-	q := &t.queues[s.queue]
-	s.prev, s.next = q.newest, 0
-	if q.newest == 0 {
-		q.oldest = p
-	} else {
-		t.at(q.newest).next = p
-	}
-	q.newest = p
+// touch notes the time of a line of a session. It keeps its place in the queue
+// and gets a second chance when it comes to the front.
+func (t *sessions) touch(s *session, now int64) {
+	x := &t.turns[s.place]
+	x.last, x.spoken = now, true
 }
 
-// unlink takes a session out of its queue and returns its place.
-func (t *sessions) unlink(s *session) (p place) {
-	q := &t.queues[s.queue]
-	if s.prev == 0 {
-		p, q.oldest = q.oldest, s.next
-	} else {
-		before := t.at(s.prev)
-		p, before.next = before.next, s.next
+// last returns the time of the last line of a session, in seconds.
+func (t *sessions) last(s *session) int64 { return t.turns[s.place].last }
+
+// order is that of a queue: places in a ring, with gaps where sessions have
+// left from the middle.
+type order struct {
+	ring       []place // its length is a power of 2
+	head, tail uint32  // where the first stands, and where the next one goes
+	count      int     // of sessions, without gaps
+}
+
+// push puts a session at the end and notes where it stands.
+func (o *order) push(p place, turns []turn) {
+	if int(o.tail-o.head) == len(o.ring) {
+		o.makeRoom(turns)
 	}
-	if s.next == 0 {
-		q.newest = s.prev
-	} else {
-		t.at(s.next).prev = s.prev
+	o.ring[o.tail&uint32(len(o.ring)-1)] = p
+	turns[p].standing = o.tail
+	o.tail++
+	o.count++
+}
+
+// makeRoom closes the gaps, and takes a larger ring if they are few.
+func (o *order) makeRoom(turns []turn) {
+	closed := order{ring: make([]place, max(8, len(o.ring)))}
+	if 4*o.count > 3*len(o.ring) {
+		closed.ring = make([]place, max(8, 2*len(o.ring)))
 	}
-	return p
+	for ; o.head != o.tail; o.head++ {
+		if p := o.ring[o.head&uint32(len(o.ring)-1)]; p != 0 {
+			closed.push(p, turns)
+		}
+	}
+	*o = closed
+}
+
+// leave takes out the session that stands somewhere.
+func (o *order) leave(at uint32) {
+	o.ring[at&uint32(len(o.ring)-1)] = 0
+	o.count--
+}
+
+// first returns the first of an order that is not empty.
+func (o *order) first() place {
+	for {
+		if p := o.ring[o.head&uint32(len(o.ring)-1)]; p != 0 {
+			return p
+		}
+		o.head++
+	}
 }
 
 // queueOf returns the queue of a host, a new one if it has none. One without
@@ -304,25 +339,26 @@ func (t *sessions) dropQueue(q place) {
 // secondChances is how many sessions that have spoken are passed over at most.
 const secondChances = 8
 
-// oldest returns the session of a queue that has been silent for longest, or one
-// that is not much younger; nil if the queue is empty. No other is older than it
+// oldest returns the place of the session of a queue that has been silent for
+// longest, or of one that is not much younger; 0 if the queue is empty. No other is older than it
 // if it has not spoken since it got its place.
-func (t *sessions) oldest(q place) *session {
-	p := t.queues[q].oldest
-	if p == 0 {
-		return nil
+func (t *sessions) oldest(q place) place {
+	o := &t.queues[q].order
+	if o.count == 0 {
+		return 0
 	}
+	p := o.first()
 	for range secondChances {
-		s := t.at(p)
-		if !s.is(hasSpoken) {
+		x := &t.turns[p]
+		if !x.spoken {
 			break
 		}
-		s.flags &^= hasSpoken
-		t.unlink(s)
-		t.append(s, p)
-		p = t.queues[q].oldest
+		x.spoken = false
+		o.leave(x.standing)
+		o.push(p, t.turns)
+		p = o.first()
 	}
-	return t.at(p)
+	return p
 }
 
 // extrasOf returns a session's extras, new ones if it has none. They are valid

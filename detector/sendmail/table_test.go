@@ -32,11 +32,11 @@ func TestSessionsModel(t *testing.T) {
 			queues.leave(key)
 		case what == 1:
 			got, want := table.oldest(table.byHost[host]), queues.oldest(host)
-			if (got == nil) != (want == 0) || got != nil && got.key != want {
-				t.Fatalf("step %d: the oldest is %+v, want %d", n, got, want)
+			if (got == 0) != (want == 0) || got != 0 && table.at(got).key != want {
+				t.Fatalf("step %d: the oldest is at %d, want %d", n, got, want)
 			}
 		default:
-			table.touch(s)
+			table.touch(s, 0)
 			queues.spoken[key] = true
 		}
 		if n%1000 == 0 {
@@ -82,17 +82,26 @@ func (m *queueModel) oldest(host HostKey) uint64 {
 func checkOrder(t *testing.T, table *sessions, order map[HostKey][]uint64) {
 	t.Helper()
 	for host, list := range order {
-		p := table.queues[table.byHost[host]].oldest
-		for _, key := range list {
-			if p == 0 || table.at(p).key != key {
-				t.Fatalf("host %d: place %d is not key %d", host, p, key)
-			}
-			p = table.at(p).next
+		places := placesOf(table, table.byHost[host])
+		keys := make([]uint64, len(places))
+		for i, p := range places {
+			keys[i] = table.at(p).key
 		}
-		if p != 0 {
-			t.Fatalf("host %d: more sessions than %d", host, len(list))
+		if !slices.Equal(keys, list) {
+			t.Fatalf("host %d: keys %d, want %d", host, keys, list)
 		}
 	}
+}
+
+// placesOf returns the sessions of a queue, the oldest first.
+func placesOf(table *sessions, q place) (places []place) {
+	l := &table.queues[q].order
+	for at := l.head; at != l.tail; at++ {
+		if p := l.ring[at&uint32(len(l.ring)-1)]; p != 0 {
+			places = append(places, p)
+		}
+	}
+	return places
 }
 
 // checkSessions sees that every session of a queue is found by its key, and
@@ -103,10 +112,10 @@ func checkSessions(t *testing.T, table *sessions) {
 	found := 0
 	owner := map[place]place{}
 	for q := range maps.Values(table.byHost) {
-		before := place(0)
-		for p := table.queues[q].oldest; p != 0; p = table.at(p).next {
+		places := placesOf(table, q)
+		for _, p := range places {
 			s := table.at(p)
-			if s.queue != q || s.prev != before || table.find(s.key) != s {
+			if s.queue != q || s.place != p || table.find(s.key) != s {
 				t.Fatalf("place %d of queue %d: %+v", p, q, s)
 			}
 			if s.extras != 0 {
@@ -116,11 +125,10 @@ func checkSessions(t *testing.T, table *sessions) {
 				}
 				owner[s.extras] = p
 			}
-			before = p
 			found++
 		}
-		if before == 0 || table.queues[q].newest != before {
-			t.Fatalf("queue %d ends with %d, want %d", q, table.queues[q].newest, before)
+		if l := &table.queues[q].order; len(places) == 0 || l.count != len(places) || l.tail-l.head > uint32(len(l.ring)) {
+			t.Fatalf("queue %d: %d sessions, counted as %d in %d to %d of %d", q, len(places), l.count, l.head, l.tail, len(l.ring))
 		}
 	}
 	if found != table.count {
@@ -136,7 +144,7 @@ func checkSessions(t *testing.T, table *sessions) {
 }
 
 func TestSessionSize(t *testing.T) {
-	if n := unsafe.Sizeof(session{}); n > 88 {
+	if n := unsafe.Sizeof(session{}); n > 64 {
 		t.Errorf("a session takes %d bytes", n)
 	}
 }
