@@ -56,6 +56,15 @@ func (d *duplicates) seen(hash uint64) bool {
 	return false
 }
 
+// fetch reads the slot that a hash would like to have, and changes nothing. The sum
+// is of no use but to make the reads needed.
+func (d *duplicates) fetch(hash uint64) (sum uint32) {
+	if len(d.slots) == 0 {
+		return 0
+	}
+	return uint32(d.slots[int(hash)&(len(d.slots)-1)])
+}
+
 // rebuild makes an index of what is in the ring, a quarter of it taken.
 func (d *duplicates) rebuild() {
 	if size := max(64, 4*len(d.ring)); size > len(d.slots) {

@@ -203,6 +203,14 @@ func (h *hosts) of(l *Line) *host {
 	return h.last
 }
 
+// known returns the host of a line if it is known by its key, and changes nothing.
+func (h *hosts) known(l *Line) *host {
+	if h.last != nil && l.hostKey == h.lastKey {
+		return h.last
+	}
+	return h.byKey[l.hostKey]
+}
+
 // named returns the host with a name of a sender.
 func (h *hosts) named(senderName, hostName string) *host {
 	found := h.host(h.sender(senderName), hostName)

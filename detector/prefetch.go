@@ -30,6 +30,9 @@ func (d *Detector) Ahead(lines []Line) {
 			continue
 		}
 		sessions = append(sessions, d.memory.Key(l.sessionKey, l.PID, &l.Record))
+		if x := d.hosts.known(l); x != nil {
+			d.fetched += x.sender.duplicates.fetch(lineHash(l, x))
+		}
 		if l.Record.Addr.IsValid() {
 			clients = append(clients, l.Record.Addr)
 		}

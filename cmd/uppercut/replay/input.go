@@ -32,6 +32,9 @@ type input struct {
 	zone *time.Location
 	// wrapping are the tags of programs that pass on what others write.
 	wrapping []string
+	// show, if not nil, is shown the lines of a file before they are handed out, at
+	// most detector.MaxAhead at once.
+	show func([]detector.Line)
 
 	progress progress
 	sources  []*source
@@ -122,7 +125,7 @@ func (in *input) queue() []*source {
 	in.progress.size = 0
 	sized := true
 	for i, path := range in.paths {
-		s := &source{index: i, name: path, sender: logfile.Stem(path), progress: &in.progress}
+		s := &source{index: i, name: path, sender: logfile.Stem(path), progress: &in.progress, show: in.show}
 		in.sources = append(in.sources, s)
 		size, ok := s.peek(in)
 		in.progress.size += size
@@ -205,6 +208,7 @@ type source struct {
 	calendar *logfile.Calendar
 	chunks   chan *chunk
 	parsers  *parsers
+	show     func([]detector.Line)
 
 	chunk *chunk
 	next  int
@@ -325,10 +329,23 @@ func (s *source) advance() bool {
 			return false
 		}
 	}
+	if s.next%detector.MaxAhead == 0 {
+		s.completeNext()
+	}
 	s.line = &s.chunk.lines[s.next]
 	s.next++
-	s.complete(s.line)
 	return true
+}
+
+// completeNext completes the next lines and shows them.
+func (s *source) completeNext() {
+	next := s.chunk.lines[s.next:min(s.next+detector.MaxAhead, len(s.chunk.lines))]
+	for i := range next {
+		s.complete(&next[i])
+	}
+	if s.show != nil {
+		s.show(next)
+	}
 }
 
 // complete fills in what only the order of lines tells.

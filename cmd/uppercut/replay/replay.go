@@ -59,6 +59,7 @@ func judgeAll(ctx context.Context, in *input, c config.Config, progress io.Write
 	if err != nil {
 		return nil, err
 	}
+	in.show = judge.detector.Ahead
 	stop := showProgress(progress, &in.progress)
 	defer stop()
 	begin := time.Now()

@@ -22,7 +22,7 @@ type report struct {
 	hosts    map[string]*hostTotal
 	// last is the host of the last event: neighbours often share it.
 	last     *hostTotal
-	sources  map[netip.Addr]*sourceTotal
+	sources  *sourceTable
 	timeline timeline
 	verdicts []detector.Verdict
 	// prevented counts the offences of sources while they would have been
@@ -80,7 +80,7 @@ type spared struct {
 func newReport() *report {
 	r := &report{
 		hosts:   map[string]*hostTotal{},
-		sources: map[netip.Addr]*sourceTotal{},
+		sources: newSourceTable(),
 		spared:  map[netip.Prefix]*spared{},
 	}
 	for _, reason := range offence.Reasons() {
@@ -106,6 +106,7 @@ type happening struct {
 	count  uint64
 	kind   offence.Kind
 	reason offence.Reason
+	source *sourceTotal // of addr; nil until it is looked up
 }
 
 // happening takes what line l proved; false if no report tells of it.
@@ -113,12 +114,17 @@ func (r *report) happening(l *detector.Line, e *offence.Event) (happening, bool)
 	if e.Kind != offence.Offence && e.Kind != offence.Accepted {
 		return happening{}, false
 	}
-	return happening{e.Addr, e.Time, r.host(l.Host), uint64(max(e.Count, 1)), e.Kind, e.Reason}, true
+	return happening{
+		addr: e.Addr, time: e.Time, host: r.host(l.Host), count: uint64(max(e.Count, 1)), kind: e.Kind, reason: e.Reason,
+	}, true
 }
 
 // tally counts what happened. It may run beside everything else of a report.
 func (r *report) tally(h *happening) {
-	s := r.source(h.addr)
+	s := h.source
+	if s == nil {
+		s = r.sources.of(h.addr)
+	}
 	if h.kind == offence.Accepted {
 		r.accepted++
 		h.host.Accepted++
@@ -146,15 +152,6 @@ func (r *report) host(name string) *hostTotal {
 	}
 	r.last = h
 	return h
-}
-
-func (r *report) source(a netip.Addr) *sourceTotal {
-	s := r.sources[a]
-	if s == nil {
-		s = &sourceTotal{Addr: a}
-		r.sources[a] = s
-	}
-	return s
 }
 
 // offence counts h and reports whether its reason is new with s.
@@ -242,8 +239,8 @@ func (r *report) byHost() []*hostTotal {
 
 // topSources returns the n sources that offended most, all for n 0.
 func (r *report) topSources(n int) []*sourceTotal {
-	top := make([]*sourceTotal, 0, len(r.sources))
-	for _, s := range r.sources {
+	top := make([]*sourceTotal, 0, r.sources.count)
+	for s := range r.sources.all() {
 		if s.Offences > 0 {
 			top = append(top, s)
 		}
@@ -257,7 +254,7 @@ func (r *report) topSources(n int) []*sourceTotal {
 // offenders is how many sources offended.
 func (r *report) offenders() int {
 	n := 0
-	for _, s := range r.sources {
+	for s := range r.sources.all() {
 		if s.Offences > 0 {
 			n++
 		}

@@ -1,0 +1,97 @@
+package replay
+
+import (
+	"encoding/binary"
+	"iter"
+	"math/bits"
+	"math/rand/v2"
+	"net/netip"
+)
+
+// sourceTable holds what clients did, by their address: a map of netip.Addr takes
+// thrice the time, and every event looks into it.
+type sourceTable struct {
+	pages [][]sourceTotal
+	count int
+	// slots is an open-addressing index, at most half full.
+	slots []sourceSlot
+	seed  [2]uint64
+}
+
+// sourceSlot is the upper half of a hash above one more than the number of a
+// source; 0 is empty.
+type sourceSlot uint64
+
+const (
+	sourcePageBits = 8
+	sourcePageSize = 1 << sourcePageBits
+)
+
+func newSourceTable() *sourceTable {
+	return &sourceTable{slots: make([]sourceSlot, 1024), seed: [2]uint64{rand.Uint64(), rand.Uint64()}}
+}
+
+func (t *sourceTable) at(number int) *sourceTotal {
+	return &t.pages[number>>sourcePageBits][number&(sourcePageSize-1)]
+}
+
+// hash is keyed, for clients choose their addresses.
+func (t *sourceTable) hash(a netip.Addr) uint64 {
+	b := a.As16()
+	high, low := bits.Mul64(binary.LittleEndian.Uint64(b[:])^t.seed[0], 0x9e3779b97f4a7c15)
+	high, low = bits.Mul64(binary.LittleEndian.Uint64(b[8:])^t.seed[1]^high^low, 0xd6e8feb86659fd93)
+	return high ^ low
+}
+
+// of returns what is known of a client, which is new if it was not seen before.
+// It is valid for good.
+func (t *sourceTable) of(a netip.Addr) *sourceTotal {
+	hash, mask := t.hash(a), len(t.slots)-1
+	i := int(hash>>32) & mask
+	for ; t.slots[i] != 0; i = (i + 1) & mask {
+		if uint64(t.slots[i])>>32 != hash>>32 {
+			continue
+		}
+		if s := t.at(int(uint32(t.slots[i])) - 1); s.Addr == a {
+			return s
+		}
+	}
+	if t.count>>sourcePageBits == len(t.pages) {
+		t.pages = append(t.pages, make([]sourceTotal, sourcePageSize))
+	}
+	s := t.at(t.count)
+	s.Addr = a
+	t.count++
+	t.slots[i] = sourceSlot(hash>>32<<32 | uint64(t.count))
+	if 2*t.count > len(t.slots) {
+		t.grow()
+	}
+	return s
+}
+
+func (t *sourceTable) grow() {
+	old := t.slots
+	t.slots = make([]sourceSlot, 2*len(old))
+	mask := len(t.slots) - 1
+	for _, slot := range old {
+		if slot == 0 {
+			continue
+		}
+		i := int(slot>>32) & mask
+		for t.slots[i] != 0 {
+			i = (i + 1) & mask
+		}
+		t.slots[i] = slot
+	}
+}
+
+// all yields every client, in the order in which they were first seen.
+func (t *sourceTable) all() iter.Seq[*sourceTotal] {
+	return func(yield func(*sourceTotal) bool) {
+		for number := range t.count {
+			if !yield(t.at(number)) {
+				return
+			}
+		}
+	}
+}
