@@ -158,17 +158,21 @@ func (g *gateway) get(t *testing.T, path string) (status int, body string) {
 	return g.getAs(t, nil, path)
 }
 
-// getAs asks as a user of the page.
-func (g *gateway) getAs(t *testing.T, user *url.Userinfo, path string) (status int, body string) {
-	t.Helper()
-	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+// client asks from the gateway itself.
+func (g *gateway) client() *http.Client {
+	return &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			return g.gw.Dial(ctx, new(net.Dialer), network, addr)
 		},
 	}}
+}
+
+// getAs asks as a user of the page.
+func (g *gateway) getAs(t *testing.T, user *url.Userinfo, path string) (status int, body string) {
+	t.Helper()
 	target := url.URL{Scheme: "http", Host: "127.0.0.1:9514", User: user}
-	resp, err := client.Get(target.String() + path)
+	resp, err := g.client().Get(target.String() + path)
 	if err != nil {
 		return 0, err.Error()
 	}

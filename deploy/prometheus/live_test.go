@@ -57,8 +57,10 @@ func newPlant(t *testing.T, server, global string) *plant {
 	p.client = inside(p.namespace)
 	p.program = buildUppercut(t)
 	p.makeCertificates()
+	p.write("fw.key", feedKey)
 	p.uppercut = p.start("uppercut", p.program, "--config", p.write("uppercut.yaml", configuration), "serve")
 	p.until("uppercut answers", func() bool { return p.run(p.program, "--config", p.dir+"/uppercut.yaml", "health") == nil })
+	p.until("a bouncer gets the list", p.pull)
 
 	rules := regexp.MustCompile(`(?m)^    for: \S+$`).ReplaceAllString(read(t, "rules.yml"), "    for: 0s")
 	p.write("rules.yml", rules)
@@ -77,7 +79,26 @@ receiver:
   hosts: [{name: mx1, addresses: [127.0.0.1], silence: 1m}, {name: mx9, addresses: [192.0.2.9]}]
 enforcer:
   allow: [192.0.2.0/24]
+feed: {listen: "127.0.0.1:9516", clients: [{name: fw, key_file: DIR/fw.key}]}
 `
+
+// feedKey is the key of the firewall that gets the block list.
+const feedKey = "0123456789abcdef"
+
+// pull asks for the block list as a bouncer does.
+func (p *plant) pull() bool {
+	req, err := http.NewRequestWithContext(p.t.Context(), http.MethodGet, "http://127.0.0.1:9516/v1/decisions/stream?startup=true", http.NoBody)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	req.Header.Set("X-Api-Key", feedKey)
+	resp, err := p.client.Do(req)
+	if err != nil {
+		return false
+	}
+	defer resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
+}
 
 const scraping = `
 global: {scrape_interval: 1s, evaluation_interval: 1s%s}

@@ -16,6 +16,7 @@ import (
 
 	"uppercut/cmd/uppercut/config"
 	"uppercut/cmd/uppercut/console"
+	"uppercut/cmd/uppercut/feed"
 	"uppercut/cmd/uppercut/outbox"
 	"uppercut/cmd/uppercut/samples"
 	"uppercut/detector"
@@ -56,6 +57,8 @@ type Appliance struct {
 	console  *console.Console
 	release  func() // gives up the claim to the table
 	events   *outbox.Outbox
+	feed     *feed.Feed
+	toFeed   feedSource
 }
 
 // applianceMetrics are those of the wiring itself.

@@ -18,6 +18,7 @@ import (
 
 	"uppercut/cmd/uppercut/config"
 	"uppercut/cmd/uppercut/console"
+	"uppercut/cmd/uppercut/feed"
 	"uppercut/cmd/uppercut/outbox"
 	"uppercut/detector"
 	"uppercut/detector/sendmail"
@@ -131,8 +132,13 @@ func (a *Appliance) build(ctx context.Context) (err error) {
 	if err != nil {
 		return errors.Join(fmt.Errorf("web.%w", err), a.receiver.Close())
 	}
+	a.toFeed.appliance = a
+	a.feed, err = feed.New(c.Feed, feed.Options{Logger: a.logger, Registerer: a.registry, Source: &a.toFeed})
+	if err != nil {
+		return errors.Join(fmt.Errorf("feed.%w", err), a.console.Close(), a.receiver.Close())
+	}
 	if err := a.buildEnforcer(ctx, c); err != nil {
-		return errors.Join(err, a.console.Close(), a.receiver.Close())
+		return errors.Join(err, a.feed.Close(), a.console.Close(), a.receiver.Close())
 	}
 	return nil
 }
@@ -244,6 +250,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	page := start(a.console.Run)
 	out := start(a.events.Run)
 	kernel := start(a.enforcer.Run)
+	feed := start(a.feed.Run)
 	guards := start(a.guard.Run)
 	lists := start(a.lists.Run)
 	watch := start(a.watch)
@@ -263,6 +270,7 @@ func (a *Appliance) Run(ctx context.Context) error {
 	a.scoresSaved(a.saveScores(a.pipeline.own))
 	guards.end()
 	lists.end()
+	feed.end()
 	kernel.end()
 	out.end()
 	page.end()

@@ -38,6 +38,8 @@ const (
 	owedBytes     = 64 * kib  // what a RELP session is owed, being written, not judged
 	webBytes      = 128 * kib // a web connection and its request
 	eventBytes    = 2 * kib   // an event that waits for a sink
+	feedBytes     = 200       // an entry of the list in the feed
+	feedLogBytes  = 64 * mib  // its last changes, and what is no more
 	batchesInHand = receiver.MaxBatches + queueBatches
 )
 
@@ -75,6 +77,10 @@ func MemoryBudget(c *config.Config) Budget {
 	}
 	if c.Events.Syslog.Address != "" {
 		add("events.syslog.queue", c.Events.Syslog.Queue*eventBytes)
+	}
+	if c.Feed.Listen != "" {
+		add("feed", 2*(c.Enforcer.MaxAddresses+c.Enforcer.MaxNetworks)*feedBytes+feedLogBytes)
+		add("feed.max_connections", c.Feed.MaxConnections*webBytes)
 	}
 	b.kernel = 2 * r.ReceiveBuffer * (len(r.UDP)*udpReaders(r) + len(r.Unix))
 	return b

@@ -58,6 +58,10 @@ func (a *Appliance) tryReload(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("events.%w", err)
 	}
+	useFeed, err := a.feed.Prepare(c.Feed)
+	if err != nil {
+		return fmt.Errorf("feed.%w", err)
+	}
 	if err := a.guard.Reload(c.ForGuard()); err != nil {
 		return fmt.Errorf("enforcer.%w", err)
 	}
@@ -76,6 +80,7 @@ func (a *Appliance) tryReload(ctx context.Context) error {
 		return errors.Join(fmt.Errorf("detector.%w", refused), a.backTo(old), a.receiver.Reconfigure(old.ForReceiver()))
 	}
 	useEvents()
+	useFeed()
 	a.pipeline.parser.Store(parser)
 	a.config.Store(&c)
 	a.limitMemory(&c)

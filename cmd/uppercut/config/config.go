@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"uppercut/cmd/uppercut/console"
+	"uppercut/cmd/uppercut/feed"
 	"uppercut/cmd/uppercut/outbox"
 	"uppercut/detector"
 	"uppercut/enforcer"
@@ -41,6 +42,8 @@ type Config struct {
 	Enforcer Enforcer `mapstructure:"enforcer"`
 	// Events is where blocks and other events are sent, besides the log.
 	Events outbox.Config `mapstructure:"events"`
+	// Feed is where other firewalls get the block list.
+	Feed feed.Config `mapstructure:"feed"`
 	// Web is where the page and the metrics are served.
 	Web console.Config `mapstructure:"web"`
 }
@@ -79,6 +82,7 @@ func (c *Config) sections() []section {
 		{"enforcer", guarded.Validate, guarded.CheckFiles},
 		{"enforcer.block", c.validateBlock, c.checkBlock},
 		{"events", c.Events.Validate, c.Events.CheckFiles},
+		{"feed", c.Feed.Validate, c.Feed.CheckFiles},
 		{"web", c.Web.Validate, c.Web.CheckFiles},
 	}
 }
@@ -92,6 +96,7 @@ func Default() Config {
 		Detector: detector.DefaultConfig(),
 		Enforcer: Enforcer{Config: enforcer.DefaultConfig(), Guard: guard.DefaultConfig()},
 		Events:   outbox.DefaultConfig(),
+		Feed:     feed.DefaultConfig(),
 		Web:      console.DefaultConfig(),
 	}
 }

@@ -264,7 +264,7 @@ func structDocs(t *testing.T) map[string]string {
 func packageDirs(t *testing.T) map[string]string {
 	t.Helper()
 	dirs := map[string]string{".": "uppercut/cmd/uppercut/config"}
-	for _, top := range []string{"receiver", "detector", "enforcer", "metrics", "cmd/uppercut/console", "cmd/uppercut/outbox"} {
+	for _, top := range []string{"receiver", "detector", "enforcer", "metrics", "cmd/uppercut/console", "cmd/uppercut/outbox", "cmd/uppercut/feed"} {
 		err := filepath.WalkDir(filepath.Join("../../..", top), func(path string, d fs.DirEntry, err error) error {
 			if err == nil && d.IsDir() {
 				dirs[path] = "uppercut/" + strings.TrimPrefix(filepath.ToSlash(path), "../../../")

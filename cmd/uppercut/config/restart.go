@@ -19,6 +19,9 @@ func NeedsRestart(old, now *Config) error {
 		{"state_dir", old.StateDir, now.StateDir},
 		{"detector.ipv6_prefix", old.Detector.IPv6Prefix, now.Detector.IPv6Prefix},
 		{"enforcer", old.Enforcer.Config, now.Enforcer.Config},
+		{"feed.listen", old.Feed.Listen, now.Feed.Listen},
+		{"feed.config_file", old.Feed.ConfigFile, now.Feed.ConfigFile},
+		{"feed.max_connections", old.Feed.MaxConnections, now.Feed.MaxConnections},
 		{"web", old.Web, now.Web},
 	} {
 		if key := changedKey(part.key, reflect.ValueOf(part.old), reflect.ValueOf(part.now)); key != "" {

@@ -17,6 +17,9 @@ func (c *Config) Warnings() []string {
 		all = append(all, "enforcer.allow is empty: list the networks that must never be blocked, your own office first")
 	}
 	all = append(all, whoMaySend(c.Receiver)...)
+	if host, _, err := net.SplitHostPort(c.Feed.Listen); err == nil && c.Feed.ConfigFile == "" && !isLoopback(host) {
+		all = append(all, "feed.listen: without config_file there is no TLS: whoever reads along gets the keys of the clients")
+	}
 	for i, text := range c.Detector.Texts {
 		if cause := text.NeverMatches(); cause != "" {
 			all = append(all, fmt.Sprintf("detector.texts[%d].text: %q never matches: %s", i, text.Text, cause))
@@ -85,9 +88,16 @@ func listensHereOnly(c receiver.Config) bool {
 		if err != nil {
 			return false
 		}
-		if addr, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !addr.IsLoopback()) {
+		if !isLoopback(host) {
 			return false
 		}
 	}
 	return true
+}
+
+// isLoopback reports whether a host of an address to listen on is this machine
+// alone.
+func isLoopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback()
 }

@@ -218,7 +218,8 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 
 // TestBusyConnectionsStay: nobody who is being served is closed for another.
 func TestBusyConnectionsStay(t *testing.T) {
-	c := newConnections(4, newConsoleMetrics(nil))
+	m := newConsoleMetrics(nil)
+	c := newConnections(4, m.open, m.turnedAway)
 	conns := make([]net.Conn, 6)
 	for i := range conns {
 		conns[i] = fakeConn{Conn: nil, addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, byte(i))}, closed: new(atomic.Bool)}

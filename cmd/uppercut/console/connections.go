@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"sync"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
 )
 
@@ -14,8 +15,9 @@ import (
 // from those of senders: one that is idle for longest makes room, of the same
 // address if that has half of them. It is safe for concurrent use.
 type connections struct {
-	max     int
-	metrics *consoleMetrics
+	max        int
+	gauge      prometheus.Gauge   // of open ones
+	turnedAway prometheus.Counter // counts those that were closed
 
 	mu     sync.Mutex
 	open   map[net.Conn]*peer
@@ -29,8 +31,16 @@ type peer struct {
 	idle *list.Element // nil while a request is served
 }
 
-func newConnections(limit int, m *consoleMetrics) *connections {
-	return &connections{max: min(limit, descriptorShare()), metrics: m, open: make(map[net.Conn]*peer), byHost: make(map[string]int)}
+// LimitConnections returns an http.Server.ConnState that keeps the server's
+// connections within a limit, and within an eighth of the process's descriptors:
+// one that is idle for longest makes room, of the same address if that has half of
+// them. The metrics show how many are open, and count those that were closed.
+func LimitConnections(limit int, open prometheus.Gauge, turnedAway prometheus.Counter) func(net.Conn, http.ConnState) {
+	return newConnections(limit, open, turnedAway).state
+}
+
+func newConnections(limit int, open prometheus.Gauge, turnedAway prometheus.Counter) *connections {
+	return &connections{max: min(limit, descriptorShare()), gauge: open, turnedAway: turnedAway, open: make(map[net.Conn]*peer), byHost: make(map[string]int)}
 }
 
 // descriptorShare is how many of the process's descriptors web connections may
@@ -73,14 +83,14 @@ func (c *connections) enter(conn net.Conn) {
 	full := len(c.open) >= c.max && !c.evict("")
 	if full || c.byHost[host] >= max(c.max/2, 1) && !c.evict(host) {
 		hangUp(conn)
-		c.metrics.turnedAway.Inc()
+		c.turnedAway.Inc()
 		return
 	}
 	p := &peer{host: host}
 	c.open[conn] = p
 	c.byHost[host]++
 	p.idle = c.idle.PushBack(conn)
-	c.metrics.open.Set(float64(len(c.open)))
+	c.gauge.Set(float64(len(c.open)))
 }
 
 // evict closes the connection that is idle for longest, of one host if that is
@@ -94,7 +104,7 @@ func (c *connections) evict(host string) bool {
 		c.idle.Remove(e)
 		c.forget(conn)
 		hangUp(conn)
-		c.metrics.turnedAway.Inc()
+		c.turnedAway.Inc()
 		return true
 	}
 	return false
@@ -109,7 +119,7 @@ func (c *connections) forget(conn net.Conn) {
 	if c.byHost[p.host]--; c.byHost[p.host] == 0 {
 		delete(c.byHost, p.host)
 	}
-	c.metrics.open.Set(float64(len(c.open)))
+	c.gauge.Set(float64(len(c.open)))
 }
 
 // hangUp closes conn without a word: TLS would wait for its own.

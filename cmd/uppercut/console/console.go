@@ -167,7 +167,7 @@ func (c *Console) Run(ctx context.Context) error {
 	control := c.server(c.controlHandler())
 	control.ConnContext = peerContext
 	pages := c.server(c.webHandler())
-	pages.ConnState = newConnections(c.config.MaxConnections, c.metrics).state
+	pages.ConnState = LimitConnections(c.config.MaxConnections, c.metrics.open, c.metrics.turnedAway)
 	pages.BaseContext = func(net.Listener) context.Context {
 		// By now the toolkit has put its handler, which asks for passwords, in
 		// front of ours.
