@@ -259,7 +259,7 @@ func (f *Feed) serve(w http.ResponseWriter, r *http.Request, answer func(http.Re
 		f.metrics.requests.WithLabelValues(nobody, outcomeDenied).Inc()
 		f.logger.Debug("feed request denied", "remote", r.RemoteAddr)
 		h.Set("WWW-Authenticate", `Basic realm="uppercut"`)
-		refuse(w, http.StatusForbidden, errDenied)
+		_ = refuse(w, http.StatusForbidden, errDenied)
 		return
 	}
 	err := f.answer(w, r, c, answer)

@@ -13,8 +13,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,29 +21,18 @@ import (
 
 // fakeSource is a list that tests change.
 type fakeSource struct {
-	mu      sync.Mutex
 	entries []Entry
 	ended   []Entry
 	seen    map[netip.Prefix][]netip.Addr
-	changed atomic.Bool
 }
 
 func (s *fakeSource) Blocked() iter.Seq[Entry] {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Values(slices.Clone(s.entries))
+	return slices.Values(s.entries)
 }
 
-func (s *fakeSource) Changed() bool             { return s.changed.Swap(false) }
+func (s *fakeSource) Changed() bool             { return false }
 func (s *fakeSource) Ended() iter.Seq[Entry]    { return slices.Values(s.ended) }
 func (s *fakeSource) Seen(e Entry) []netip.Addr { return s.seen[e.Prefix] }
-
-func (s *fakeSource) set(entries ...Entry) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.entries = entries
-	s.changed.Store(true)
-}
 
 func entry(id uint64, prefix string, left time.Duration) Entry {
 	e := Entry{ID: id, Prefix: netip.MustParsePrefix(prefix), Rule: "burst"}
@@ -109,7 +96,6 @@ func startWith(t testing.TB, c Config, source *fakeSource) *rig {
 func (r *rig) refresh(entries ...Entry) {
 	r.t.Helper()
 	r.mirror.replace(slices.Values(entries), time.Now()) // what follow does within a second
-
 }
 
 // bouncer asks as bouncers do.
