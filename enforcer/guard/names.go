@@ -128,7 +128,12 @@ func (g *Guard) resolve(ctx context.Context, name string, known allowName) (allo
 	return n, ttl, errors.Join(err4, err6)
 }
 
+// notFound reports whether err says that the name has no address of the family. Of
+// a name in the hosts file that has one of the other family, an AddrError does.
 func notFound(err error) bool {
+	if _, ok := errors.AsType[*net.AddrError](err); ok {
+		return true
+	}
 	dnsError, ok := errors.AsType[*net.DNSError](err)
 	return ok && dnsError.IsNotFound
 }

@@ -269,6 +269,15 @@ func TestNames(t *testing.T) {
 	check("dropped from the list", "192.0.2.80")
 }
 
+// Of a name that the hosts file has with one family only, Go's resolver says of the
+// other what it says of a literal address: not that the name is not found.
+func TestOneFamilyInTheHostsFile(t *testing.T) {
+	_, err := (&net.Resolver{PreferGo: true}).LookupNetIP(t.Context(), "ip6", "192.0.2.77")
+	if err == nil || !notFound(err) {
+		t.Errorf("%v is taken for a failure of DNS", err)
+	}
+}
+
 func TestLongAnswersComeOverTCP(t *testing.T) {
 	z := newZone(t)
 	var addrs []string
