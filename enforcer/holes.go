@@ -98,9 +98,3 @@ func (e *Enforcer) holesAround(region []netip.Prefix) map[netip.Prefix]struct{} 
 	}
 	return found
 }
-
-// isAllowed reports whether p is an entry of the allow list that operators keep.
-func (e *Enforcer) isAllowed(p netip.Prefix) bool {
-	_, ok := e.allowed[p]
-	return ok
-}

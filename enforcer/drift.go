@@ -2,7 +2,6 @@ package enforcer
 
 import (
 	"errors"
-	"iter"
 	"net/netip"
 	"slices"
 	"sync"
@@ -28,67 +27,6 @@ type Drift struct {
 }
 
 const keptDrifts = 20
-
-// takeOver makes the kernel agree with the list at the start.
-func (e *Enforcer) takeOver() error {
-	if e.journal.ledger == nil || e.config.Foreign == ForeignAdopt {
-		e.adoptAll()
-	}
-	e.tellLeftovers()
-	return e.rebuild()
-}
-
-// tellLeftovers says how many elements the first write removes: blocks that a
-// saved ruleset brought back at boot, that were lifted meanwhile, or that
-// somebody else put there.
-func (e *Enforcer) tellLeftovers() {
-	layout, _, err := e.firewall.Check()
-	if err != nil {
-		return // the write says what is wrong
-	}
-	if n := e.survey(nft.Change{Lost: true}, layout.Elements).found["unexpected"]; n > 0 {
-		e.logger.Warn("removed elements from our sets that are not on the block list; a saved ruleset may have restored them at boot", "elements", n)
-	}
-}
-
-// adoptAll takes what is in our sets into the list.
-func (e *Enforcer) adoptAll() {
-	for _, set := range nft.Sets {
-		elems, whole, err := e.firewall.List(set, adoptLimit)
-		if err != nil {
-			continue // no such set: nothing to adopt
-		}
-		if !whole {
-			e.tooLargeToAdopt(set)
-		}
-		e.adopt(elems)
-	}
-}
-
-// adopt makes blocks by hand of elements that the list does not know.
-func (e *Enforcer) adopt(elems []nft.Element) {
-	now := time.Now()
-	for _, el := range elems {
-		if _, cause := e.exemption(el.Prefix); cause != "" || e.list.want(el.Prefix) > 0 {
-			continue
-		}
-		b := Block{
-			Prefix: el.Prefix, At: now, Until: now.Add(el.Timeout),
-			Rule: Manual, Author: "nft", Note: "found in the kernel",
-		}
-		if el.Timeout == nft.Forever {
-			b.Until = Forever
-		}
-		e.mu.Lock()
-		e.lastID++
-		b.ID = e.lastID
-		e.insert(&b)
-		family, _ := e.list.class(b.Prefix)
-		e.mu.Unlock()
-		e.journal.put(b)
-		e.metrics.blocks.WithLabelValues(Manual, families[family]).Inc()
-	}
-}
 
 // watch starts to receive the kernel's announcements.
 func (e *Enforcer) watch(others *sync.WaitGroup) (<-chan nft.Change, func()) {
@@ -368,65 +306,4 @@ func (e *Enforcer) judge(want, left time.Duration) string {
 		return "timeout"
 	}
 	return ""
-}
-
-// stillKnocking keeps of the ended blocks those whose sources still knock, up
-// to the limit, and returns the rest.
-func (e *Enforcer) stillKnocking(ended []netip.Prefix, now time.Time) (rest []netip.Prefix) {
-	if e.config.Extend == 0 || e.idle() || len(ended) == 0 {
-		return ended
-	}
-	var singles []netip.Prefix
-	for _, p := range ended {
-		if e.hashed(p) {
-			singles = append(singles, p)
-		} else {
-			rest = append(rest, p)
-		}
-	}
-	found, err := e.firewall.AskKnocks(singles)
-	if err != nil {
-		return ended
-	}
-	for i, p := range singles {
-		if b, ok := e.extend(p, found[i].Left, now); ok {
-			e.journal.put(b)
-		} else {
-			rest = append(rest, p)
-		}
-	}
-	return rest
-}
-
-// extend moves the end of p's block to where the kernel lets go of a source
-// that knocks no more.
-func (e *Enforcer) extend(p netip.Prefix, left time.Duration, now time.Time) (Block, bool) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	slot := e.list.index[keyOf(p)]
-	b := e.list.block(slot)
-	limit := b.At.Add(e.config.ExtendLimit)
-	if left == 0 || !now.Before(limit) {
-		return b, false
-	}
-	b.Until = now.Add(left)
-	if b.Until.After(limit) {
-		b.Until = limit
-	}
-	e.list.put(&b).flags |= flagKnocks
-	return b, true
-}
-
-// knockNoMore notes that blocks are written as elements of their own.
-func (e *Enforcer) knockNoMore(ps iter.Seq[netip.Prefix]) {
-	if e.config.Extend == 0 {
-		return
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for p := range ps {
-		if entry, ok := e.list.find(p); ok {
-			entry.flags &^= flagKnocks
-		}
-	}
 }
