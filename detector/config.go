@@ -18,6 +18,9 @@ type Config struct {
 	// Tags lists the syslog tags of sendmail; a trailing * matches any rest.
 	// Default: sendmail, sm-*.
 	Tags []string `mapstructure:"tags"`
+	// Programs lists the programs beside sendmail whose lines are read as soon as
+	// a host sends them: openssh. Default: openssh.
+	Programs []string `mapstructure:"programs"`
 	// Rules are all evaluated; if several fire, the one with the longest block
 	// applies. 1 to 32 rules.
 	Rules []Rule `mapstructure:"rules"`
@@ -176,7 +179,8 @@ type Zone struct {
 // DefaultConfig returns the judgement that runs without a file.
 func DefaultConfig() Config {
 	return Config{
-		Tags: []string{"sendmail", "sm-*"},
+		Tags:     []string{"sendmail", "sm-*"},
+		Programs: Programs(),
 		Rules: []Rule{
 			{Name: "burst", Window: 10 * time.Minute, Score: 10, Block: time.Hour},
 			{Name: "steady", Window: 24 * time.Hour, Score: 40, Block: 24 * time.Hour},
@@ -204,7 +208,7 @@ const longestWindow = 7 * day
 // its key.
 func (c Config) Validate() error {
 	return errors.Join(
-		c.validateTags(), c.validateRules(), c.validateWeights(), c.validateBounds(),
+		c.validateTags(), c.validatePrograms(), c.validateRules(), c.validateWeights(), c.validateBounds(),
 		c.Favour.validate(), c.Breaker.validate(), c.Ceiling.validate(), c.Repeat.validate(),
 		c.Neighbourhood.validate(), c.validateZones(), c.validateTexts(),
 	)

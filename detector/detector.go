@@ -45,6 +45,9 @@ type Line struct {
 	// Record is the parsed text.
 	Record sendmail.Record
 
+	// program is the number in programs of the one that wrote the line, from 1; 0
+	// for sendmail and for those that are not read.
+	program uint8
 	// hostKey is that of Sender and Host, sessionKey that of Wrapper, too;
 	// digest the hash of tag, PID and text, by which a duplicate is told. They
 	// are 0 before Digest.
@@ -57,7 +60,7 @@ type Line struct {
 // set and before they change again.
 func (l *Line) Digest() {
 	l.hostKey = sendmail.HostKeyOf(l.Sender, l.Host)
-	l.sessionKey = l.hostKey
+	l.sessionKey = l.hostKey ^ sendmail.HostKey(l.program)*programFactor
 	if l.Wrapper != "" {
 		l.sessionKey ^= sendmail.HostKeyOf(l.Host, l.Wrapper)
 	}
@@ -243,12 +246,12 @@ func (d *Detector) Reconfigure(c Config) error {
 	if err := c.Validate(); err != nil {
 		return err
 	}
-	parser, err := sendmail.NewParser(c.Texts)
+	reader, err := NewReader(c)
 	if err != nil {
-		return fmt.Errorf("texts%w", err)
+		return err
 	}
-	d.parser = parser
-	d.memory.UseParser(parser)
+	d.parser = reader.mail
+	d.memory.UseParser(reader.mail)
 	d.judgement = newJudgement(c)
 	d.hosts.configure(c.Zones)
 	d.metrics.configure(d.judgement)
@@ -266,12 +269,15 @@ func (d *Detector) Observe(l *Line) []Verdict {
 	if l.hostKey == 0 {
 		l.Digest()
 	}
-	if !d.judgement.ours(l.Tag) {
+	if l.program == 0 && !d.judgement.ours(l.Tag) {
 		d.foreign(l)
 		return d.verdicts
 	}
 	h := d.hosts.of(l)
 	d.line, d.unknown = l, false
+	if l.program != 0 {
+		d.metrics.programs[l.program][l.Record.Kind].Inc()
+	}
 	duplicate := matters(&l.Record) && h.sender.duplicates.seen(lineHash(l, h))
 	if duplicate {
 		d.metrics.duplicates.Inc()

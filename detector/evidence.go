@@ -35,9 +35,13 @@ type evidenceHeader struct {
 	receivedN uint32
 	host      uint32 // its number below a generation, for numbers are given away again
 	transport transport
+	masked    bool // text holds no secrets
 	reason    offence.Reason
 	length    uint16
 }
+
+// maskedBit marks, beside the transport, a text that holds no secrets.
+const maskedBit = 0x80
 
 const evidenceHeaderSize = 4 + 4 + 8 + 4 + 8 + 4 + 4 + 1 + 1 + 2
 
@@ -98,6 +102,9 @@ func (h *evidenceHeader) write(b []byte) {
 	le.PutUint32(b[28:], h.receivedN)
 	le.PutUint32(b[32:], h.host)
 	b[36], b[37] = byte(h.transport), byte(h.reason)
+	if h.masked {
+		b[36] |= maskedBit
+	}
 	le.PutUint16(b[38:], h.length)
 }
 
@@ -107,7 +114,8 @@ func (h *evidenceHeader) read(b []byte) {
 	h.second, h.nanos = int64(le.Uint64(b[8:])), le.Uint32(b[16:])
 	h.received, h.receivedN = int64(le.Uint64(b[20:])), le.Uint32(b[28:])
 	h.host = le.Uint32(b[32:])
-	h.transport, h.reason = transport(b[36]), offence.Reason(b[37])
+	h.transport, h.reason = transport(b[36]&^maskedBit), offence.Reason(b[37])
+	h.masked = b[36]&maskedBit != 0
 	h.length = le.Uint16(b[38:])
 }
 
@@ -140,12 +148,15 @@ func (d *Detector) evidence(s *source) []Evidence {
 		if !ok {
 			break
 		}
+		if !h.masked {
+			text = sendmail.Mask(text)
+		}
 		sender, host := d.hosts.whose(h.host)
 		lines = append(lines, Evidence{
 			Time:     time.Unix(h.second, int64(h.nanos)).UTC(),
 			Received: time.Unix(h.received, int64(h.receivedN)).UTC(),
 			Sender:   sender, Host: host, Transport: transports[h.transport],
-			Reason: h.reason, Text: sendmail.Mask(text),
+			Reason: h.reason, Text: text,
 		})
 		position = h.previous
 	}
@@ -153,13 +164,18 @@ func (d *Detector) evidence(s *source) []Evidence {
 	return lines
 }
 
-// keep puts an event's line into the ring, its secrets with it: they are masked
-// when it is read, which few lines ever are. hash is that of the source's key.
+// keep puts an event's line into the ring, if it is sendmail's its secrets with
+// it: they are masked when it is read, which few lines ever are. hash is that of
+// the source's key.
 func (d *Detector) keep(s *source, hash uint64, l *Line, e *offence.Event, h *host) {
+	text := e.Raw
+	if l.program != 0 {
+		text = e.Text()
+	}
 	s.evidence = d.ring.add(evidenceHeader{
 		previous: s.evidence, check: uint32(hash),
 		second: e.Time.Unix(), nanos: uint32(e.Time.Nanosecond()),
 		received: l.Received.Unix(), receivedN: uint32(l.Received.Nanosecond()),
-		host: d.hosts.id(h), transport: transportOf(l.Transport), reason: e.Reason,
-	}, e.Raw)
+		host: d.hosts.id(h), transport: transportOf(l.Transport), reason: e.Reason, masked: l.program != 0,
+	}, text)
 }

@@ -27,6 +27,7 @@ type metrics struct {
 
 	hostLines, sourceLost, sourceLosses *prometheus.CounterVec
 
+	programs [][]prometheus.Counter           // by number of the program and kind of line
 	rulesets map[string][2]prometheus.Counter // by ruleset; 0: for good, 1: temporarily
 	lags     *lags
 
@@ -59,14 +60,14 @@ func newMetrics(r prometheus.Registerer) *metrics {
 }
 
 func (m *metrics) perHost() {
-	m.rejections = m.counters("uppercut_rejections_total", "SMTP rejections by mail host and reason.", "host", "reason")
+	m.rejections = m.counters("uppercut_rejections_total", "Rejections by mail host and reason.", "host", "reason")
 	m.accepted = m.counters("uppercut_mail_accepted_total", "Messages accepted for delivery (sendmail from= lines).", "host")
-	m.authFailures = m.counters("uppercut_auth_failures_total", "Failed SMTP AUTH attempts.", "host")
+	m.authFailures = m.counters("uppercut_auth_failures_total", "Failed logins, of SMTP AUTH and other programs.", "host")
 	m.late = m.counters("uppercut_late_lines_total", "Lines that arrived more than 2 minutes after their timestamp: a backlog, judged by its timestamps.", "host")
 	m.ahead = m.counters("uppercut_clock_ahead_lines_total", "Lines dated more than 2 minutes after their arrival: a wrong clock, judged by arrival.", "host")
 	m.lag = m.gauges("uppercut_host_lag_seconds", "Arrival of this host's newest line minus the time at which it was judged: large while a backlog is replayed.", "host")
 	m.lags = register(m.registerer, newLags())
-	m.hostLines = m.counters("uppercut_host_lines_total", "Lines of each host by how they were read; result is understood, unknown (sendmail's, in an unrecognised format) or foreign (with a tag that is not sendmail's).", "host", "result")
+	m.hostLines = m.counters("uppercut_host_lines_total", "Lines of each host by how they were read; result is understood, unknown (of a program that is read, in an unrecognised format) or foreign (with a tag of no such program).", "host", "result")
 	m.sourceLost = m.counters("uppercut_source_lost_messages_total", "Lines that the log daemons of this host report as dropped before they were forwarded.", "host")
 	m.sourceLosses = m.counters("uppercut_source_losses_unknown_total", "Times that the log daemons of this host reported dropped lines without a number.", "host")
 	m.zone = m.gauges("uppercut_host_zone_offset_seconds", "Time zone, east of UTC, learned for a host whose timestamps have none; 0 until then.", "host")
@@ -99,7 +100,7 @@ func (m *metrics) sources() {
 	m.evicted = m.counter("uppercut_tracked_sources_evicted_total", "Sources dropped early because the limit was reached.")
 	m.merged = m.counter("uppercut_scores_merged_total", "Times that the oldest offences of a source were merged because of its limit.")
 	m.judged = m.counter("uppercut_messages_judged_total", "Messages that the detector has judged, whatever the result.")
-	m.foreign = m.counter("uppercut_foreign_lines_total", "Lines whose tag is not sendmail's, except reports of dropped lines.")
+	m.foreign = m.counter("uppercut_foreign_lines_total", "Lines with a tag of no program that is read, except reports of dropped lines.")
 	m.duplicates = m.counter("uppercut_duplicate_lines_total", "Lines that a sender sent again and that were not counted twice.")
 	m.undated = m.counter("uppercut_undated_lines_total", "Lines without a usable time, judged by arrival.")
 }
@@ -123,6 +124,15 @@ func (m *metrics) memory() {
 	m.lines = map[offence.LineKind]prometheus.Counter{}
 	for _, kind := range offence.LineKinds() {
 		m.lines[kind] = lines.WithLabelValues(kind.String())
+	}
+	of := m.counters("uppercut_program_lines_total", "Log lines of other programs than sendmail by class.", "program", "class")
+	m.programs = make([][]prometheus.Counter, 1, len(programs)+1)
+	for _, p := range programs {
+		var classes []prometheus.Counter
+		for _, kind := range offence.LineKinds() {
+			classes = append(classes, of.WithLabelValues(p.Name(), kind.String()))
+		}
+		m.programs = append(m.programs, classes)
 	}
 	m.sessions = m.gauge("uppercut_smtp_sessions", "SMTP sessions whose lines are being joined.")
 	m.held = m.gauge("uppercut_smtp_session_lines_held", "Offences waiting for a line of their session that names the client.")

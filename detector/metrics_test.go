@@ -59,6 +59,7 @@ func TestMetricsStartAtZero(t *testing.T) {
 		"uppercut_verdicts_suppressed_total": len(exemptions),
 		"uppercut_tracked_sources":           2,
 		"uppercut_sendmail_lines_total":      len(offence.LineKinds()),
+		"uppercut_program_lines_total":       len(programs) * len(offence.LineKinds()),
 	} {
 		if got, err := testutil.GatherAndCount(b.registry, name); err != nil || got != want {
 			t.Errorf("%s has %d series (%v), want %d", name, got, err, want)
@@ -88,7 +89,7 @@ func TestHostLabels(t *testing.T) {
 	b.feed(event{at: noon, addr: someone, host: "mx2", Event: offence.Event{Reason: offence.AuthFail}})
 	b.accept(noon, "203.0.113.1", 3)
 	want := `
-# HELP uppercut_auth_failures_total Failed SMTP AUTH attempts.
+# HELP uppercut_auth_failures_total Failed logins, of SMTP AUTH and other programs.
 # TYPE uppercut_auth_failures_total counter
 uppercut_auth_failures_total{host="first"} 7
 uppercut_auth_failures_total{host="other"} 1

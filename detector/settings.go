@@ -7,7 +7,7 @@ import (
 
 // judgement is a Config made ready.
 type judgement struct {
-	tags          []tag
+	tags          tags
 	rules         []rule
 	leastScore    points // of all rules
 	longestWindow uint32 // of all rules
@@ -25,6 +25,7 @@ type judgement struct {
 
 func newJudgement(c Config) *judgement {
 	j := &judgement{
+		tags:          newTags(c.Tags),
 		leastScore:    math.MaxUint32,
 		weights:       reasonPoints(defaultWeights(), c.Weights),
 		caps:          reasonPoints(defaultSessionCaps(), c.SessionCaps),
@@ -37,10 +38,6 @@ func newJudgement(c Config) *judgement {
 		repeat:        c.Repeat,
 		neighbourhood: c.Neighbourhood,
 	}
-	for _, t := range c.Tags {
-		stem, open := strings.CutSuffix(t, "*")
-		j.tags = append(j.tags, tag{stem, open})
-	}
 	for _, r := range c.Rules {
 		compiled := newRule(r)
 		j.rules = append(j.rules, compiled)
@@ -50,21 +47,33 @@ func newJudgement(c Config) *judgement {
 	return j
 }
 
-// tag is a syslog tag, or the beginning of one.
+// tags are syslog tags, and beginnings of them.
+type tags []tag
+
 type tag struct {
 	text string
 	open bool
 }
 
-// ours tells whether a tag is one of sendmail's.
-func (j *judgement) ours(name string) bool {
-	for _, t := range j.tags {
+func newTags(list []string) (all tags) {
+	for _, t := range list {
+		stem, open := strings.CutSuffix(t, "*")
+		all = append(all, tag{stem, open})
+	}
+	return all
+}
+
+func (t tags) match(name string) bool {
+	for _, t := range t {
 		if name == t.text || t.open && strings.HasPrefix(name, t.text) {
 			return true
 		}
 	}
 	return false
 }
+
+// ours tells whether a tag is one of sendmail's.
+func (j *judgement) ours(name string) bool { return j.tags.match(name) }
 
 // keep is how long a source is remembered after the last that was heard of it,
 // in seconds.

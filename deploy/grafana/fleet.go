@@ -23,7 +23,7 @@ func fleet() *dashboard.DashboardBuilder {
 			query{byHost(rate("uppercut_rejections_total")), "{{host}}"})).
 		WithPanel(graph("Mail accepted by host", "Messages accepted for delivery.", "reqps",
 			query{byHost(rate("uppercut_mail_accepted_total")), "{{host}}"})).
-		WithPanel(graph("AUTH failures by host", "Failed SMTP AUTH attempts.", "reqps",
+		WithPanel(graph("AUTH failures by host", "Failed logins, of SMTP AUTH and other programs.", "reqps",
 			query{byHost(rate("uppercut_auth_failures_total")), "{{host}}"})).
 		WithPanel(graph("Backlog", "Arrival minus the time at which the newest line was judged: large while a queue is being sent.", "s",
 			query{"max by (host) (" + series("uppercut_host_lag_seconds") + ")", "{{host}}"})).

@@ -56,7 +56,7 @@ func TestRsyslogAccepts(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		text = strings.ReplaceAll(text, "/etc/rsyslog.d/tls", dir)
+		text = strings.ReplaceAll(text, "/etc/rsyslog.d/tls", dir) + sshdRule(t)
 		file := filepath.Join(dir, "rsyslog.conf")
 		if err := os.WriteFile(file, []byte(`global(workDirectory="`+dir+`")`+"\n"+text), 0o600); err != nil {
 			t.Fatal(err)
@@ -97,4 +97,19 @@ func TestNothingWaitsForTheCollector(t *testing.T) {
 			}
 		}
 	}
+}
+
+// sshdRule is what docs/openssh.md adds to forward sshd's lines, too.
+func sshdRule(t *testing.T) string {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/openssh.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rule, _ := strings.Cut(string(page), "```\nif $programname")
+	rule, _, found := strings.Cut(rule, "```")
+	if !found {
+		t.Fatal("docs/openssh.md has no rule for rsyslog")
+	}
+	return "if $programname" + rule
 }

@@ -217,7 +217,9 @@ func (m *Memory) Observe(in Input, dst []offence.Event) []offence.Event {
 // whole takes a line that is not a part of one.
 func (m *Memory) whole(in *Input, dst []offence.Event) []offence.Event {
 	rec := in.Record
-	m.stats.Lines[rec.Kind]++
+	if rec.mask == nil {
+		m.stats.Lines[rec.Kind]++
+	}
 	if len(m.told) > 0 {
 		dst = m.hear(in, dst)
 	}
@@ -463,7 +465,10 @@ func (m *Memory) event(in *Input) (offence.Event, bool) {
 	default:
 		return offence.Event{}, false
 	}
-	e.Raw, e.Mask = rec.Text, Mask
+	e.Raw, e.Mask = rec.Text, rec.mask
+	if e.Mask == nil {
+		e.Mask = Mask
+	}
 	return e, true
 }
 

@@ -73,6 +73,27 @@ type Record struct {
 	tail int
 	// tellsTwice: a ruleset that refuses the same command logs it once more.
 	tellsTwice bool
+	// mask is that of the program that wrote the line, nil for sendmail.
+	mask func(string) string
+}
+
+// Of makes a Record of a line of another program: its sessions are those of its
+// processes, too. mask takes the secrets out of a line of that program.
+func Of(r *offence.Record, text string, mask func(string) string) Record {
+	rec := Record{
+		Text: text, Body: text, Addr: r.Addr, User: r.User, Count: max(1, r.Count),
+		Kind: r.Kind, Reason: r.Reason, Begins: r.Begins, mask: mask,
+	}
+	switch {
+	case r.AtEnd && len(r.User) <= maxUser:
+		rec.Proof = ProofShort
+	case r.AtEnd:
+		rec.Proof = ProofWhole
+	}
+	if rec.Addr.IsValid() && (rec.Addr.IsLoopback() || rec.Addr.IsUnspecified()) {
+		rec.Addr, rec.Local = noAddr, true
+	}
+	return rec
 }
 
 // Parser reads lines. It is immutable after New and safe for concurrent use.
@@ -93,8 +114,9 @@ func NewParser(list []TextReason) (*Parser, error) {
 
 // Parse reads the text behind "TAG[PID]: " into rec, overwriting it.
 func (p *Parser) Parse(text string, rec *Record) {
-	*rec = Record{Text: text, Count: 1}
-	body := unwrapRepeated(cutMessageID(strings.TrimLeft(text, " ")), &rec.Count)
+	*rec = Record{Text: text}
+	body, count := offence.Repeated(cutMessageID(strings.TrimLeft(text, " ")))
+	rec.Count = count
 	body = cutID(body, rec)
 	rec.began, rec.transaction = idTime(rec.QID), idTransaction(rec.QID)
 	rec.Body = body
@@ -124,35 +146,6 @@ func cutMessageID(s string) string {
 
 // partMark ends every part of a split line but the last (sm_syslog, conf.c).
 const partMark = " ..."
-
-const maxRepeat = 1 << 20
-
-// unwrapRepeated takes off what rsyslog wraps around a line that it has seen N
-// times more.
-func unwrapRepeated(s string, count *uint32) string {
-	const before, after = "message repeated ", " times: ["
-	rest, ok := strings.CutPrefix(s, before)
-	if !ok || !strings.HasSuffix(s, "]") {
-		return s
-	}
-	n, rest := readNumber(rest)
-	rest, ok = strings.CutPrefix(rest, after)
-	if !ok || n == 0 || rest == "" {
-		return s
-	}
-	*count = min(n, maxRepeat)
-	return strings.TrimLeft(rest[:len(rest)-1], " ")
-}
-
-// readNumber reads decimal digits at the start of s.
-func readNumber(s string) (n uint32, rest string) {
-	i := 0
-	for i < len(s) && i < 9 && s[i] >= '0' && s[i] <= '9' {
-		n = n*10 + uint32(s[i]-'0')
-		i++
-	}
-	return n, s[i:]
-}
 
 // A queue id (assign_queueid, queue.c) is the second, in UTC, in which its
 // process began, in six characters, the number of the transaction in two, and
@@ -250,7 +243,7 @@ func cutPart(s string) (part uint16, rest string) {
 	if s == "" || s[0] != '[' {
 		return 0, s
 	}
-	n, rest := readNumber(s[1:])
+	n, rest := offence.Number(s[1:])
 	rest, ok := strings.CutPrefix(rest, "]: ")
 	if !ok || n == 0 || n > 999 {
 		return 0, s

@@ -9,7 +9,6 @@ import (
 
 	"uppercut/cmd/uppercut/console"
 	"uppercut/detector"
-	"uppercut/detector/sendmail"
 	"uppercut/enforcer"
 	"uppercut/receiver"
 )
@@ -26,7 +25,7 @@ func openedBreaker(t *testing.T) *Appliance {
 	if err != nil {
 		t.Fatal(err)
 	}
-	parser, err := sendmail.NewParser(nil)
+	reader, err := detector.NewReader(detector.DefaultConfig())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +35,7 @@ func openedBreaker(t *testing.T) *Appliance {
 			Number: uint64(n), Sender: host + ".example.org", Transport: "tls", Received: now, Time: now, Stamp: detector.StampFull,
 			Host: host, Tag: "sendmail", PID: uint32(n),
 		}
-		parser.Parse(text, &line.Record)
+		reader.Read(&line, text)
 		d.Observe(&line)
 	}
 	for i := range 8 {
@@ -49,7 +48,7 @@ func openedBreaker(t *testing.T) *Appliance {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &Appliance{hosts: hosts, enforcer: e, pipeline: newPipeline(parser, d, func(detector.Verdict) {}, nil)}
+	a := &Appliance{hosts: hosts, enforcer: e, pipeline: newPipeline(reader, d, func(detector.Verdict) {}, nil)}
 	t.Cleanup(runUntilTheEnd(t, a))
 	return a
 }

@@ -21,7 +21,6 @@ import (
 	"uppercut/cmd/uppercut/feed"
 	"uppercut/cmd/uppercut/outbox"
 	"uppercut/detector"
-	"uppercut/detector/sendmail"
 	"uppercut/enforcer"
 	"uppercut/enforcer/blocklist"
 	"uppercut/enforcer/guard"
@@ -149,7 +148,7 @@ func (a *Appliance) buildJudge(ctx context.Context, c *config.Config) error {
 	if a.hosts, err = receiver.NewHosts(c.Receiver, a.registry); err != nil {
 		return err
 	}
-	parser, err := sendmail.NewParser(c.Detector.Texts)
+	reader, err := detector.NewReader(c.Detector)
 	if err != nil {
 		return fmt.Errorf("detector.texts: %w", err)
 	}
@@ -176,7 +175,7 @@ func (a *Appliance) buildJudge(ctx context.Context, c *config.Config) error {
 		a.logger.Error("cannot restore the scores of the last run", "error", err)
 	}
 	durable := func(done func()) { a.enforcer.Flushed(done) } // it is there before the first line is read
-	a.pipeline = newPipeline(parser, d, a.block, durable)
+	a.pipeline = newPipeline(reader, d, a.block, durable)
 	return nil
 }
 

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"uppercut/detector"
-	"uppercut/detector/sendmail"
 	"uppercut/receiver"
 )
 
@@ -33,7 +32,7 @@ type batch struct {
 // the one goroutine that judges. The detector belongs to that goroutine: others
 // use ask.
 type pipeline struct {
-	parser   atomic.Pointer[sendmail.Parser]
+	reader   atomic.Pointer[detector.Reader]
 	detector *detector.Detector
 	block    func(detector.Verdict)
 	// durable calls its argument when every block so far is safe.
@@ -47,7 +46,7 @@ type pipeline struct {
 	heartbeat atomic.Int64 // Unix seconds when the judge last came around; 0 before the first time
 }
 
-func newPipeline(p *sendmail.Parser, d *detector.Detector, block func(detector.Verdict), durable func(func())) *pipeline {
+func newPipeline(r *detector.Reader, d *detector.Detector, block func(detector.Verdict), durable func(func())) *pipeline {
 	pl := &pipeline{
 		detector:  d,
 		block:     block,
@@ -57,28 +56,28 @@ func newPipeline(p *sendmail.Parser, d *detector.Detector, block func(detector.V
 		ended:     make(chan struct{}),
 	}
 	pl.free.New = func() any { return new(batch) }
-	pl.parser.Store(p)
+	pl.reader.Store(r)
 	return pl
 }
 
 // handle is the receiver.Handler: it parses on the caller's goroutine and
 // waits for room in the queue.
 func (pl *pipeline) handle(messages []receiver.Message, judged, release func()) {
-	parser := pl.parser.Load()
+	reader := pl.reader.Load()
 	b := pl.free.Get().(*batch)
 	b.judged, b.release = judged, release
 	b.lines = b.lines[:0]
 	var names detector.Names
 	for i := range messages {
 		b.lines = append(b.lines, detector.Line{})
-		FillLine(&b.lines[i], &messages[i], parser)
+		FillLine(&b.lines[i], &messages[i], reader)
 		names.Share(&b.lines[i])
 	}
 	pl.queue <- b
 }
 
-// FillLine parses m into l.
-func FillLine(l *detector.Line, m *receiver.Message, parser *sendmail.Parser) {
+// FillLine reads m into l.
+func FillLine(l *detector.Line, m *receiver.Message, reader *detector.Reader) {
 	l.Sender = m.Sender
 	l.Transport = m.Transport.String()
 	l.Received = m.Received
@@ -89,7 +88,7 @@ func FillLine(l *detector.Line, m *receiver.Message, parser *sendmail.Parser) {
 	l.PID = m.PID
 	l.Wrapper = m.Wrapper
 	l.Size, l.Cut, l.Relayed = m.Size, m.Cut, m.Relayed
-	parser.Parse(m.Text, &l.Record)
+	reader.Read(l, m.Text)
 	l.Digest()
 }
 

@@ -12,7 +12,6 @@ import (
 	"uppercut/cmd/uppercut/samples"
 	"uppercut/deploy/loggen"
 	"uppercut/detector"
-	"uppercut/detector/sendmail"
 	"uppercut/receiver"
 	"uppercut/receiver/header"
 )
@@ -20,11 +19,11 @@ import (
 // testPipeline has the default rules and no ledger to wait for.
 func testPipeline(tb testing.TB, block func(detector.Verdict)) *pipeline {
 	tb.Helper()
-	parser, err := sendmail.NewParser(nil)
+	reader, err := detector.NewReader(detector.DefaultConfig())
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return newPipeline(parser, testDetector(tb, detector.Options{}), block, func(done func()) { done() })
+	return newPipeline(reader, testDetector(tb, detector.Options{}), block, func(done func()) { done() })
 }
 
 // testDetector has the default rules.

@@ -8,6 +8,7 @@ import (
 
 	"uppercut/detector"
 	"uppercut/detector/offence"
+	"uppercut/detector/sendmail"
 )
 
 // The newest come first, secrets are masked, and a flood costs little.
@@ -16,7 +17,7 @@ func TestLastRejections(t *testing.T) {
 	start := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 	refuse := func(after time.Duration, kind offence.Kind, text string) {
 		l := detector.Line{Received: start.Add(after), Host: "mx1", Sender: "10.25.0.11"}
-		r.event(&l, &offence.Event{Kind: kind, Addr: netip.MustParseAddr("203.0.113.9"), Time: start.Add(after), Reason: offence.DNSBL, Raw: text})
+		r.event(&l, &offence.Event{Kind: kind, Addr: netip.MustParseAddr("203.0.113.9"), Time: start.Add(after), Reason: offence.DNSBL, Raw: text, Mask: sendmail.Mask})
 	}
 	for i := range 1000 {
 		refuse(time.Duration(i)*time.Millisecond, offence.Offence, "flood")

@@ -9,7 +9,6 @@ import (
 	"uppercut/cmd/uppercut/config"
 	"uppercut/cmd/uppercut/console"
 	"uppercut/detector"
-	"uppercut/detector/sendmail"
 	"uppercut/enforcer"
 )
 
@@ -50,7 +49,7 @@ func (a *Appliance) tryReload(ctx context.Context) error {
 	if err := r.CheckFiles(); err != nil {
 		return err
 	}
-	parser, err := sendmail.NewParser(c.Detector.Texts)
+	reader, err := detector.NewReader(c.Detector)
 	if err != nil {
 		return fmt.Errorf("detector.texts: %w", err)
 	}
@@ -81,7 +80,7 @@ func (a *Appliance) tryReload(ctx context.Context) error {
 	}
 	useEvents()
 	useFeed()
-	a.pipeline.parser.Store(parser)
+	a.pipeline.reader.Store(reader)
 	a.config.Store(&c)
 	a.limitMemory(&c)
 	return nil

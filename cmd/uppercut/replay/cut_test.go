@@ -103,7 +103,7 @@ func TestOnlyCutLines(t *testing.T) {
 // liveReader reads frames as the running appliance does.
 type liveReader struct {
 	headers  header.Parser
-	parser   *sendmail.Parser
+	reader   *detector.Reader
 	detector *detector.Detector
 	lines    uint64
 	addrs    []string
@@ -114,7 +114,7 @@ func newLiveReader(t *testing.T) *liveReader {
 	r := new(liveReader)
 	r.detector = addressDetector(t, &r.addrs)
 	var err error
-	if r.parser, err = sendmail.NewParser(nil); err != nil {
+	if r.reader, err = detector.NewReader(detector.DefaultConfig()); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -130,7 +130,7 @@ func (r *liveReader) hear(sender int, frames []string) []string {
 			continue
 		}
 		var l detector.Line
-		appliance.FillLine(&l, &m, r.parser)
+		appliance.FillLine(&l, &m, r.reader)
 		r.lines++
 		l.Number = r.lines
 		r.detector.Observe(&l)

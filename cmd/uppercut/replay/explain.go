@@ -45,7 +45,7 @@ func Explain(ctx context.Context, o Options) error {
 
 func (x *explainer) explain(l *detector.Line) {
 	fmt.Fprintf(x.out, "%s  %s %s[%d]: %s\n", x.place(l.Number), l.Host, l.Tag, l.PID,
-		terminal.Shortened(sendmail.Mask(l.Record.Text), 160))
+		terminal.Shortened(l.Mask(), 160))
 	fmt.Fprintf(x.out, "    %s\n", ruleText(&l.Record))
 	if l.Record.Count > 1 {
 		fmt.Fprintf(x.out, "    R1: it happened %d times\n", l.Record.Count)

@@ -15,7 +15,6 @@ import (
 
 	"uppercut/cmd/uppercut/replay/logfile"
 	"uppercut/detector"
-	"uppercut/detector/sendmail"
 	"uppercut/receiver/header"
 )
 
@@ -80,12 +79,12 @@ var errInterrupted = errors.New("interrupted; reporting what was read so far")
 // The line is valid until handle returns. An error of one file does not keep
 // the others from being read; all are returned.
 func (in *input) each(ctx context.Context, c detector.Config, handle func(*detector.Line)) error {
-	parser, err := sendmail.NewParser(c.Texts)
+	reader, err := detector.NewReader(c)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	p := &parsers{stop: ctx.Done(), parser: parser, tags: header.NewTags(c.Tags, in.wrapping), zone: in.zone}
+	p := &parsers{stop: ctx.Done(), reader: reader, tags: header.NewTags(c.Tags, in.wrapping), zone: in.zone}
 	p.start(runtime.GOMAXPROCS(0))
 	defer p.wait()
 	defer cancel()

@@ -13,7 +13,6 @@ import (
 	"uppercut/cmd/uppercut/replay/logfile"
 	"uppercut/detector"
 	"uppercut/detector/offence"
-	"uppercut/detector/sendmail"
 	"uppercut/receiver/header"
 )
 
@@ -49,7 +48,7 @@ const chunkSize = 256 << 10
 // closed they end.
 type parsers struct {
 	stop       <-chan struct{}
-	parser     *sendmail.Parser
+	reader     *detector.Reader
 	tags       *header.Tags
 	zone       *time.Location
 	work       chan *chunk
@@ -196,7 +195,7 @@ func (p *parsers) parseChunk(headers *header.Parser, c *chunk) {
 			mine = false
 			continue
 		}
-		if mine = p.tags.Own(h.Tag); !mine {
+		if mine = p.reader.Ours(h.Tag); !mine {
 			c.foreign++
 			c.found.foreign(&h)
 			continue
@@ -205,13 +204,13 @@ func (p *parsers) parseChunk(headers *header.Parser, c *chunk) {
 		c.lines = append(c.lines, lineOfFile(&h, line))
 		l := &c.lines[len(c.lines)-1]
 		l.Number, l.Sender = c.count, c.sender
-		p.parser.Parse(h.Text, &l.Record)
+		p.reader.Read(l, h.Text)
 		l.Digest()
 		names.Share(l)
 	}
 }
 
-// lineOfFile returns what the header says of a line of sendmail's.
+// lineOfFile returns what the header says of a line that is read.
 func lineOfFile(h *header.Header, line string) detector.Line {
 	return detector.Line{
 		Transport: "file",
@@ -227,7 +226,7 @@ func lineOfFile(h *header.Header, line string) detector.Line {
 	}
 }
 
-// repeat counts the line before, one of sendmail's, as often again as h says
+// repeat counts the line before, one that is read, as often again as h says
 // that it came. Nothing can have been lost between the two: the same daemon has
 // written both.
 func (c *chunk) repeat(h *header.Header) bool {
