@@ -78,8 +78,10 @@ func MemoryBudget(c *config.Config) Budget {
 	if c.Events.Syslog.Address != "" {
 		add("events.syslog.queue", c.Events.Syslog.Queue*eventBytes)
 	}
-	if c.Feed.Listen != "" {
+	if c.Feed.Listen != "" || c.Feed.Zones.Directory != "" {
 		add("feed", 2*(c.Enforcer.MaxAddresses+c.Enforcer.MaxNetworks)*feedBytes+feedLogBytes)
+	}
+	if c.Feed.Listen != "" {
 		add("feed.max_connections", c.Feed.MaxConnections*webBytes)
 	}
 	b.kernel = 2 * r.ReceiveBuffer * (len(r.UDP)*udpReaders(r) + len(r.Unix))

@@ -22,6 +22,7 @@ func NeedsRestart(old, now *Config) error {
 		{"feed.listen", old.Feed.Listen, now.Feed.Listen},
 		{"feed.config_file", old.Feed.ConfigFile, now.Feed.ConfigFile},
 		{"feed.max_connections", old.Feed.MaxConnections, now.Feed.MaxConnections},
+		{"feed.zones", old.Feed.Zones, now.Feed.Zones},
 		{"web", old.Web, now.Web},
 	} {
 		if key := changedKey(part.key, reflect.ValueOf(part.old), reflect.ValueOf(part.now)); key != "" {

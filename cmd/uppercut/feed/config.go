@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/prometheus/exporter-toolkit/web"
 	"go.yaml.in/yaml/v3"
@@ -31,7 +32,13 @@ type Config struct {
 	// Above the limit the connection that has been idle longest is closed. Default:
 	// 256.
 	MaxConnections int `mapstructure:"max_connections"`
+	// Zones is where the list is written for rbldnsd, whose answers mail servers
+	// ask for.
+	Zones ZoneConfig `mapstructure:"zones"`
 }
+
+// on reports whether anybody gets the list.
+func (c Config) on() bool { return c.Listen != "" || c.Zones.Directory != "" }
 
 // ClientConfig is somebody who may have the list.
 type ClientConfig struct {
@@ -62,17 +69,30 @@ const (
 const maxClients = 1000
 
 // DefaultConfig serves nobody.
-func DefaultConfig() Config { return Config{MaxConnections: 256} }
+func DefaultConfig() Config {
+	return Config{
+		MaxConnections: 256,
+		Zones:          ZoneConfig{Interval: time.Minute, TTL: time.Minute, Text: "$ is blocked by uppercut"},
+	}
+}
 
 // Validate returns every mistake, joined (errors.Join), each beginning with its
 // key. Files are not read.
 func (c Config) Validate() error {
 	var mistakes []error
+	for _, err := range c.Zones.mistakes() {
+		mistakes = append(mistakes, fmt.Errorf("zones.%w", err))
+	}
+	return errors.Join(append(mistakes, c.listenMistakes()...)...)
+}
+
+// listenMistakes are those in what the listener needs.
+func (c Config) listenMistakes() (mistakes []error) {
 	if c.Listen == "" {
 		if c.ConfigFile != "" || len(c.Clients) > 0 {
-			return errors.New("listen: missing: there is no listener for clients or config_file")
+			mistakes = append(mistakes, errors.New("listen: missing: there is no listener for clients or config_file"))
 		}
-		return nil
+		return mistakes
 	}
 	if _, port, err := net.SplitHostPort(c.Listen); err != nil || port == "" {
 		mistakes = append(mistakes, fmt.Errorf("listen: %q is not an address with a port, as 10.25.0.1:9516 or [::1]:9516", c.Listen))
@@ -98,7 +118,7 @@ func (c Config) Validate() error {
 			mistakes = append(mistakes, fmt.Errorf("clients[%d].certificate: without config_file there is no TLS", i))
 		}
 	}
-	return errors.Join(mistakes...)
+	return mistakes
 }
 
 var clientName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
@@ -119,10 +139,17 @@ func (c ClientConfig) mistakes() (mistakes []error) {
 // CheckFiles reads the files that c names and says what is wrong with them, each
 // mistake beginning with its key.
 func (c Config) CheckFiles() error {
-	if c.Listen == "" {
-		return nil
-	}
 	var mistakes []error
+	if dir := c.Zones.Directory; dir != "" {
+		if info, err := os.Stat(dir); err != nil {
+			mistakes = append(mistakes, fmt.Errorf("zones.directory: %w", err))
+		} else if !info.IsDir() {
+			mistakes = append(mistakes, fmt.Errorf("zones.directory: %q is not a directory", dir))
+		}
+	}
+	if c.Listen == "" {
+		return errors.Join(mistakes...)
+	}
 	if err := checkWebFile(c.ConfigFile); err != nil {
 		mistakes = append(mistakes, fmt.Errorf("config_file: %q: %w", c.ConfigFile, err))
 	}

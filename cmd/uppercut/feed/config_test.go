@@ -2,6 +2,8 @@ package feed
 
 import (
 	"context"
+	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -61,3 +63,7 @@ func TestKeys(t *testing.T) {
 		}
 	}
 }
+
+var discard = slog.New(slog.DiscardHandler)
+
+func netDial(address string) (net.Conn, error) { return net.Dial("udp", address) }

@@ -1,6 +1,6 @@
 // Package feed hands the block list to other firewalls: as the read side of
 // CrowdSec's local API, which its bouncers ask, and as plain lists in text and
-// JSON.
+// JSON, and as files for rbldnsd, which mail servers ask by DNS.
 //
 // It keeps a copy of the list (mirror) and follows the enforcer from a goroutine
 // of its own, so that no client ever holds a lock of the enforcer: however slow,

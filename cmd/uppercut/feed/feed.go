@@ -134,7 +134,7 @@ func (f *Feed) Close() error {
 // Run follows the list and serves it until ctx is cancelled. It returns nil, or
 // why the listener broke.
 func (f *Feed) Run(ctx context.Context) error {
-	if f.listener == nil {
+	if !f.config.on() {
 		<-ctx.Done()
 		return nil
 	}
@@ -143,6 +143,13 @@ func (f *Feed) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	running.Go(func() { f.follow(ctx) })
+	if f.config.Zones.Directory != "" {
+		running.Go(func() { f.keepZones(ctx) })
+	}
+	if f.listener == nil {
+		<-ctx.Done()
+		return nil
+	}
 	server := f.server()
 	running.Go(func() {
 		err := web.Serve(f.listener, server, &web.FlagConfig{WebConfigFile: &f.config.ConfigFile}, f.logger)

@@ -21,6 +21,9 @@ type metrics struct {
 	open       prometheus.Gauge
 	turnedAway prometheus.Counter
 	updated    prometheus.Gauge
+
+	zonesWritten prometheus.Gauge
+	zoneFailures prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, m *mirror) *metrics {
@@ -50,12 +53,20 @@ func newMetrics(reg prometheus.Registerer, m *mirror) *metrics {
 			Help: "Time when the copy of the block list that clients get was last compared with the enforcer's.",
 		}),
 	}
+	out.zonesWritten = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "uppercut_feed_zones_last_write_timestamp_seconds",
+		Help: "Time when the files for rbldnsd were last written.",
+	})
+	out.zoneFailures = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "uppercut_feed_zone_write_failures_total",
+		Help: "Failed attempts to write the files for rbldnsd; the old ones stay.",
+	})
 	if reg != nil {
 		entries := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "uppercut_feed_entries",
 			Help: "Addresses and networks in the copy of the block list that clients get.",
 		}, func() float64 { return float64(m.len()) })
-		reg.MustRegister(out.requests, out.whole, out.lastPull, out.open, out.turnedAway, out.updated, entries)
+		reg.MustRegister(out.requests, out.whole, out.lastPull, out.open, out.turnedAway, out.updated, entries, out.zonesWritten, out.zoneFailures)
 	}
 	out.requests.WithLabelValues(nobody, outcomeDenied)
 	return out
