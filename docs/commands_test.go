@@ -32,8 +32,8 @@ func pages(t *testing.T) []string {
 // attack: see deploy/lab.
 var checks = map[string]func(t *testing.T, command string){
 	"uppercut": inTheLab, "curl": inTheLab, "logger": inTheLab, "grep": inTheLab,
-	"make":      dryMake,
-	"rbldnsd":   inTheFeed,
+	"make":    dryMake,
+	"rbldnsd": inTheFeed,
 	"install": func(t *testing.T, command string) {
 		oneOf(t, command, "install -d -o uppercut -g rbldns -m 750 /var/lib/rbldns/uppercut")
 	},
