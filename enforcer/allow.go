@@ -26,6 +26,9 @@ func (e *Enforcer) Allow(ctx context.Context, a AllowEntry) (lifted []netip.Pref
 		e.allowed[p] = a
 		e.exempt.Insert(p, struct{}{})
 		touched := e.list.addHole(p)
+		if len(touched) > 0 {
+			e.changes.reset()
+		}
 		e.mu.Unlock()
 		e.journal.setAllow(p, &a)
 		e.write(touched)

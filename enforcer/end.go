@@ -23,6 +23,7 @@ func (e *Enforcer) lift(ps []netip.Prefix, as Unblock) (lifted []Block, touched 
 		if !ok {
 			continue
 		}
+		e.changes.add(&b, as.Cause)
 		lifted = append(lifted, b)
 		touched = append(touched, e.list.released(p)...)
 	}

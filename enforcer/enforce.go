@@ -203,6 +203,7 @@ func (a *admission) part(out []Block, before uint64, replaced map[netip.Prefix]B
 func (e *Enforcer) insert(b *Block) []netip.Prefix {
 	entry := e.list.put(b)
 	entry.since = uint32(time.Now().Unix())
+	e.changes.add(b, "")
 	e.room.add(e.list, e.list.index[entry.key])
 	if entry.flags&flagNet != 0 {
 		return e.list.recut(b.Prefix)

@@ -145,6 +145,7 @@ type Enforcer struct {
 	logger   *slog.Logger
 	metrics  *metrics
 	queue    *queue
+	changes  *changes
 	journal  *journal
 	firewall *nft.Firewall // nil in observe mode
 	kernel   kernelState   // of the goroutine in Run
@@ -187,6 +188,7 @@ func New(ctx context.Context, c Config, o Options) (*Enforcer, error) {
 	e := &Enforcer{
 		config: c, options: o, logger: o.Logger, metrics: m,
 		queue:   newQueue(),
+		changes: newChanges(time.Now()),
 		list:    newList(c.IPv6PrefixLength, time.Now()),
 		room:    room{},
 		allowed: map[netip.Prefix]ledger.Allow{},

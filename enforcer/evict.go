@@ -216,6 +216,11 @@ func (e *Enforcer) makeRoom(newcomer netip.Prefix) (touched []netip.Prefix, evic
 			break
 		}
 		b, _ := e.list.remove(p)
+		cause := causeCapacity
+		if p == newcomer {
+			cause = causeSetFull
+		}
+		e.changes.add(&b, cause)
 		touched = append(touched, e.list.released(p)...)
 		evicted = append(evicted, b)
 		if p == newcomer {

@@ -50,6 +50,7 @@ func (e *Enforcer) extend(p netip.Prefix, left time.Duration, now time.Time) (Bl
 		b.Until = limit
 	}
 	e.list.put(&b).flags |= flagKnocks
+	e.changes.add(&b, "")
 	return b, true
 }
 

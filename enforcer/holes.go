@@ -61,6 +61,9 @@ func (e *Enforcer) refit(region []netip.Prefix, asked iter.Seq[netip.Prefix]) (e
 			touched = append(touched, e.list.removeHole(hole)...)
 		}
 	}
+	if len(touched) > 0 {
+		e.changes.reset()
+	}
 	return exempt, touched
 }
 

@@ -103,7 +103,8 @@ func (e *Enforcer) delist(wanted map[netip.Prefix]struct{}) (gone []netip.Prefix
 		var touched []netip.Prefix
 		e.mu.Lock()
 		for _, p := range batch {
-			if _, ok := e.list.remove(p); ok {
+			if b, ok := e.list.remove(p); ok {
+				e.changes.add(&b, causeDelisted)
 				touched = append(touched, e.list.released(p)...)
 			}
 		}

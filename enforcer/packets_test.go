@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -300,6 +301,8 @@ func TestKnockingExtendsUpToTheLimit(t *testing.T) {
 	}
 	e.config.ExtendLimit = 9 * time.Second // shorter than a configuration may have it
 	a := runEnforcer(t, e)
+	f := follow(a.Enforcer)
+	f.catchUp()
 	a.Block(verdict("198.51.100.7/32", c.Extend))
 	a.Block(verdict("198.51.100.8/32", c.Extend))
 	a.Block(verdict("2001:db8:7::/64", c.Extend))
@@ -317,6 +320,12 @@ func TestKnockingExtendsUpToTheLimit(t *testing.T) {
 	}
 	if r, err := a.Verify(t.Context()); err != nil || !r.Sound() || a.Count() != 2 {
 		t.Errorf("%d blocks; %+v, %v", a.Count(), r, err)
+	}
+	said := f.catchUp()
+	for _, p := range []string{"198.51.100.7/32", "2001:db8:7::/64"} {
+		if told := slices.DeleteFunc(slices.Clone(said), func(s string) bool { return s != p+" burst " }); len(told) < 2 {
+			t.Errorf("followers hear of no new end of %s: %q", p, said)
+		}
 	}
 	if set, left, err := a.InKernel(netip.MustParseAddr("198.51.100.7")); err != nil || set != "knock4" || left == 0 {
 		t.Errorf("in %q for %v, %v", set, left, err)

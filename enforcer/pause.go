@@ -35,6 +35,7 @@ func (e *Enforcer) Flush(ctx context.Context, author, note string, until time.Ti
 func (e *Enforcer) suspend(since, until time.Time) {
 	e.mu.Lock()
 	e.suspended, e.since, e.pausedUntil = true, since, until
+	e.changes.reset()
 	e.mu.Unlock()
 	e.metrics.suspended.Set(1)
 }
@@ -68,6 +69,7 @@ func (e *Enforcer) Resume(ctx context.Context, author, note string) error {
 func (e *Enforcer) resume(author, note string) error {
 	e.mu.Lock()
 	e.suspended, e.since, e.pausedUntil = false, time.Time{}, time.Time{}
+	e.changes.reset()
 	e.mu.Unlock()
 	e.metrics.suspended.Set(0)
 	e.record(ActionResume, author, note, nil, 0)

@@ -100,12 +100,13 @@ func (e *Enforcer) refuse(refused []nft.Refusal) (out []Refusal) {
 			e.kernel.suspect = true // a piece of a network: all anew
 			continue
 		}
-		e.list.remove(r.Prefix)
-		e.journal.refused(r.Prefix)
 		cause := causeError
 		if nft.Full(r.Err) {
 			cause = causeSetFull
 		}
+		b, _ := e.list.remove(r.Prefix)
+		e.changes.add(&b, cause)
+		e.journal.refused(r.Prefix)
 		out = append(out, Refusal{r.Prefix, cause})
 	}
 	return out

@@ -23,7 +23,6 @@ func (a *Appliance) publish(e outbox.Event, text string) {
 // blocked hears from the enforcer of a block that is on the list: in force unless
 // the firewall is suspended or cannot be written.
 func (a *Appliance) blocked(b enforcer.Block) {
-	a.toFeed.changed.Store(true)
 	e := blockEvent(outbox.Block, b)
 	for _, line := range b.Evidence {
 		e.Evidence = append(e.Evidence, outbox.Evidence{Time: line.Time, Host: line.Host, Reason: line.Reason, Text: line.Text})
@@ -34,7 +33,6 @@ func (a *Appliance) blocked(b enforcer.Block) {
 
 // unblocked hears from the enforcer of the end of a block.
 func (a *Appliance) unblocked(u enforcer.Unblock) {
-	a.toFeed.changed.Store(true)
 	e := blockEvent(outbox.Unblock, u.Block)
 	e.Cause, e.Author, e.Note = u.Cause, u.By, u.Why
 	a.publish(e, u.Cause)

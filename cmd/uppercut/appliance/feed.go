@@ -3,23 +3,16 @@ package appliance
 import (
 	"iter"
 	"net/netip"
-	"sync/atomic"
 	"time"
 
 	"uppercut/cmd/uppercut/feed"
 	"uppercut/enforcer"
 )
 
-// feedCheck is how long a change of the list may go unnoticed of which no event
-// tells: an exemption within a network, a flush.
-const feedCheck = 5 * time.Second
-
 // feedSource is the block list as the feed wants it.
 type feedSource struct {
 	appliance *Appliance
-	changed   atomic.Bool
-	checked   time.Time // of the goroutine that asks
-	suspended bool      // likewise
+	position  uint64 // of the list when it was asked last; of the goroutine that asks
 }
 
 // Blocked implements feed.Source.
@@ -35,12 +28,9 @@ func (s *feedSource) Blocked() iter.Seq[feed.Entry] {
 
 // Changed implements feed.Source.
 func (s *feedSource) Changed() bool {
-	suspended, now := s.appliance.enforcer.Suspended(), time.Now()
-	if !s.changed.Swap(false) && suspended == s.suspended && now.Sub(s.checked) < feedCheck {
-		return false
-	}
-	s.suspended, s.checked = suspended, now
-	return true
+	was := s.position
+	s.position, _ = s.appliance.enforcer.Position()
+	return s.position != was
 }
 
 // Ended implements feed.Source: what somebody or something ended before its time,
