@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 # docs drive other processes: -race takes ten times as long there and finds nothing.
 RACE = ./cmd/... ./enforcer/... ./metrics/... ./receiver/...
 
-.PHONY: attack build install kernels kernels-smoke package release run lab screenshot test needs lint fuzz bench bench-smoke soak clean
+.PHONY: attack build install kernels kernels-smoke package release run lab machine screenshot test needs lint fuzz bench bench-smoke soak clean
 
 build: ## bin/uppercut, static
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/uppercut ./cmd/uppercut
@@ -62,6 +62,9 @@ kernels: ## Debian's kernels booted in qemu, what depends on them tried there: d
 
 kernels-smoke: ## Debian 12's kernel alone, what breaks most easily there: four minutes (root)
 	deploy/kernels/run -smoke
+
+machine: ## the package on whole machines in qemu, through reboot and power cut: docs/machine.md (root)
+	deploy/machine/run
 
 clean:
 	rm -rf bin dist
