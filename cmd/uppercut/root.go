@@ -129,7 +129,7 @@ They are the same with --json.`,
 	})
 	root.AddCommand(
 		newServeCommand(env), newReplayCommand(env), newCheckCommand(env),
-		newStatusCommand(env), newBlocksCommand(env), newWhyCommand(env), newTopCommand(env), newSendersCommand(env), newAuditCommand(env),
+		newStatusCommand(env), newBlocksCommand(env), newWhyCommand(env), newReportCommand(env), newTopCommand(env), newSendersCommand(env), newAuditCommand(env),
 		newBlockCommand(env), newUnblockCommand(env), newAllowCommand(env), newBreakersCommand(env),
 		newFlushCommand(env), newResumeCommand(env), newReloadCommand(env), newFirewallCommand(env), newLedgerCommand(env),
 		newHealthCommand(env), newSenderConfigCommand(env), newWebUserCommand(env), newCertificatesCommand(env), newVersionCommand(env), newManualCommand(),
