@@ -89,7 +89,7 @@ func (cr *crowd) offend(a netip.Addr, r offence.Reason) {
 	cr.event = offence.Event{Line: cr.n, Time: at, Addr: a, Session: cr.n, Count: 1, Reason: r, Raw: "x"}
 	cr.line.Received = at
 	cr.d.begin(at)
-	cr.d.event(&cr.line, &cr.event, cr.d.hosts.of(&cr.line))
+	cr.d.event(&cr.line, &cr.event, cr.d.hosts.of(&cr.line), false)
 }
 
 func heapBytes() uint64 {

@@ -104,7 +104,7 @@ func (d *Detector) passes(p *pending, now uint32) bool {
 // underLimit notes which witnesses can pass the ceiling again.
 func (d *Detector) underLimit() {
 	for _, w := range d.hosts.witnesses {
-		if w.over && int(w.passed.within(d.hosts.now)) < d.judgement.ceiling.HostPasses {
+		if w.over && int(w.passed.within(unixSecond(d.now))) < d.judgement.ceiling.HostPasses {
 			w.over = false
 			d.metrics.over.Dec()
 		}

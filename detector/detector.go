@@ -140,7 +140,9 @@ type Verdict struct {
 }
 
 // Options are a Detector's collaborators. All functions are called by the
-// goroutine that owns the Detector and must answer from memory.
+// goroutine that owns the Detector and must answer from memory. Where reading and
+// judging are apart, HostLabel, HostRow, Witness and OnUnknown are called by who
+// reads, OnNotice by either, the others by who judges.
 type Options struct {
 	// OnNotice, if not nil, hears of zones learned, breakers and exempt sources.
 	OnNotice func(Notice)
@@ -212,7 +214,10 @@ type Detector struct {
 	events   []offence.Event
 	verdicts []Verdict
 	scratch  []mark
-	fetched  uint32 // what Ahead has read, so that the compiler lets it
+	quiet    func() // see Apart
+	one      Epoch  // of Observe
+	// What was read ahead by the two halves, so that the compiler lets it.
+	fetched, fetchedSources uint32
 }
 
 // New returns a Detector with the rules of c.
@@ -264,38 +269,14 @@ func (d *Detector) Reconfigure(c Config) error {
 
 // Observe judges one line. The verdicts are valid until the next call.
 func (d *Detector) Observe(l *Line) []Verdict {
-	d.metrics.judged.Inc()
 	d.begin(l.Received)
-	if l.hostKey == 0 {
-		l.Digest()
+	e := &d.one
+	e.reads, e.events, e.repeated = e.reads[:0], e.events[:0], e.repeated[:0]
+	d.Read(l, e)
+	h := e.reads[len(e.reads)-1].host
+	for i := range e.events {
+		d.event(l, &e.events[i], h, slices.Contains(e.repeated, i))
 	}
-	if l.program == 0 && !d.judgement.ours(l.Tag) {
-		d.foreign(l)
-		return d.verdicts
-	}
-	h := d.hosts.of(l)
-	d.line, d.unknown = l, false
-	if l.program != 0 {
-		d.metrics.programs[l.program][l.Record.Kind].Inc()
-	}
-	duplicate := matters(&l.Record) && h.sender.duplicates.seen(lineHash(l, h))
-	if duplicate {
-		d.metrics.duplicates.Inc()
-		d.noteDuplicate(l.Number)
-	}
-	d.events = d.memory.Observe(sendmail.Input{
-		Line: l.Number, Time: d.timeOf(l, h), Host: l.sessionKey, PID: l.PID, Record: &l.Record,
-		Tag: len(l.Tag), Transport: l.route(), Cut: l.Cut,
-	}, d.events[:0])
-	d.line = nil
-	d.lines.of(l).read(d.unknown, l.Received)
-	for i := range d.events {
-		d.event(l, &d.events[i], h)
-	}
-	if duplicate && len(d.events) > 0 && l.Record.Reason == offence.ReasonNone && l.Record.Kind != offence.LineFrom {
-		delete(d.duplicates, l.Number)
-	}
-	d.await(l)
 	return d.verdicts
 }
 
@@ -349,8 +330,7 @@ func (d *Detector) begin(now time.Time) {
 	if now.After(d.now) {
 		d.now = now
 	}
-	d.hosts.now = unixSecond(d.now)
-	d.release(d.hosts.now)
+	d.release(unixSecond(d.now))
 }
 
 // Tick does what is due by now without a line: waiting verdicts, breakers that
@@ -358,6 +338,7 @@ func (d *Detector) begin(now time.Time) {
 // about once a second.
 func (d *Detector) Tick(now time.Time) []Verdict {
 	d.begin(now)
+	d.hosts.arrived(now)
 	d.settle(now)
 	d.closeBreakers()
 	d.pardons.end(d.now)
@@ -401,16 +382,14 @@ func (d *Detector) timeOf(l *Line, h *host) time.Time {
 	return r.at
 }
 
-// event judges what one line has proven.
-func (d *Detector) event(l *Line, e *offence.Event, h *host) {
+// event judges what one line has proven; what was proven before by the same line
+// counts no more.
+func (d *Detector) event(l *Line, e *offence.Event, h *host, repeated bool) {
 	if d.options.OnEvent != nil {
 		d.options.OnEvent(l, e)
 	}
-	if len(d.duplicates) > 0 {
-		if _, duplicate := d.duplicates[e.Line]; duplicate {
-			delete(d.duplicates, e.Line)
-			return
-		}
+	if repeated {
+		return
 	}
 	h.count(e)
 	if e.Ruleset != "" {

@@ -5,7 +5,9 @@
 // argument, so a replay of last month's logs and a live stream run the same
 // code. A Detector belongs to one goroutine, all methods included; only its
 // metrics are read by others. The functions in Options are called by that
-// goroutine and must answer from memory.
+// goroutine and must answer from memory. Who has two processors to spare can give
+// its two halves, which read lines and judge what they say, a goroutine each
+// (epoch.go); the verdicts are the same.
 //
 // # A line's way
 //

@@ -190,6 +190,9 @@ func (h *hosts) witnessOf(sender string) Witness {
 	return w
 }
 
+// arrived notes a time of arrival.
+func (h *hosts) arrived(at time.Time) { h.now = max(h.now, unixSecond(at)) }
+
 // of returns the host of a line.
 func (h *hosts) of(l *Line) *host {
 	if h.last == nil || l.hostKey != h.lastKey {

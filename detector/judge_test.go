@@ -76,7 +76,7 @@ func (b *bench) feed(e event) []Verdict {
 	b.d.Ahead([]Line{*l})
 	b.d.begin(l.Received)
 	l.Digest()
-	b.d.event(l, &e.Event, b.d.hosts.of(l))
+	b.d.event(l, &e.Event, b.d.hosts.of(l), false)
 	return b.take(b.d.verdicts)
 }
 

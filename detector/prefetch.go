@@ -1,6 +1,10 @@
 package detector
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"uppercut/detector/offence"
+)
 
 // MaxAhead is how many lines Ahead looks at: few enough that what it has
 // fetched for the last of them is still there when it is observed.
@@ -18,12 +22,20 @@ var fewSources = 1 << 12
 // lines at once, which takes hardly longer than for one. Its loops are short, so
 // that a processor which executes out of order has many of their reads under way.
 func (d *Detector) Ahead(lines []Line) {
-	var (
-		sessionKeys  [MaxAhead]uint64
-		clientAddrs  [2 * MaxAhead]netip.Addr
-		sourceHashes [2 * MaxAhead]uint64
-	)
-	sessions, clients, sources := sessionKeys[:0], clientAddrs[:0], sourceHashes[:0]
+	var clients [2 * MaxAhead]netip.Addr
+	d.fetchAddrs(d.aheadRead(lines, clients[:0]))
+}
+
+// AheadRead is Ahead for Read alone.
+func (d *Detector) AheadRead(lines []Line) {
+	var clients [2 * MaxAhead]netip.Addr
+	d.aheadRead(lines, clients[:0])
+}
+
+// aheadRead appends the clients of the lines, as far as they are known, to clients.
+func (d *Detector) aheadRead(lines []Line, clients []netip.Addr) []netip.Addr {
+	var sessionKeys [MaxAhead]uint64
+	sessions := sessionKeys[:0]
 	for i := range lines[:min(len(lines), MaxAhead)] {
 		l := &lines[i]
 		if !matters(&l.Record) {
@@ -37,14 +49,28 @@ func (d *Detector) Ahead(lines []Line) {
 			clients = append(clients, l.Record.Addr)
 		}
 	}
-	clients = d.memory.Fetch(sessions, clients)
+	return d.memory.Fetch(sessions, clients)
+}
+
+// fetchSources fetches the sources of events.
+func (d *Detector) fetchSources(events []offence.Event) {
+	var clients [MaxAhead]netip.Addr
+	for i := range events {
+		clients[i] = events[i].Addr
+	}
+	d.fetchAddrs(clients[:len(events)])
+}
+
+// fetchAddrs fetches the sources of clients.
+func (d *Detector) fetchAddrs(clients []netip.Addr) {
 	if d.sources.count < fewSources {
 		return
 	}
-	for _, addr := range clients {
-		sources = append(sources, d.sources.keyFor(addr, d.judgement.ipv6Prefix).hash)
+	var hashes [2 * MaxAhead]uint64
+	for i, addr := range clients {
+		hashes[i] = d.sources.keyFor(addr, d.judgement.ipv6Prefix).hash
 	}
-	d.fetched += d.sources.fetch(sources)
+	d.fetchedSources += d.sources.fetch(hashes[:len(clients)])
 }
 
 // fetch reads the slots of some hashes, their sources and the first of their

@@ -37,13 +37,13 @@ func TestAhead(t *testing.T) {
 		lines[i].Sender, lines[i].Host, lines[i].PID = "192.0.2.1", "mx1", uint32(i)
 	}
 	lines[1].Record.Addr = netip.Addr{}
-	fetched := b.d.fetched
+	fetched := b.d.fetchedSources
 	for i := range len(lines) - MaxAhead {
 		b.d.Ahead(lines[i : i+MaxAhead])
 	}
 	b.d.Ahead(lines) // more than it looks at
 	b.d.Ahead(nil)
-	if b.d.fetched == fetched {
+	if b.d.fetchedSources == fetched {
 		t.Error("nothing was fetched")
 	}
 	if !bytes.Equal(before, snapshotBytes(t, b.d)) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,8 +42,15 @@ func TestScenarios(t *testing.T) {
 				t.Fatal(err)
 			}
 			s := newScenario(t, archive)
-			s.play()
+			s.play(func(d *Detector) player { return d })
 			s.compare()
+			for _, lines := range []int{1, 7, 1000} {
+				apart := newScenario(t, archive)
+				apart.play(func(d *Detector) player { return newTwoHalves(t, d, lines, apart.take) })
+				if !reflect.DeepEqual(s.verdicts, apart.verdicts) {
+					t.Errorf("halves apart, %d lines an epoch: %d verdicts that are not the %d of the whole", lines, len(apart.verdicts), len(s.verdicts))
+				}
+			}
 		})
 	}
 }
@@ -271,7 +279,7 @@ func hostRange(t *testing.T, s string) (list []string) {
 
 // play writes the lines, sorts them by arrival and lets the Detector judge
 // them, with a Tick each second in between.
-func (s *scenario) play() {
+func (s *scenario) play(by func(*Detector) player) {
 	s.t.Helper()
 	for i := range s.happenings {
 		s.write(&s.happenings[i])
@@ -287,20 +295,23 @@ func (s *scenario) play() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	p := by(d)
 	tick := time.Time{}
 	for i := range s.lines {
 		sl := &s.lines[i]
 		if sl.received.Sub(tick) >= time.Second {
 			tick = sl.received
-			s.take(d.Tick(tick))
+			s.take(p.Tick(tick))
 		}
 		l := sl.line(uint64(i))
 		parser.Parse(sl.text, &l.Record)
-		s.take(d.Observe(&l))
+		if verdicts := p.Observe(&l); len(verdicts) > 0 {
+			s.take(verdicts) // halves that are apart give them to take themselves
+		}
 	}
 	for range 120 {
 		tick = tick.Add(time.Second)
-		s.take(d.Tick(tick))
+		s.take(p.Tick(tick))
 	}
 }
 

@@ -29,9 +29,9 @@ func BenchmarkVerdict(b *testing.B) {
 			Reason: offence.OpenProxy,
 		}
 		d.begin(at)
-		d.event(&l, &e, d.hosts.named(l.Sender, l.Host))
+		d.event(&l, &e, d.hosts.named(l.Sender, l.Host), false)
 		e.Session, e.Line = e.Session+1<<40, e.Line+1<<40
-		d.event(&l, &e, d.hosts.named(l.Sender, l.Host))
+		d.event(&l, &e, d.hosts.named(l.Sender, l.Host), false)
 		verdicts += len(d.verdicts)
 	}
 	if verdicts != n {

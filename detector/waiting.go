@@ -37,7 +37,7 @@ func (d *Detector) settle(now time.Time) {
 		}
 		d.events = d.memory.Settle(l.Number, d.events[:0])
 		for i := range d.events {
-			d.event(&l, &d.events[i], d.hosts.of(&l))
+			d.event(&l, &d.events[i], d.hosts.of(&l), d.isRepeated(d.events[i].Line))
 		}
 		return true
 	})

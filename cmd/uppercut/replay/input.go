@@ -34,6 +34,10 @@ type input struct {
 	// show, if not nil, is shown the lines of a file before they are handed out, at
 	// most detector.MaxAhead at once.
 	show func([]detector.Line)
+	// retire, if not nil, is told when all lines of a chunk of a file have been handed
+	// out, and calls recycle when nobody needs them any more. Without it a line is
+	// valid until the next one.
+	retire func(recycle func())
 
 	progress progress
 	sources  []*source
@@ -76,7 +80,7 @@ func lineOf(number uint64) uint64 { return number & (1<<lineBits - 1) }
 var errInterrupted = errors.New("interrupted; reporting what was read so far")
 
 // each calls handle with every line of the tags that c names, in order of time.
-// The line is valid until handle returns. An error of one file does not keep
+// The line is valid until handle returns, or for longer: see retire. An error of one file does not keep
 // the others from being read; all are returned.
 func (in *input) each(ctx context.Context, c detector.Config, handle func(*detector.Line)) error {
 	reader, err := detector.NewReader(c)
@@ -124,7 +128,7 @@ func (in *input) queue() []*source {
 	in.progress.size = 0
 	sized := true
 	for i, path := range in.paths {
-		s := &source{index: i, name: path, sender: logfile.Stem(path), progress: &in.progress, show: in.show}
+		s := &source{index: i, name: path, sender: logfile.Stem(path), progress: &in.progress, show: in.show, retire: in.retire}
 		in.sources = append(in.sources, s)
 		size, ok := s.peek(in)
 		in.progress.size += size
@@ -208,6 +212,7 @@ type source struct {
 	chunks   chan *chunk
 	parsers  *parsers
 	show     func([]detector.Line)
+	retire   func(recycle func())
 
 	chunk *chunk
 	next  int
@@ -379,7 +384,11 @@ func (s *source) complete(l *detector.Line) {
 func (s *source) nextChunk() bool {
 	if s.chunk != nil {
 		s.lines += s.chunk.count
-		s.parsers.recycle(s.chunk)
+		if done := s.chunk; s.retire != nil {
+			s.retire(func() { s.parsers.recycle(done) })
+		} else {
+			s.parsers.recycle(done)
+		}
 		s.chunk = nil
 	}
 	c := s.parsers.take(s.chunks)

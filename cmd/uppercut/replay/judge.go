@@ -13,11 +13,14 @@ import (
 	"uppercut/enforcer/guard"
 )
 
-// judge runs a Detector on log time and tells a report what came of it.
+// judge runs a Detector on log time and tells a report what came of it. Its two
+// halves have a goroutine each: the caller's reads lines, the other judges what
+// they say and keeps the report.
 type judge struct {
 	detector *detector.Detector
 	report   *report
 	clerk    *clerk
+	court    *court
 	// tick is when the Detector is due to look at what waits.
 	tick time.Time
 	// unknown are lines of sendmail's that are of no known form.
@@ -64,7 +67,8 @@ func newJudge(c config.Config, r *report) (*judge, error) {
 	if err != nil {
 		return nil, err
 	}
-	j.detector, j.clerk = d, newClerk(r)
+	j.detector, j.clerk, j.court = d, newClerk(r), newCourt(d, r)
+	d.Apart(j.court.drain)
 	return j, nil
 }
 
@@ -85,10 +89,12 @@ func (j *judge) observe(l *detector.Line) {
 		return
 	}
 	if l.Time.After(j.tick) {
+		j.court.drain()
 		j.report.block(j.detector.Tick(l.Time))
 		j.tick = l.Time.Add(tickInterval)
 	}
-	j.report.block(j.detector.Observe(l))
+	j.detector.Read(l, j.court.epoch())
+	j.court.read()
 }
 
 // idle reports whether a line says nothing of a client. Such a line matters only
@@ -111,6 +117,7 @@ func (j *judge) idle(l *detector.Line) bool {
 // finish lets the time behind the last line pass. The report is complete then.
 func (j *judge) finish() {
 	defer j.clerk.close()
+	j.court.close()
 	j.report.reading, j.report.unknown = j.detector.Reading(), j.unknown.Texts()
 	j.report.reading.Lines[offence.LineInfo] += j.info
 	if j.tick.IsZero() {

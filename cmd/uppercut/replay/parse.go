@@ -201,29 +201,21 @@ func (p *parsers) parseChunk(headers *header.Parser, c *chunk) {
 			continue
 		}
 		c.found.own(&h)
-		c.lines = append(c.lines, lineOfFile(&h, line))
+		c.lines = append(c.lines, detector.Line{Number: c.count, Sender: c.sender, Transport: "file"})
 		l := &c.lines[len(c.lines)-1]
-		l.Number, l.Sender = c.count, c.sender
+		fillLine(l, &h, line)
 		p.reader.Read(l, h.Text)
 		l.Digest()
 		names.Share(l)
 	}
 }
 
-// lineOfFile returns what the header says of a line that is read.
-func lineOfFile(h *header.Header, line string) detector.Line {
-	return detector.Line{
-		Transport: "file",
-		Time:      h.Time,
-		Stamp:     detector.Stamp(h.Stamp),
-		Host:      h.Host,
-		Tag:       h.Tag,
-		PID:       h.PID,
-		Wrapper:   h.Wrapper,
-		Size:      len(line),
-		Cut:       h.Cut || len(line) >= logfile.MaxLine-1,
-		Relayed:   h.Relayed,
-	}
+// fillLine fills in what the header says of a line that is read.
+func fillLine(l *detector.Line, h *header.Header, line string) {
+	l.Time, l.Stamp = h.Time, detector.Stamp(h.Stamp)
+	l.Host, l.Tag, l.PID, l.Wrapper = h.Host, h.Tag, h.PID, h.Wrapper
+	l.Size, l.Relayed = len(line), h.Relayed
+	l.Cut = h.Cut || len(line) >= logfile.MaxLine-1
 }
 
 // repeat counts the line before, one that is read, as often again as h says

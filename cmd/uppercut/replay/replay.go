@@ -2,7 +2,7 @@
 // the running appliance, on the time in the log, and says what would have come of
 // them: as a report, by what two configurations differ, line by line, or as a
 // list of offences. Files are merged in order of time; parsing has goroutines of
-// its own, and judging has one.
+// its own, and of a report each half of the detector, reading and judging, has one.
 package replay
 
 import (
@@ -59,15 +59,15 @@ func judgeAll(ctx context.Context, in *input, c config.Config, progress io.Write
 	if err != nil {
 		return nil, err
 	}
-	in.show = judge.detector.Ahead
+	in.show, in.retire = judge.detector.AheadRead, judge.court.retire
 	stop := showProgress(progress, &in.progress)
 	defer stop()
 	begin := time.Now()
 	err = in.each(ctx, c.Detector, judge.observe)
+	judge.finish()
 	if in.nothingRead() {
 		return nil, err
 	}
-	judge.finish()
 	r.finish(in.totals(), time.Since(begin))
 	return r, err
 }

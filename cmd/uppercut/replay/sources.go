@@ -14,8 +14,9 @@ type sourceTable struct {
 	pages [][]sourceTotal
 	count int
 	// slots is an open-addressing index, at most half full.
-	slots []sourceSlot
-	seed  [2]uint64
+	slots   []sourceSlot
+	seed    [2]uint64
+	fetched sourceSlot // what lookUp has read, so that the compiler lets it
 }
 
 // sourceSlot is the upper half of a hash above one more than the number of a
@@ -45,8 +46,24 @@ func (t *sourceTable) hash(a netip.Addr) uint64 {
 
 // of returns what is known of a client, which is new if it was not seen before.
 // It is valid for good.
-func (t *sourceTable) of(a netip.Addr) *sourceTotal {
-	hash, mask := t.hash(a), len(t.slots)-1
+func (t *sourceTable) of(a netip.Addr) *sourceTotal { return t.hashed(a, t.hash(a)) }
+
+// lookUp finds the sources of a page of happenings. The processor has to wait for
+// most slots, and for most sources behind them: here it waits for many at once.
+func (t *sourceTable) lookUp(page []happening) {
+	var hashes [pageSize]uint64
+	for i := range page {
+		hashes[i] = t.hash(page[i].addr)
+		t.fetched += t.slots[int(hashes[i]>>32)&(len(t.slots)-1)]
+	}
+	for i := range page {
+		page[i].source = t.hashed(page[i].addr, hashes[i])
+	}
+}
+
+// hashed is of for who has the hash.
+func (t *sourceTable) hashed(a netip.Addr, hash uint64) *sourceTotal {
+	mask := len(t.slots) - 1
 	i := int(hash>>32) & mask
 	for ; t.slots[i] != 0; i = (i + 1) & mask {
 		if uint64(t.slots[i])>>32 != hash>>32 {

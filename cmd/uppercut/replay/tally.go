@@ -30,11 +30,7 @@ func newClerk(r *report) *clerk {
 
 func (c *clerk) work() {
 	for page := range c.pages {
-		// All sources first: the processor has to wait for many of them, and here it
-		// waits for several at once.
-		for i := range page {
-			page[i].source = c.report.sources.of(page[i].addr)
-		}
+		c.report.sources.lookUp(page)
 		for i := range page {
 			c.report.tally(&page[i])
 		}
