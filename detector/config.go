@@ -19,7 +19,7 @@ type Config struct {
 	// Default: sendmail, sm-*.
 	Tags []string `mapstructure:"tags"`
 	// Programs lists the programs beside sendmail whose lines are read as soon as
-	// a host sends them: openssh. Default: openssh.
+	// a host sends them: openssh, dovecot. Default: openssh, dovecot.
 	Programs []string `mapstructure:"programs"`
 	// Rules are all evaluated; if several fire, the one with the longest block
 	// applies. 1 to 32 rules.

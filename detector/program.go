@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"uppercut/detector/dovecot"
 	"uppercut/detector/offence"
 	"uppercut/detector/openssh"
 	"uppercut/detector/sendmail"
@@ -24,7 +25,10 @@ type Program interface {
 
 // programs are all that can be read beside sendmail. Line.program counts them
 // from 1.
-var programs = []Program{openssh.Program{}}
+var programs = []Program{openssh.Program{}, dovecot.Program{}}
+
+// maxTimes bounds how often one line of a program says that something happened.
+const maxTimes = 1000
 
 // programFactor spreads the number of a program over a key.
 const programFactor = 0x9e3779b97f4a7c15
@@ -92,7 +96,7 @@ func (r *Reader) Read(l *Line, text string) {
 			line, count := offence.Repeated(text)
 			var said offence.Record
 			p.Parse(line, &said)
-			said.Count = count
+			said.Count = min(max(1, said.Count), maxTimes) * count
 			l.Record = sendmail.Of(&said, text, p.Mask)
 			return
 		}

@@ -159,3 +159,48 @@ func TestRepeatedSSHLine(t *testing.T) {
 		t.Errorf("events: %+v", h.events)
 	}
 }
+
+// TestDovecotIsJudged: each line is a conversation of its own, for Dovecot has no
+// PID; the number of attempts in a line counts.
+func TestDovecotIsJudged(t *testing.T) {
+	h := newSSHHost(t, nil)
+	for i := range 6 {
+		h.hear("dovecot", 0, dovecotFailure("imap", fmt.Sprintf("user%d", i), "203.0.113.9", i))
+		h.hear("dovecot", 0, dovecotFailure("imap", "phone", "198.51.100.7", i))
+		h.pass(3)
+	}
+	if len(h.verdicts) != 1 || h.verdicts[0].Prefix.String() != "203.0.113.9/32" {
+		t.Fatalf("6 guesses at Dovecot led to %v", h.verdicts)
+	}
+	for _, e := range h.verdicts[0].Evidence {
+		if strings.Contains(e.Text, "user=<user") || !strings.Contains(e.Text, "user=<***>") {
+			t.Errorf("a name is shown: %s", e.Text)
+		}
+	}
+	h = newSSHHost(t, nil)
+	h.hear("dovecot", 0, strings.Replace(dovecotFailure("imap", "joe", "203.0.113.9", 1), "1 attempts", "4 attempts", 1))
+	h.hear("dovecot", 0, "message repeated 2 times: [ "+dovecotFailure("imap", "ann", "203.0.113.9", 2)+"]")
+	if len(h.events) != 2 || h.events[0].Count != 4 || h.events[1].Count != 2 {
+		t.Errorf("events: %+v", h.events)
+	}
+}
+
+func dovecotFailure(protocol, user, client string, session int) string {
+	return fmt.Sprintf("%s-login: Disconnected: Connection closed (auth failed, 1 attempts in 2 secs): user=<%s>, method=PLAIN, rip=%s, lip=198.51.100.25, session=<clFZ6Iph%04d>",
+		protocol, user, client, session)
+}
+
+// TestOldPassword: a phone that asks for its mail with an old password, by IMAP, POP
+// and submission each minute, is not blocked.
+func TestOldPassword(t *testing.T) {
+	h := newSSHHost(t, nil)
+	for minute := range 24 * 60 {
+		for i, protocol := range []string{"imap", "pop3", "submission"} {
+			h.hear("dovecot", 0, dovecotFailure(protocol, "ann@example.org", "203.0.113.9", 3*minute+i))
+		}
+		h.pass(60)
+	}
+	if len(h.events) != 3*24*60 || len(h.verdicts) != 0 {
+		t.Errorf("%d events, blocked: %v", len(h.events), h.verdicts)
+	}
+}

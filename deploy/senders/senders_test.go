@@ -56,7 +56,7 @@ func TestRsyslogAccepts(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		text = strings.ReplaceAll(text, "/etc/rsyslog.d/tls", dir) + sshdRule(t)
+		text = strings.ReplaceAll(text, "/etc/rsyslog.d/tls", dir) + moreRules(t)
 		file := filepath.Join(dir, "rsyslog.conf")
 		if err := os.WriteFile(file, []byte(`global(workDirectory="`+dir+`")`+"\n"+text), 0o600); err != nil {
 			t.Fatal(err)
@@ -99,17 +99,21 @@ func TestNothingWaitsForTheCollector(t *testing.T) {
 	}
 }
 
-// sshdRule is what docs/openssh.md adds to forward sshd's lines, too.
-func sshdRule(t *testing.T) string {
+// moreRules are what docs/openssh.md and others add to forward the lines of more
+// programs.
+func moreRules(t *testing.T) (rules string) {
 	t.Helper()
-	page, err := os.ReadFile("../../docs/openssh.md")
-	if err != nil {
-		t.Fatal(err)
+	for _, program := range []string{"openssh", "dovecot"} {
+		page, err := os.ReadFile("../../docs/" + program + ".md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rule, _ := strings.Cut(string(page), "```\nif $programname")
+		rule, _, found := strings.Cut(rule, "```")
+		if !found {
+			t.Fatalf("docs/%s.md has no rule for rsyslog", program)
+		}
+		rules += "if $programname" + rule
 	}
-	_, rule, _ := strings.Cut(string(page), "```\nif $programname")
-	rule, _, found := strings.Cut(rule, "```")
-	if !found {
-		t.Fatal("docs/openssh.md has no rule for rsyslog")
-	}
-	return "if $programname" + rule
+	return rules
 }

@@ -20,8 +20,7 @@ func (Program) Ours(tag string) bool { return tag == "dovecot" }
 // Parse reads the text of a line into rec, which is empty.
 func (Program) Parse(text string, rec *offence.Record) {
 	rec.Kind = offence.LineInfo
-	text, rec.Count = offence.Repeated(strings.TrimLeft(text, " "))
-	body, ok := cutLogin(text)
+	body, ok := cutLogin(strings.TrimLeft(text, " "))
 	if !ok {
 		return // of auth, of sessions that are logged in, of the master
 	}
@@ -46,6 +45,7 @@ func (Program) Parse(text string, rec *offence.Record) {
 		return // of the host itself
 	}
 	rec.Addr, rec.User, rec.Kind, rec.Reason = addr, user, what.kind, what.reason
+	rec.Begins = true // a login process serves many, and each line names its client
 	switch what.reason {
 	case offence.AuthFail:
 		if method == "" && user == "" || method == "" && !what.own {
@@ -53,7 +53,7 @@ func (Program) Parse(text string, rec *offence.Record) {
 			rec.Kind, rec.Reason, rec.User = offence.LineDisconnect, offence.NullConnection, ""
 			return
 		}
-		rec.Count = min(rec.Count*max(1, what.attempts), maxAttempts)
+		rec.Count = what.attempts
 	case offence.NullConnection:
 		if brokenTLS(message) {
 			rec.Kind, rec.Reason = offence.LineTLSFailure, offence.TLSFail
@@ -62,10 +62,9 @@ func (Program) Parse(text string, rec *offence.Record) {
 }
 
 const (
-	ripKey      = ", rip="
-	lipKey      = ", lip="
-	sessionKey  = ", session=<"
-	maxAttempts = 1 << 20
+	ripKey     = ", rip="
+	lipKey     = ", lip="
+	sessionKey = ", session=<"
 	// No syslog daemon cuts lines before 480 bytes (RFC 5424, 6.1), so one that is
 	// shorter is whole, and the ">" behind a name has not been lost.
 	maxLine = 480
