@@ -48,6 +48,8 @@ type Line struct {
 	// program is the number in programs of the one that wrote the line, from 1; 0
 	// for sendmail and for those that are not read.
 	program uint8
+	// twice: the program writes each such line twice, moments apart.
+	twice bool
 	// hostKey is that of Sender and Host, sessionKey that of Wrapper, too;
 	// digest the hash of tag, PID and text, by which a duplicate is told. They
 	// are 0 before Digest.

@@ -92,9 +92,13 @@ func (d *duplicates) find(hash uint64) (slot int, known bool) {
 }
 
 // lineHash stands for all that makes two lines of a sender equal: host, header
-// time as sent, tag, PID and text.
+// time as sent, tag, PID and text. Of a line that its program writes twice the
+// second counts.
 func lineHash(l *Line, h *host) uint64 {
-	when := uint64(l.Time.Unix())<<30 ^ uint64(l.Time.Nanosecond())
+	when := uint64(l.Time.Unix()) << 30
+	if !l.twice {
+		when ^= uint64(l.Time.Nanosecond())
+	}
 	return mix(l.digest, mix(when, h.hash))
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"uppercut/detector/dovecot"
+	"uppercut/detector/exim"
 	"uppercut/detector/offence"
 	"uppercut/detector/openssh"
 	"uppercut/detector/sendmail"
@@ -25,7 +26,7 @@ type Program interface {
 
 // programs are all that can be read beside sendmail. Line.program counts them
 // from 1.
-var programs = []Program{openssh.Program{}, dovecot.Program{}}
+var programs = []Program{openssh.Program{}, dovecot.Program{}, exim.Program{}}
 
 // maxTimes bounds how often one line of a program says that something happened.
 const maxTimes = 1000
@@ -97,6 +98,7 @@ func (r *Reader) Read(l *Line, text string) {
 			var said offence.Record
 			p.Parse(line, &said)
 			said.Count = min(max(1, said.Count), maxTimes) * count
+			l.twice = said.Twice
 			l.Record = sendmail.Of(&said, text, p.Mask)
 			return
 		}

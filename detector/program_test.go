@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"uppercut/detector/offence"
 )
 
@@ -19,6 +21,7 @@ type sshHost struct {
 	verdicts []Verdict
 	events   []offence.Event
 	unknown  []string
+	host     string
 }
 
 func newSSHHost(t *testing.T, change func(*Config)) *sshHost {
@@ -27,7 +30,7 @@ func newSSHHost(t *testing.T, change func(*Config)) *sshHost {
 	if change != nil {
 		change(&c)
 	}
-	h := &sshHost{t: t, now: noon}
+	h := &sshHost{t: t, now: noon, host: "mx1"}
 	var err error
 	if h.reader, err = NewReader(c); err != nil {
 		t.Fatal(err)
@@ -48,7 +51,7 @@ func (h *sshHost) hear(tag string, pid uint32, text string) {
 	h.lines++
 	l := Line{
 		Number: h.lines, Sender: "10.25.0.11", Transport: "tls", Received: h.now, Time: h.now, Stamp: StampFull,
-		Host: "mx1", Tag: tag, PID: pid, Size: len(text) + 60,
+		Host: h.host, Tag: tag, PID: pid, Size: len(text) + 60,
 	}
 	h.reader.Read(&l, text)
 	h.verdicts = append(h.verdicts, h.d.Observe(&l)...)
@@ -203,4 +206,42 @@ func TestOldPassword(t *testing.T) {
 	if len(h.events) != 3*24*60 || len(h.verdicts) != 0 {
 		t.Errorf("%d events, blocked: %v", len(h.events), h.verdicts)
 	}
+}
+
+// TestFourServices: three passwords at each of four services on three hosts are seen
+// together. None of the services alone would have seen enough.
+func TestFourServices(t *testing.T) {
+	h := newSSHHost(t, nil)
+	hear := func(host, tag string, pid uint32, text string) {
+		h.host = host
+		h.hear(tag, pid, text)
+		h.pass(20)
+	}
+	const client = "203.0.113.9"
+	for i := range 3 {
+		host := fmt.Sprintf("mx%d", i)
+		hear(host, "sshd", uint32(100+i), fmt.Sprintf("Failed password for invalid user s%d from %s port %d ssh2", i, client, 40000+i))
+		hear(host, "dovecot", 0, dovecotFailure("imap", fmt.Sprintf("d%d", i), client, i))
+		hear(host, "exim", uint32(200+i), eximFailure(fmt.Sprintf("e%d", i), client))
+		hear(host, "sendmail", uint32(300+i), fmt.Sprintf("6ANJY8aV%06d: AUTH failure (LOGIN): authentication failure (-13) SASL(-13): authentication failure: checkpass failed, user=m%d, relay=[%s]", 300+i, i, client))
+	}
+	if len(h.verdicts) != 1 || h.verdicts[0].Prefix.String() != "203.0.113.9/32" {
+		t.Errorf("blocked: %v", h.verdicts)
+	}
+}
+
+// TestEximWritesTwice: each refusal comes twice, for the main and the reject log.
+func TestEximWritesTwice(t *testing.T) {
+	h := newSSHHost(t, nil)
+	for i := range 2 {
+		h.hear("exim", 7, eximFailure("joe", "203.0.113.9"))
+		h.now = h.now.Add(time.Duration(i+1) * time.Microsecond)
+	}
+	if got := testutil.ToFloat64(h.d.metrics.duplicates); got != 1 {
+		t.Errorf("%v duplicates", got)
+	}
+}
+
+func eximFailure(user, client string) string {
+	return fmt.Sprintf("plain authenticator failed for (x) [%s]: 535 Incorrect authentication data (set_id=%s)", client, user)
 }

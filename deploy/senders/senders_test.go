@@ -103,7 +103,7 @@ func TestNothingWaitsForTheCollector(t *testing.T) {
 // programs.
 func moreRules(t *testing.T) (rules string) {
 	t.Helper()
-	for _, program := range []string{"openssh", "dovecot"} {
+	for _, program := range []string{"openssh", "dovecot", "exim"} {
 		page, err := os.ReadFile("../../docs/" + program + ".md")
 		if err != nil {
 			t.Fatal(err)

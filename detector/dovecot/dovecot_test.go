@@ -68,8 +68,10 @@ func TestMask(t *testing.T) {
 		{head + "user=<x>, rip=192.0.2.66, lip=>, rip=198.18.0.7" + after, head + "user=<***>, rip=198.18.0.7" + after},
 		{head + "user=<hunter2", head + "user=<***"},
 		{head + "user=<>, rip=198.18.0.7" + after, head + "user=<>, rip=198.18.0.7" + after},
-		{"auth: login(?,198.18.0.7,<a>): Username character disallowed by auth_username_chars: 0x3e (username: x>y)",
-			"auth: login(?,198.18.0.7,<a>): Username character disallowed by auth_username_chars: 0x3e (username: ***"},
+		{
+			"auth: login(?,198.18.0.7,<a>): Username character disallowed by auth_username_chars: 0x3e (username: x>y)",
+			"auth: login(?,198.18.0.7,<a>): Username character disallowed by auth_username_chars: 0x3e (username: ***",
+		},
 		{"auth: passwd-file(joe,198.18.0.7,<a>): unknown user", "auth: passwd-file(joe,198.18.0.7,<a>): unknown user"},
 	}
 	for _, tt := range tests {

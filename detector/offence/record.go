@@ -23,6 +23,8 @@ type Record struct {
 	AtEnd bool
 	// Begins: the line can only be the first of its session that names a client.
 	Begins bool
+	// Twice: the program writes each such line twice, moments apart.
+	Twice bool
 }
 
 const maxRepeat = 1 << 20
