@@ -46,7 +46,7 @@ func (e *Enforcer) adoptAll() {
 func (e *Enforcer) adopt(elems []nft.Element) {
 	now := time.Now()
 	for _, el := range elems {
-		if _, cause := e.exemption(el.Prefix); cause != "" || e.list.want(el.Prefix) > 0 {
+		if _, cause := e.exemption(el.Prefix); cause != "" || e.list.Want(el.Prefix) > 0 {
 			continue
 		}
 		b := Block{
@@ -60,7 +60,7 @@ func (e *Enforcer) adopt(elems []nft.Element) {
 		e.lastID++
 		b.ID = e.lastID
 		e.insert(&b)
-		family, _ := e.list.class(b.Prefix)
+		family, _ := e.list.Class(b.Prefix)
 		e.mu.Unlock()
 		e.journal.put(b)
 		e.metrics.blocks.WithLabelValues(Manual, families[family]).Inc()

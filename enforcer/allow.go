@@ -8,12 +8,14 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"uppercut/enforcer/blocklist"
 )
 
 // Allow adds to the allow list: what it names is never blocked, and what of it
 // is blocked is lifted. An entry of the same prefix is replaced.
 func (e *Enforcer) Allow(ctx context.Context, a AllowEntry) (lifted []netip.Prefix, err error) {
-	p, ok := canonical(a.Prefix)
+	p, ok := blocklist.Canonical(a.Prefix)
 	if !ok {
 		return nil, fmt.Errorf("allow %v: not a prefix", a.Prefix)
 	}
@@ -25,28 +27,17 @@ func (e *Enforcer) Allow(ctx context.Context, a AllowEntry) (lifted []netip.Pref
 		e.mu.Lock()
 		e.allowed[p] = a
 		e.exempt.Insert(p, struct{}{})
-		touched := e.list.addHole(p)
+		touched := e.list.AddHole(p)
 		if len(touched) > 0 {
 			e.changes.reset()
 		}
 		e.mu.Unlock()
 		e.journal.setAllow(p, &a)
 		e.write(touched)
-		lifted := e.unblock(e.within(p), Unblock{Cause: causeAllowed, By: a.Author, Why: a.Note})
+		lifted := e.unblock(e.list.Within(p), Unblock{Cause: causeAllowed, By: a.Author, Why: a.Note})
 		e.record(ActionAllow, a.Author, a.Note, []netip.Prefix{p}, 0)
 		return lifted, e.kernelError()
 	})
-}
-
-// within returns the blocked prefixes that lie in p.
-func (e *Enforcer) within(p netip.Prefix) (ps []netip.Prefix) {
-	for slot := range e.list.slots(0) {
-		q := e.list.at(slot).key.prefix()
-		if q.Bits() >= p.Bits() && p.Contains(q.Addr()) {
-			ps = append(ps, q)
-		}
-	}
-	return ps
 }
 
 // Disallow removes entries of exactly these prefixes from the allow list that

@@ -49,7 +49,7 @@ func (e *Enforcer) candidates(a netip.Addr) []netip.Prefix {
 	candidates := []netip.Prefix{hashed, single}
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	if piece, _, ok := e.list.pieces.LookupPrefixLPM(single); ok {
+	if piece, ok := e.list.PieceAround(single); ok {
 		candidates = append(candidates, piece)
 	}
 	return candidates

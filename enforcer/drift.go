@@ -247,13 +247,13 @@ func (e *Enforcer) sample() map[string]int {
 func (e *Enforcer) nextSample(n int) []netip.Prefix {
 	ps := make([]netip.Prefix, 0, n)
 	for range 2 {
-		for slot := range e.list.slots(e.kernel.asked) {
+		for slot := range e.list.Slots(e.kernel.asked) {
 			if len(ps) == n {
 				return ps
 			}
 			e.kernel.asked = slot + 1
-			if entry := e.list.at(slot); entry.flags&flagNet == 0 {
-				ps = append(ps, entry.key.prefix())
+			if entry := e.list.At(slot); !entry.IsNetwork() {
+				ps = append(ps, entry.Prefix())
 			}
 		}
 		if e.kernel.asked == 0 || len(ps) > 0 {
@@ -283,7 +283,7 @@ func (e *Enforcer) compare(ps []netip.Prefix) (f findings, err error) {
 	defer e.mu.RUnlock()
 	for i, p := range ps {
 		kind := e.judge(e.timeLeft(p, now), found[i].Left)
-		if kind != "" && !e.list.knocks(p) {
+		if kind != "" && !e.list.Knocks(p) {
 			f.Kinds[kind]++
 			f.Prefixes = append(f.Prefixes, p)
 		}

@@ -2,7 +2,6 @@ package enforcer
 
 import (
 	"iter"
-	"net/netip"
 	"time"
 )
 
@@ -40,17 +39,17 @@ func (e *Enforcer) dropped(page []Block, from uint32) ([]Block, uint32, bool) {
 		return page, 0, false
 	}
 	now := time.Now()
-	for slot := range e.list.slots(from) {
+	for slot := range e.list.Slots(from) {
 		if len(page) == cap(page) {
 			return page, slot, true
 		}
-		entry := e.list.at(slot)
-		if entry.flags&flagNet != 0 {
+		entry := e.list.At(slot)
+		if entry.IsNetwork() {
 			continue
 		}
-		until := e.list.want(entry.key.prefix())
+		until := e.list.Want(entry.Prefix())
 		if until > now.UnixNano() {
-			b := e.list.block(slot)
+			b := e.list.BlockAt(slot)
 			b.Until = time.Unix(0, until)
 			page = append(page, b)
 		}
@@ -66,26 +65,16 @@ func (e *Enforcer) droppedPieces() (pieces []Block) {
 		return nil
 	}
 	now := time.Now().UnixNano()
-	for p, until := range e.list.pieces.All() {
-		if until <= now || e.hashed(p) {
+	for p, until := range e.list.Pieces() {
+		if until <= now || e.list.Hashed(p) {
 			continue
 		}
 		b := Block{Prefix: p, Until: time.Unix(0, until)}
-		if slot, ok := e.cutFrom(p, now); ok {
-			b = e.list.block(slot)
+		if whole, ok := e.list.CutFrom(p, now); ok {
+			b = whole
 			b.Prefix, b.Until = p, time.Unix(0, until)
 		}
 		pieces = append(pieces, b)
 	}
 	return pieces
-}
-
-// cutFrom returns the slot of the narrowest block that a piece is cut from.
-func (e *Enforcer) cutFrom(p netip.Prefix, now int64) (uint32, bool) {
-	for _, slot := range e.list.nets.Supernets(p) {
-		if e.list.at(slot).until > now {
-			return slot, true
-		}
-	}
-	return 0, false
 }

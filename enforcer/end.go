@@ -15,17 +15,17 @@ func (e *Enforcer) lift(ps []netip.Prefix, as Unblock) (lifted []Block, touched 
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, p := range ps {
-		if as.Cause == causeExpired && e.hashed(p) {
-			family, _ := e.list.class(p)
+		if as.Cause == causeExpired && e.list.Hashed(p) {
+			family, _ := e.list.Class(p)
 			e.kernel.ended.add(family, time.Now())
 		}
-		b, ok := e.list.remove(p)
+		b, ok := e.list.Remove(p)
 		if !ok {
 			continue
 		}
 		e.changes.add(&b, as.Cause)
 		lifted = append(lifted, b)
-		touched = append(touched, e.list.released(p)...)
+		touched = append(touched, e.list.Released(p)...)
 	}
 	e.endAll(lifted, as)
 	e.metrics.ended(as.Cause, len(lifted))
@@ -48,7 +48,7 @@ func (e *Enforcer) endAll(blocks []Block, as Unblock) {
 // can leave something to tell it.
 func (e *Enforcer) expire(now time.Time) {
 	e.mu.Lock()
-	ended := slices.Collect(e.list.due(now))
+	ended := slices.Collect(e.list.Due(now))
 	e.mu.Unlock()
 	e.end(ended, now)
 	e.expireAllowed(now)
@@ -62,7 +62,7 @@ func (e *Enforcer) end(ps []netip.Prefix, now time.Time) {
 	}
 	lifted, touched := e.lift(ps, Unblock{Cause: causeExpired})
 	if e.config.Extend == 0 {
-		touched = slices.DeleteFunc(touched, func(p netip.Prefix) bool { return e.list.want(p) == 0 })
+		touched = slices.DeleteFunc(touched, func(p netip.Prefix) bool { return e.list.Want(p) == 0 })
 	}
 	e.write(touched)
 	e.journal.settle(func(error) { e.tellEnds(lifted, Unblock{Cause: causeExpired}) })
@@ -73,11 +73,11 @@ func (e *Enforcer) end(ps []netip.Prefix, now time.Time) {
 func (e *Enforcer) inForce(ps []netip.Prefix) []netip.Prefix {
 	now := time.Now()
 	e.end(slices.DeleteFunc(slices.Clone(ps), func(p netip.Prefix) bool {
-		entry, ok := e.list.find(p)
-		return !ok || entry.until > now.UnixNano()
+		entry, ok := e.list.Find(p)
+		return !ok || entry.Until() > now.UnixNano()
 	}), now)
 	return slices.DeleteFunc(ps, func(p netip.Prefix) bool {
-		_, ok := e.list.find(p)
+		_, ok := e.list.Find(p)
 		return !ok
 	})
 }

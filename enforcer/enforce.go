@@ -95,14 +95,14 @@ func (e *Enforcer) enforce(batch []Block) []Refusal {
 func (e *Enforcer) logBlocks(blocks []Block) {
 	for _, b := range blocks {
 		e.options.OnBlock(b)
-		e.logger.Info("block", "prefix", b.Prefix, "rule", b.Rule, "score", b.Score, "at", b.At, "until", b.end(),
+		e.logger.Info("block", "prefix", b.Prefix, "rule", b.Rule, "score", b.Score, "at", b.At, "until", endInLog(b),
 			"reason", b.Reason, "host", b.Host, "id", b.ID, "observed", b.Observed, slog.Group("by", "author", b.Author, "note", b.Note))
 	}
 }
 
 // measure counts a block that the kernel has acknowledged at now.
 func (e *Enforcer) measure(b *Block, now time.Time) {
-	family, _ := e.list.class(b.Prefix)
+	family, _ := e.list.Class(b.Prefix)
 	e.metrics.blocks.WithLabelValues(b.Rule, families[family]).Inc()
 	if b.Observed {
 		e.metrics.suppressed.WithLabelValues(causeDryRun).Inc()
@@ -152,13 +152,13 @@ func (e *Enforcer) admit(batch []Block) (a admission) {
 	var out []Block
 	before, replaced := e.lastID, map[netip.Prefix]Block{}
 	for _, b := range batch {
-		old, again := e.list.find(b.Prefix)
-		if again && b.Rule != Manual && old.until >= b.Until.UnixNano() {
+		old, again := e.list.Block(b.Prefix)
+		if again && b.Rule != Manual && !old.Until.Before(b.Until) {
 			a.refused = append(a.refused, Refusal{b.Prefix, causeBlocked})
 			continue
 		}
 		if again {
-			replaced[b.Prefix] = e.list.block(e.list.index[old.key])
+			replaced[b.Prefix] = old
 		}
 		e.lastID++
 		b.ID = e.lastID
@@ -201,14 +201,8 @@ func (a *admission) part(out []Block, before uint64, replaced map[netip.Prefix]B
 
 // insert puts b into the list and returns what the kernel must be told.
 func (e *Enforcer) insert(b *Block) []netip.Prefix {
-	entry := e.list.put(b)
-	entry.since = uint32(time.Now().Unix())
 	e.changes.add(b, "")
-	e.room.add(e.list, e.list.index[entry.key])
-	if entry.flags&flagNet != 0 {
-		return e.list.recut(b.Prefix)
-	}
-	return []netip.Prefix{b.Prefix}
+	return e.list.Insert(b, time.Now())
 }
 
 func (e *Enforcer) suppress(r Refusal) {

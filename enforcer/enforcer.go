@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"iter"
 	"log/slog"
-	"math"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -19,67 +18,38 @@ import (
 	"github.com/gaissmai/bart"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"uppercut/enforcer/blocklist"
 	"uppercut/enforcer/ledger"
 	"uppercut/enforcer/nft"
 )
 
-// Manual is the rule of blocks by hand.
-const Manual = "manual"
-
 // LedgerFile is the ledger's name in the state directory.
 const LedgerFile = "ledger.db"
 
-// Evidence is a log line that led to a block, secrets masked.
-type Evidence struct {
-	Time      time.Time `json:"time"`
-	Sender    string    `json:"sender"`
-	Host      string    `json:"host"`
-	Transport string    `json:"transport"`
-	Reason    string    `json:"reason"`
-	Text      string    `json:"text"`
-}
-
 // Block is one entry of the list.
-type Block struct {
-	ID     uint64       `json:"id"` // given by the enforcer, unique in a ledger
-	Prefix netip.Prefix `json:"prefix"`
-	// At is when the offence happened or the operator spoke; Until when the
-	// block ends, Forever for one that is lifted by hand only.
-	At    time.Time `json:"at"`
-	Until time.Time `json:"until"`
-	// Received is when the deciding line came in, for the latency metric;
-	// zero for blocks by hand.
-	Received time.Time `json:"received,omitzero"`
-	// Rule is the rule that fired, Manual for blocks by hand.
-	Rule  string  `json:"rule"`
-	Score float64 `json:"score,omitzero"`
-	// Reason is the class that most of the evidence names, Host the mail host
-	// that wrote most of it; "" for blocks by hand.
-	Reason string `json:"reason,omitempty"`
-	Host   string `json:"host,omitempty"`
-	// Witness is who alone said what the block stands on: a mail host with an
-	// identity of its own, or a relay for all hosts behind it. "" if two or
-	// more said it, and for blocks by hand.
-	Witness  string     `json:"witness,omitempty"`
-	Note     string     `json:"note,omitempty"`
-	Author   string     `json:"author,omitempty"`
-	Evidence []Evidence `json:"evidence,omitempty"`
-	// Observed: decided in observe mode, never enforced.
-	Observed bool `json:"observed,omitempty"`
-	// Seen: the source still turned up in the logs after the grace period,
-	// so its packets come around the gateway.
-	Seen bool `json:"seen,omitempty"`
-}
+type Block = blocklist.Block
 
-// Forever is the end of a block that stays until somebody lifts it: in the kernel
-// it has no timeout. It is the last time that fits Unix nanoseconds.
-var Forever = time.Unix(0, math.MaxInt64)
+// Evidence is a log line that led to a block, secrets masked.
+type Evidence = blocklist.Evidence
 
-// Permanent tells whether the block stays until somebody lifts it.
-func (b Block) Permanent() bool { return b.Until.Equal(Forever) }
+// Query says which blocks to find.
+type Query = blocklist.Query
 
-// end is when the block ends, for the log.
-func (b Block) end() any {
+// Place is where a block stands in a list.
+type Place = blocklist.Place
+
+// The rules of blocks that no offence led to: those by hand, and those that a block
+// list asks for.
+const (
+	Manual = blocklist.Manual
+	Listed = blocklist.Listed
+)
+
+// Forever is the end of a block that stays until somebody lifts it.
+var Forever = blocklist.Forever
+
+// endInLog is when a block ends, for the log.
+func endInLog(b Block) any {
 	if b.Permanent() {
 		return "forever"
 	}
@@ -149,7 +119,6 @@ type Enforcer struct {
 	journal  *journal
 	firewall *nft.Firewall // nil in observe mode
 	kernel   kernelState   // of the goroutine in Run
-	room     room          // likewise
 	beat     atomic.Int64  // when that goroutine last came around, in Unix nanoseconds
 	crowding crowding      // likewise
 	around   around        // what goes past the rules
@@ -158,7 +127,7 @@ type Enforcer struct {
 
 	// mu guards what follows. Only New and the goroutine in Run write it.
 	mu        sync.RWMutex
-	list      *list
+	list      *blocklist.List
 	allowed   map[netip.Prefix]ledger.Allow
 	exempt    bart.Table[struct{}] // allowed
 	lastID    uint64
@@ -189,8 +158,7 @@ func New(ctx context.Context, c Config, o Options) (*Enforcer, error) {
 		config: c, options: o, logger: o.Logger, metrics: m,
 		queue:   newQueue(),
 		changes: newChanges(time.Now()),
-		list:    newList(c.IPv6PrefixLength, time.Now()),
-		room:    room{},
+		list:    blocklist.New(c.IPv6PrefixLength, time.Now()),
 		allowed: map[netip.Prefix]ledger.Allow{},
 	}
 	e.comeAround()
@@ -279,10 +247,10 @@ func (e *Enforcer) restore(ctx context.Context) error {
 }
 
 // emptyList is a list that has the holes of the allow list and no blocks.
-func (e *Enforcer) emptyList() *list {
-	l := newList(e.config.IPv6PrefixLength, time.Now())
+func (e *Enforcer) emptyList() *blocklist.List {
+	l := blocklist.New(e.config.IPv6PrefixLength, time.Now())
 	for p := range e.allowed {
-		l.addHole(p)
+		l.AddHole(p)
 	}
 	return l
 }
@@ -300,7 +268,7 @@ func (e *Enforcer) restoreAllowed() error {
 		}
 		e.allowed[a.Prefix] = a
 		e.exempt.Insert(a.Prefix, struct{}{})
-		e.list.addHole(a.Prefix)
+		e.list.AddHole(a.Prefix)
 	}
 	return nil
 }
@@ -326,17 +294,15 @@ func (e *Enforcer) restoreBlocks(ctx context.Context) error {
 			return ctx.Err()
 		}
 		for _, hole := range canonicals(holes) {
-			e.list.addHole(hole)
+			e.list.AddHole(hole)
 		}
-		entry := e.list.put(&b)
-		entry.since = uint32(now.Unix()) // we may have been away
-		if entry.flags&flagNet != 0 {
+		if e.list.Restore(&b, now) { // since now, for we may have been away
 			nets = append(nets, b.Prefix)
 		}
 		return nil
 	})
 	for _, p := range nets {
-		e.list.recut(p)
+		e.list.Recut(p)
 	}
 	e.journal.settle(func(error) {}) // the ends of those that are over
 	return err
@@ -492,7 +458,7 @@ func (e *Enforcer) settle(it *item) {
 // room or Run has ended. A verdict never shortens a block; by hand (rule Manual)
 // it becomes what was said.
 func (e *Enforcer) Block(b Block) {
-	p, ok := canonical(b.Prefix)
+	p, ok := blocklist.Canonical(b.Prefix)
 	if !ok || !e.queue.block(withPrefix(b, p)) {
 		e.metrics.suppressed.WithLabelValues(causeError).Inc()
 	}
@@ -516,33 +482,29 @@ func (e *Enforcer) Lookup(a netip.Addr) (Block, bool) {
 	}
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	slot, ok := e.list.lookup(a, time.Now().UnixNano())
+	slot, ok := e.list.Lookup(a, time.Now().UnixNano())
 	if !ok {
 		return Block{}, false
 	}
-	return e.list.block(slot), true
+	return e.list.BlockAt(slot), true
 }
 
 // Current returns the block of exactly p, without evidence.
 func (e *Enforcer) Current(p netip.Prefix) (Block, bool) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	entry, ok := e.list.find(p)
-	if !ok || entry.until <= time.Now().UnixNano() {
+	b, ok := e.list.Block(p)
+	if !ok || !b.Until.After(time.Now()) {
 		return Block{}, false
 	}
-	return e.list.block(e.list.index[entry.key]), true
+	return b, true
 }
 
 // listed returns the block of exactly p, in force or about to be swept.
 func (e *Enforcer) listed(p netip.Prefix) (Block, bool) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	entry, ok := e.list.find(p)
-	if !ok {
-		return Block{}, false
-	}
-	return e.list.block(e.list.index[entry.key]), true
+	return e.list.Block(p)
 }
 
 // Suspended reports whether an operator has flushed the firewall.
@@ -574,12 +536,12 @@ func (e *Enforcer) page(page []Block, from uint32) ([]Block, uint32, bool) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	now := time.Now().UnixNano()
-	for slot := range e.list.slots(from) {
+	for slot := range e.list.Slots(from) {
 		if len(page) == cap(page) {
 			return page, slot, true
 		}
-		if e.list.at(slot).until > now {
-			page = append(page, e.list.block(slot))
+		if e.list.At(slot).Until() > now {
+			page = append(page, e.list.BlockAt(slot))
 		}
 	}
 	return page, 0, false
@@ -605,5 +567,5 @@ func (e *Enforcer) Healthy() error {
 func (e *Enforcer) Count() int {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	return e.list.len()
+	return e.list.Len()
 }

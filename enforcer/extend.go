@@ -14,7 +14,7 @@ func (e *Enforcer) stillKnocking(ended []netip.Prefix, now time.Time) (rest []ne
 	}
 	var singles []netip.Prefix
 	for _, p := range ended {
-		if e.hashed(p) {
+		if e.list.Hashed(p) {
 			singles = append(singles, p)
 		} else {
 			rest = append(rest, p)
@@ -39,8 +39,7 @@ func (e *Enforcer) stillKnocking(ended []netip.Prefix, now time.Time) (rest []ne
 func (e *Enforcer) extend(p netip.Prefix, left time.Duration, now time.Time) (Block, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	slot := e.list.index[keyOf(p)]
-	b := e.list.block(slot)
+	b, _ := e.list.Block(p)
 	limit := b.At.Add(e.config.ExtendLimit)
 	if left == 0 || !now.Before(limit) {
 		return b, false
@@ -49,7 +48,7 @@ func (e *Enforcer) extend(p netip.Prefix, left time.Duration, now time.Time) (Bl
 	if b.Until.After(limit) {
 		b.Until = limit
 	}
-	e.list.put(&b).flags |= flagKnocks
+	e.list.Put(&b).SetKnocks(true)
 	e.changes.add(&b, "")
 	return b, true
 }
@@ -62,8 +61,8 @@ func (e *Enforcer) knockNoMore(ps iter.Seq[netip.Prefix]) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for p := range ps {
-		if entry, ok := e.list.find(p); ok {
-			entry.flags &^= flagKnocks
+		if entry, ok := e.list.Find(p); ok {
+			entry.SetKnocks(false)
 		}
 	}
 }

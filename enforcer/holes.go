@@ -17,7 +17,7 @@ import (
 // fit makes the holes around p, which is about to be blocked, what they should
 // be: within it there are to be these. Most blocks have none and need none.
 func (e *Enforcer) fit(p netip.Prefix, holes []netip.Prefix) {
-	if len(holes) == 0 && !e.list.holes.OverlapsPrefix(p) {
+	if len(holes) == 0 && !e.list.HasHoleAround(p) {
 		return
 	}
 	_, touched := e.refit([]netip.Prefix{p}, slices.Values([]netip.Prefix{p}))
@@ -30,7 +30,7 @@ func (e *Enforcer) fit(p netip.Prefix, holes []netip.Prefix) {
 // must not be at all, which are the caller's to lift. It returns these by cause,
 // and what the kernel must be told.
 func (e *Enforcer) refit(region []netip.Prefix, asked iter.Seq[netip.Prefix]) (exempt map[string][]netip.Prefix, touched []netip.Prefix) {
-	old := e.holesAround(region)
+	old := e.list.HolesAround(region)
 	ask := map[netip.Prefix]struct{}{}
 	if asked != nil {
 		for p := range asked {
@@ -38,7 +38,7 @@ func (e *Enforcer) refit(region []netip.Prefix, asked iter.Seq[netip.Prefix]) (e
 		}
 	}
 	for hole := range old {
-		for p := range e.list.netsAround(hole) {
+		for p := range e.list.NetworksAround(hole) {
 			ask[p] = struct{}{}
 		}
 	}
@@ -53,12 +53,12 @@ func (e *Enforcer) refit(region []netip.Prefix, asked iter.Seq[netip.Prefix]) (e
 	defer e.mu.Unlock()
 	for hole := range named {
 		if _, stays := old[hole]; !stays {
-			touched = append(touched, e.list.addHole(hole)...)
+			touched = append(touched, e.list.AddHole(hole)...)
 		}
 	}
 	for hole := range old {
 		if _, stays := named[hole]; !stays && !e.isAllowed(hole) && !lifted.OverlapsPrefix(hole) {
-			touched = append(touched, e.list.removeHole(hole)...)
+			touched = append(touched, e.list.RemoveHole(hole)...)
 		}
 	}
 	if len(touched) > 0 {
@@ -81,23 +81,4 @@ func (e *Enforcer) askHoles(blocks iter.Seq[netip.Prefix]) (named map[netip.Pref
 		}
 	}
 	return named, exempt
-}
-
-// holesAround returns the holes that overlap one of region, all without.
-func (e *Enforcer) holesAround(region []netip.Prefix) map[netip.Prefix]struct{} {
-	found := map[netip.Prefix]struct{}{}
-	if len(region) == 0 {
-		for p := range e.list.holes.All() {
-			found[p] = struct{}{}
-		}
-	}
-	for _, p := range region {
-		for q := range e.list.holes.Supernets(p) {
-			found[q] = struct{}{}
-		}
-		for q := range e.list.holes.Subnets(p) {
-			found[q] = struct{}{}
-		}
-	}
-	return found
 }

@@ -71,9 +71,9 @@ func (g *guarded) open(addrs ...string) (open []string) {
 	for _, s := range addrs {
 		a := netip.MustParseAddr(s)
 		single := netip.PrefixFrom(a, a.BitLen())
-		_, _, piece := g.list.pieces.LookupPrefixLPM(single)
-		source := netip.PrefixFrom(a, g.list.sourceBits(single)).Masked()
-		if !piece && g.list.want(source) == 0 {
+		_, piece := g.list.PieceAround(single)
+		source := netip.PrefixFrom(a, g.list.SourceBits(single)).Masked()
+		if !piece && g.list.Want(source) == 0 {
 			open = append(open, s)
 		}
 	}
@@ -160,7 +160,7 @@ func TestAHoleStaysInWhatMustNotBeBlocked(t *testing.T) {
 	g.block(t, "203.0.113.0/24")
 	err := g.do(t.Context(), func() error {
 		cause = guard.CauseSSHPeer
-		exempt, touched := g.refit(prefixes([]string{"203.0.113.9/32"}), g.overlapping(prefixes([]string{"203.0.113.9/32"})))
+		exempt, touched := g.refit(prefixes([]string{"203.0.113.9/32"}), g.list.Overlapping(prefixes([]string{"203.0.113.9/32"})))
 		if len(touched) > 0 || !slices.Equal(exempt[cause], prefixes([]string{"203.0.113.0/24"})) {
 			t.Errorf("touched %v, exempt %v", touched, exempt)
 		}

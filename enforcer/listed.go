@@ -9,10 +9,6 @@ import (
 	"uppercut/enforcer/nft"
 )
 
-// Listed is the rule of the blocks that a block list asks for: they have no end,
-// are not in the ledger, since the list is, and make no room for themselves.
-const Listed = "blocklist"
-
 // Listing is what has become of a block list.
 type Listing struct {
 	// Blocked are blocked now, by the list or otherwise. Exempt must not be, and
@@ -62,7 +58,7 @@ func (e *Enforcer) enlist(ps []netip.Prefix) (l Listing) {
 	now := time.Now()
 	var touched []netip.Prefix
 	for _, p := range ps {
-		if _, blocked := e.list.find(p); blocked {
+		if _, blocked := e.list.Find(p); blocked {
 			l.Blocked++
 			continue
 		}
@@ -89,23 +85,18 @@ func (e *Enforcer) enlist(ps []netip.Prefix) (l Listing) {
 
 // delist lifts the blocks of the list that are not in wanted.
 func (e *Enforcer) delist(wanted map[netip.Prefix]struct{}) (gone []netip.Prefix) {
-	rule, known := e.list.numberOf[Listed]
-	if !known {
-		return nil
-	}
-	for slot := range e.list.slots(0) {
-		entry := e.list.at(slot)
-		if _, stays := wanted[entry.key.prefix()]; entry.rule == rule && !stays {
-			gone = append(gone, entry.key.prefix())
+	for p := range e.list.OfRule(Listed) {
+		if _, stays := wanted[p]; !stays {
+			gone = append(gone, p)
 		}
 	}
 	for batch := range slices.Chunk(gone, nft.MaxBatch) {
 		var touched []netip.Prefix
 		e.mu.Lock()
 		for _, p := range batch {
-			if b, ok := e.list.remove(p); ok {
+			if b, ok := e.list.Remove(p); ok {
 				e.changes.add(&b, causeDelisted)
-				touched = append(touched, e.list.released(p)...)
+				touched = append(touched, e.list.Released(p)...)
 			}
 		}
 		e.mu.Unlock()

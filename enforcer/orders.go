@@ -12,6 +12,7 @@ import (
 	"github.com/gaissmai/bart"
 	"golang.org/x/sys/unix"
 
+	"uppercut/enforcer/blocklist"
 	"uppercut/enforcer/ledger"
 )
 
@@ -112,7 +113,7 @@ func (e *Enforcer) BlockNow(ctx context.Context, author, note string, until time
 	now := time.Now()
 	blocks := make(map[netip.Prefix]Block, len(ps))
 	for _, p := range ps {
-		p, ok := canonical(p)
+		p, ok := blocklist.Canonical(p)
 		if !ok {
 			return nil, fmt.Errorf("block %v: not a prefix", p)
 		}
@@ -131,7 +132,7 @@ func (e *Enforcer) BlockNow(ctx context.Context, author, note string, until time
 func (e *Enforcer) Unblock(ctx context.Context, author, note string, ps ...netip.Prefix) (lifted []netip.Prefix, err error) {
 	wanted := canonicals(ps)
 	return order(ctx, e, func() ([]netip.Prefix, error) {
-		blocked := e.inForce(slices.SortedFunc(e.overlapping(wanted), netip.Prefix.Compare))
+		blocked := e.inForce(slices.SortedFunc(e.list.Overlapping(wanted), netip.Prefix.Compare))
 		lifted := e.unblock(blocked, Unblock{Cause: causeManual, By: author, Why: note})
 		e.record(ActionUnblock, author, note, wanted, len(Apart(wanted, lifted)))
 		return lifted, e.kernelError()
@@ -166,7 +167,7 @@ func Apart(ps, others []netip.Prefix) (apart []netip.Prefix) {
 func canonicals(ps []netip.Prefix) []netip.Prefix {
 	out := make([]netip.Prefix, 0, len(ps))
 	for _, p := range ps {
-		if p, ok := canonical(p); ok {
+		if p, ok := blocklist.Canonical(p); ok {
 			out = append(out, p)
 		}
 	}

@@ -16,7 +16,7 @@ func (e *Enforcer) Flush(ctx context.Context, author, note string, until time.Ti
 		e.suspend(time.Now(), until)
 		var forgotten []netip.Prefix
 		if forget {
-			forgotten = e.everything()
+			forgotten = slices.Collect(e.list.All())
 		}
 		e.journal.note(Audit{
 			Time: time.Now(), Action: ActionFlush, Author: author, Note: note, Until: until,
@@ -52,13 +52,6 @@ func (e *Enforcer) removeTable() error {
 		return explain(err)
 	}
 	return nil
-}
-
-func (e *Enforcer) everything() (ps []netip.Prefix) {
-	for slot := range e.list.slots(0) {
-		ps = append(ps, e.list.at(slot).key.prefix())
-	}
-	return ps
 }
 
 // Resume ends what Flush began: the list is in the kernel when it returns.

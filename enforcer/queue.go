@@ -67,11 +67,11 @@ func (q *queue) block(b Block) bool {
 		it.blocks = map[netip.Prefix]Block{}
 	}
 	if old, ok := it.blocks[b.Prefix]; ok {
-		q.blocks, q.bytes = q.blocks-1, q.bytes-old.size()
+		q.blocks, q.bytes = q.blocks-1, q.bytes-sizeOf(&old)
 		b = merge(old, b)
 	}
 	it.blocks[b.Prefix] = b
-	q.blocks, q.bytes = q.blocks+1, q.bytes+b.size()
+	q.blocks, q.bytes = q.blocks+1, q.bytes+sizeOf(&b)
 	q.signal()
 	return true
 }
@@ -80,8 +80,8 @@ func (q *queue) full() bool {
 	return !q.closed && (q.blocks >= queueBlocks || q.bytes >= queueBytes)
 }
 
-// size is about what b takes in memory, in bytes.
-func (b *Block) size() int {
+// sizeOf is about what b takes in memory, in bytes.
+func sizeOf(b *Block) int {
 	n := 256 + len(b.Note) + len(b.Author)
 	for i := range b.Evidence {
 		n += 128 + len(b.Evidence[i].Text)
@@ -170,7 +170,7 @@ func (q *queue) take() *item {
 		q.commands--
 	}
 	for _, b := range it.blocks {
-		q.blocks, q.bytes = q.blocks-1, q.bytes-b.size()
+		q.blocks, q.bytes = q.blocks-1, q.bytes-sizeOf(&b)
 	}
 	q.room.Broadcast()
 	return it

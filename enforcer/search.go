@@ -1,178 +1,33 @@
 package enforcer
 
 import (
-	"bytes"
-	"cmp"
-	"encoding/binary"
-	"math"
-	"net/netip"
-	"slices"
 	"time"
+
+	"uppercut/enforcer/blocklist"
 )
-
-// Query says which blocks to find.
-type Query struct {
-	// Within finds the blocks that overlap it; the zero Prefix finds all.
-	Within netip.Prefix
-	// Rule, Reason and Host match exactly; "" matches all.
-	Rule, Reason, Host string
-	// After leaves out this place in the list and what comes before it; the
-	// zero Place begins.
-	After Place
-	// Limit is how many blocks are wanted, at least 1.
-	Limit int
-}
-
-// Place is where a block stands in a list: newest first and, of equal age, in
-// order of prefix. It stays right when blocks come and go.
-type Place struct {
-	At     time.Time
-	Prefix netip.Prefix
-}
 
 // Find returns the first blocks that match, without evidence, and how many match
 // in all. It looks at every block, at some nanoseconds each, and holds no lock
 // for longer than a few thousand of them take: blocks that come or go meanwhile
 // may be found or not.
 func (e *Enforcer) Find(q Query) (found []Block, matching int) {
-	f := newFinder(q)
+	s := blocklist.NewSearch(q)
 	for chunk := e.chunks() - 1; chunk >= 0; chunk-- { // the newest are rather behind
-		e.findIn(f, chunk)
+		e.lookIn(s, chunk)
 	}
-	f.prune()
-	return e.stillThere(f.hits), f.matching
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return s.Found(e.list)
 }
 
 func (e *Enforcer) chunks() int {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	return len(e.list.chunks)
+	return e.list.Chunks()
 }
 
-// findIn looks through one chunk of the list.
-func (e *Enforcer) findIn(f *finder, chunk int) {
+func (e *Enforcer) lookIn(s *blocklist.Search, chunk int) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	names, known := e.list.namesOf(f.query)
-	if !known {
-		return
-	}
-	now := time.Now().UnixNano()
-	for i := len(e.list.chunks[chunk]) - 1; i >= 0; i-- {
-		entry := &e.list.chunks[chunk][i]
-		if entry.flags&flagUsed == 0 || entry.until <= now || !names.match(entry) || !f.overlaps(&entry.key) {
-			continue
-		}
-		f.matching++
-		f.offer(hit{entry.at, entry.key, uint32(chunk*chunkSize + i), entry.id})
-	}
-}
-
-// stillThere returns the blocks that were hit and have not gone since.
-func (e *Enforcer) stillThere(hits []hit) []Block {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	blocks := make([]Block, 0, len(hits))
-	for _, h := range hits {
-		if entry := e.list.at(h.slot); entry.flags&flagUsed != 0 && entry.id == h.id {
-			blocks = append(blocks, e.list.block(h.slot))
-		}
-	}
-	return blocks
-}
-
-// numbers are the numbers of a query's names; 0 matches all.
-type numbers struct{ rule, reason, host uint16 }
-
-// namesOf returns false if no block has these names.
-func (l *list) namesOf(q Query) (n numbers, known bool) {
-	var ok [3]bool
-	n.rule, ok[0] = l.numberOf[q.Rule]
-	n.reason, ok[1] = l.numberOf[q.Reason]
-	n.host, ok[2] = l.numberOf[q.Host]
-	return n, ok[0] && ok[1] && ok[2]
-}
-
-func (n numbers) match(e *entry) bool {
-	return (n.rule == 0 || n.rule == e.rule) && (n.reason == 0 || n.reason == e.reason) && (n.host == 0 || n.host == e.host)
-}
-
-// hit is a block that matches.
-type hit struct {
-	at   int64
-	key  key
-	slot uint32
-	id   uint64
-}
-
-// compare orders newest first and then by prefix.
-func (h *hit) compare(o *hit) int {
-	return cmp.Or(cmp.Compare(o.at, h.at), bytes.Compare(h.key[:], o.key[:]))
-}
-
-// finder keeps the first of the hits that it is offered.
-type finder struct {
-	query     Query
-	high, low uint64 // the address to overlap
-	bits      uint8
-	ipv6      bool // IPv4 addresses are not in ::/0, though their keys are
-	after     hit  // what is not behind it is left out
-	last      hit  // what is behind it is too far back, once full
-	full      bool
-	hits      []hit
-	matching  int
-}
-
-func newFinder(q Query) *finder {
-	f := &finder{query: q, after: hit{at: math.MaxInt64}}
-	if p, ok := canonical(q.Within); ok {
-		k := keyOf(p)
-		f.high, f.low, f.bits = binary.BigEndian.Uint64(k[:8]), binary.BigEndian.Uint64(k[8:16]), k[16]
-		f.ipv6 = p.Addr().Is6()
-	}
-	if p, ok := canonical(q.After.Prefix); ok {
-		f.after = hit{at: q.After.At.UnixNano(), key: keyOf(p)}
-	}
-	return f
-}
-
-// overlaps says whether a block overlaps what is looked for: whether they are
-// equal as far as the shorter goes.
-func (f *finder) overlaps(k *key) bool {
-	if f.ipv6 && f.bits < mappedBits && isIPv4(k) {
-		return false
-	}
-	common := min(f.bits, k[16])
-	if common == 0 {
-		return true
-	}
-	high := (binary.BigEndian.Uint64(k[:8]) ^ f.high) >> (64 - min(common, 64))
-	if common <= 64 || high != 0 {
-		return high == 0
-	}
-	return (binary.BigEndian.Uint64(k[8:16])^f.low)>>(128-common) == 0
-}
-
-// isIPv4 tells IPv4 addresses, which keys hold as IPv4-mapped.
-func isIPv4(k *key) bool {
-	return binary.BigEndian.Uint64(k[:8]) == 0 && binary.BigEndian.Uint32(k[8:12]) == 0xffff && k[16] >= mappedBits
-}
-
-func (f *finder) offer(h hit) {
-	if h.compare(&f.after) <= 0 || f.full && h.compare(&f.last) >= 0 {
-		return
-	}
-	if f.hits = append(f.hits, h); len(f.hits) >= 2*f.query.Limit+64 {
-		f.prune()
-	}
-}
-
-// prune keeps no more than are wanted.
-func (f *finder) prune() {
-	slices.SortFunc(f.hits, func(a, b hit) int { return a.compare(&b) })
-	if len(f.hits) < f.query.Limit {
-		return
-	}
-	f.hits = f.hits[:f.query.Limit]
-	f.last, f.full = f.hits[len(f.hits)-1], true
+	s.LookIn(e.list, chunk, time.Now().UnixNano())
 }

@@ -8,14 +8,20 @@ import (
 	"testing"
 	"time"
 
-	"uppercut/deploy/bench/blocklist"
+	lists "uppercut/deploy/bench/blocklist"
+	"uppercut/enforcer/blocklist"
 )
+
+// sortKey orders prefixes as the list does: IPv4 as IPv4-mapped.
+func sortKey(p netip.Prefix) []byte {
+	a := p.Addr().As16()
+	return append(a[:], byte(p.Bits()+128-p.Addr().BitLen()))
+}
 
 // slowly finds what Find should find, the slow way.
 func slowly(all []Block, q Query) (page []Block, matching int) {
 	byPlace := func(a, b Place) int {
-		ka, kb := keyOf(a.Prefix), keyOf(b.Prefix)
-		return cmp.Or(b.At.Compare(a.At), slices.Compare(ka[:], kb[:]))
+		return cmp.Or(b.At.Compare(a.At), slices.Compare(sortKey(a.Prefix), sortKey(b.Prefix)))
 	}
 	for _, b := range all {
 		if q.Within.IsValid() && !q.Within.Overlaps(b.Prefix) || q.Rule != "" && q.Rule != b.Rule ||
@@ -23,18 +29,20 @@ func slowly(all []Block, q Query) (page []Block, matching int) {
 			continue
 		}
 		matching++
-		if !q.After.Prefix.IsValid() || byPlace(Place{b.At, b.Prefix}, q.After) > 0 {
+		if !q.After.Prefix.IsValid() || byPlace(Place{At: b.At, Prefix: b.Prefix}, q.After) > 0 {
 			page = append(page, b)
 		}
 	}
-	slices.SortFunc(page, func(a, b Block) int { return byPlace(Place{a.At, a.Prefix}, Place{b.At, b.Prefix}) })
+	slices.SortFunc(page, func(a, b Block) int {
+		return byPlace(Place{At: a.At, Prefix: a.Prefix}, Place{At: b.At, Prefix: b.Prefix})
+	})
 	return page[:min(len(page), q.Limit)], matching
 }
 
 // randomList holds n blocks of every kind, some of which have ended.
 func randomList(n int, random *rand.Rand) (*Enforcer, []Block) {
 	now := time.Now()
-	e := &Enforcer{list: newList(64, now)}
+	e := &Enforcer{list: blocklist.New(64, now)}
 	var all []Block
 	for i := range n {
 		p := randomPrefix(random)
@@ -46,10 +54,10 @@ func randomList(n int, random *rand.Rand) (*Enforcer, []Block) {
 		if random.IntN(10) == 0 {
 			b.Until = now.Add(-time.Second)
 		}
-		if _, twice := e.list.find(p); twice {
+		if _, twice := e.list.Find(p); twice {
 			continue
 		}
-		e.list.put(&b)
+		e.list.Put(&b)
 		if b.Until.After(now) {
 			all = append(all, b)
 		}
@@ -85,7 +93,7 @@ func TestFindAgreesWithALook(t *testing.T) {
 				break
 			}
 			last := got[len(got)-1]
-			q.After = Place{last.At, last.Prefix}
+			q.After = Place{At: last.At, Prefix: last.Prefix}
 		}
 	}
 }
@@ -94,9 +102,9 @@ func TestFindAgreesWithALook(t *testing.T) {
 // in a network by the network.
 func TestFindOverlaps(t *testing.T) {
 	now := time.Now()
-	e := &Enforcer{list: newList(64, now)}
+	e := &Enforcer{list: blocklist.New(64, now)}
 	for i, p := range []string{"203.0.113.9/32", "203.0.112.0/24", "2001:db8:7::/64", "2001:db8:8::/48", "64:ff9b::c000:201/128"} {
-		e.list.put(&Block{ID: uint64(i + 1), Prefix: prefix(p), At: now, Until: now.Add(time.Hour), Rule: "burst"})
+		e.list.Put(&Block{ID: uint64(i + 1), Prefix: prefix(p), At: now, Until: now.Add(time.Hour), Rule: "burst"})
 	}
 	for within, want := range map[string]int{
 		"203.0.113.9/32": 1, "203.0.113.8/32": 0, "203.0.112.77/32": 1, "203.0.112.0/23": 2, "0.0.0.0/0": 2, "::/0": 3,
@@ -111,13 +119,13 @@ func TestFindOverlaps(t *testing.T) {
 // BenchmarkFind asks for a page of a million blocks.
 func BenchmarkFind(b *testing.B) {
 	now := time.Now()
-	e := &Enforcer{list: newList(64, now)}
+	e := &Enforcer{list: blocklist.New(64, now)}
 	many := 1_000_000
 	if testing.Short() {
 		many = 100_000
 	}
-	for i, p := range blocklist.Prefixes(many) {
-		e.list.put(&Block{
+	for i, p := range lists.Prefixes(many) {
+		e.list.Put(&Block{
 			ID: uint64(i + 1), Prefix: p, At: now.Add(time.Duration(i) * time.Millisecond), Until: now.Add(24 * time.Hour),
 			Rule: []string{"burst", "steady"}[i%2], Reason: "dnsbl", Host: "mx1",
 		})

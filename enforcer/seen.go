@@ -3,6 +3,8 @@ package enforcer
 import (
 	"net/netip"
 	"time"
+
+	"uppercut/enforcer/blocklist"
 )
 
 // SeenAfterBlock says that a line about a has come in at time t. If a has been
@@ -14,24 +16,28 @@ func (e *Enforcer) SeenAfterBlock(a netip.Addr, t time.Time) {
 		return
 	}
 	e.mu.RLock()
-	slot, ok := e.list.lookup(a, t.UnixNano())
-	late := ok && e.list.at(slot).flags&(flagSeen|flagObserved) == 0 &&
-		t.Sub(time.Unix(int64(e.list.at(slot).since), 0)) > e.config.SeenGrace
+	slot, ok := e.list.Lookup(a, t.UnixNano())
+	late := ok && e.late(e.list.At(slot), t)
 	e.mu.RUnlock()
 	if late {
 		e.queue.mark(func() { e.markSeen(a, t) }) // it will turn up again
 	}
 }
 
+// late reports whether a line about a blocked source at time t is one too many.
+func (e *Enforcer) late(entry *blocklist.Entry, t time.Time) bool {
+	return !entry.Seen() && !entry.Observed() && t.Sub(entry.Since()) > e.config.SeenGrace
+}
+
 func (e *Enforcer) markSeen(a netip.Addr, t time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	slot, ok := e.list.lookup(a, t.UnixNano())
-	if !ok || e.list.at(slot).flags&flagSeen != 0 {
+	slot, ok := e.list.Lookup(a, t.UnixNano())
+	if !ok || e.list.At(slot).Seen() {
 		return
 	}
-	e.list.at(slot).flags |= flagSeen
+	e.list.At(slot).MarkSeen()
 	e.metrics.seen.Inc()
 	e.logger.Warn("blocked source still reaches a mail host: its packets bypass this gateway",
-		"addr", a, "prefix", e.list.at(slot).key.prefix())
+		"addr", a, "prefix", e.list.At(slot).Prefix())
 }

@@ -79,7 +79,7 @@ func (e *Enforcer) Show() State {
 		Around:    e.around.current(),
 	}
 	for i, name := range nft.Sets {
-		s.Sets = append(s.Sets, Set{name, elements[i], e.list.elements(i), e.capacity(i)})
+		s.Sets = append(s.Sets, Set{name, elements[i], e.list.Load(i%firstNet, i >= firstNet), e.capacity(i)})
 	}
 	return s
 }
@@ -140,5 +140,5 @@ func (e *Enforcer) drops() [2]nft.Drops {
 func (e *Enforcer) active() [2][2]int {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	return e.list.active
+	return e.list.Active()
 }

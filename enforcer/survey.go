@@ -60,14 +60,14 @@ func (e *Enforcer) expected() (low, high [4]int) {
 			low[i]++
 		}
 	}
-	for slot := range e.list.slots(0) {
-		if entry := e.list.at(slot); entry.flags&(flagNet|flagKnocks) == 0 {
-			p := entry.key.prefix()
+	for slot := range e.list.Slots(0) {
+		if entry := e.list.At(slot); !entry.IsNetwork() && !entry.Knocks() {
+			p := entry.Prefix()
 			count(p, e.timeLeft(p, now))
 		}
 	}
-	for p := range e.list.pieces.All() {
-		if !e.hashed(p) {
+	for p := range e.list.Pieces() {
+		if !e.list.Hashed(p) {
 			count(p, e.timeLeft(p, now))
 		}
 	}
@@ -117,7 +117,7 @@ func (e *Enforcer) suspects(elems []nft.Element) (foreign, ours []netip.Prefix) 
 		switch want := e.timeLeft(el.Prefix, now); {
 		case want > 0 && e.judge(want, el.Timeout) != "":
 			ours = append(ours, el.Prefix)
-		case want == 0 && el.Timeout > ending && !e.list.knocks(el.Prefix):
+		case want == 0 && el.Timeout > ending && !e.list.Knocks(el.Prefix):
 			foreign = append(foreign, el.Prefix)
 		}
 	}
@@ -131,7 +131,7 @@ func (e *Enforcer) absent(set int, elems []nft.Element) (ps []netip.Prefix) {
 		there[el.Prefix] = true
 	}
 	for el := range e.elementsWanted {
-		if e.firewall.Config().SetIndex(el.Prefix) == set && !there[el.Prefix] && el.Timeout > ending && !e.list.knocks(el.Prefix) {
+		if e.firewall.Config().SetIndex(el.Prefix) == set && !there[el.Prefix] && el.Timeout > ending && !e.list.Knocks(el.Prefix) {
 			ps = append(ps, el.Prefix)
 		}
 	}
@@ -169,7 +169,7 @@ func (e *Enforcer) present(ps []netip.Prefix) (there []nft.Element, err error) {
 		return nil, err
 	}
 	for i, p := range ps {
-		if left := found[i].Left; left > ending && e.list.want(p) == 0 {
+		if left := found[i].Left; left > ending && e.list.Want(p) == 0 {
 			there = append(there, nft.Element{Prefix: p, Timeout: left})
 		}
 	}

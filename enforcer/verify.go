@@ -174,7 +174,7 @@ func (e *Enforcer) elementPrefixes() func(func(netip.Prefix) bool) {
 	return func(yield func(netip.Prefix) bool) {
 		for b := range e.Blocks() {
 			e.mu.RLock()
-			single := e.hashed(b.Prefix)
+			single := e.list.Hashed(b.Prefix)
 			e.mu.RUnlock()
 			if single && !yield(b.Prefix) {
 				return
@@ -182,7 +182,7 @@ func (e *Enforcer) elementPrefixes() func(func(netip.Prefix) bool) {
 		}
 		e.mu.RLock()
 		var pieces []netip.Prefix
-		for p := range e.list.pieces.All() {
+		for p := range e.list.Pieces() {
 			pieces = append(pieces, p)
 		}
 		e.mu.RUnlock()

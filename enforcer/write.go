@@ -83,7 +83,7 @@ func compact(ps []netip.Prefix) []netip.Prefix {
 // timeLeft is how long the kernel should keep p; 0 is not at all, nft.Forever has
 // no timeout.
 func (e *Enforcer) timeLeft(p netip.Prefix, now time.Time) time.Duration {
-	want := e.list.want(p)
+	want := e.list.Want(p)
 	if want == Forever.UnixNano() {
 		return nft.Forever
 	}
@@ -96,7 +96,7 @@ func (e *Enforcer) refuse(refused []nft.Refusal) (out []Refusal) {
 	defer e.mu.Unlock()
 	for _, r := range refused {
 		e.logger.Error("kernel rejected an element", "prefix", r.Prefix, "timeout", r.Timeout, "error", r.Err)
-		if _, ok := e.list.find(r.Prefix); !ok || r.Timeout <= 0 {
+		if _, ok := e.list.Find(r.Prefix); !ok || r.Timeout <= 0 {
 			e.kernel.suspect = true // a piece of a network: all anew
 			continue
 		}
@@ -104,7 +104,7 @@ func (e *Enforcer) refuse(refused []nft.Refusal) (out []Refusal) {
 		if nft.Full(r.Err) {
 			cause = causeSetFull
 		}
-		b, _ := e.list.remove(r.Prefix)
+		b, _ := e.list.Remove(r.Prefix)
 		e.changes.add(&b, cause)
 		e.journal.refused(r.Prefix)
 		out = append(out, Refusal{r.Prefix, cause})
@@ -164,7 +164,7 @@ func (e *Enforcer) rebuild() error {
 	}
 	e.kernel.broken, e.kernel.suspect = nil, false
 	e.lag.Store(int64(time.Since(start)))
-	e.knockNoMore(e.overlapping(nil))
+	e.knockNoMore(e.list.Overlapping(nil))
 	e.setTrouble(nil)
 	return nil
 }
@@ -180,28 +180,22 @@ func (e *Enforcer) reopen() error {
 // elementsWanted yields what the kernel should hold.
 func (e *Enforcer) elementsWanted(yield func(nft.Element) bool) {
 	now := time.Now()
-	for slot := range e.list.slots(0) {
-		entry := e.list.at(slot)
-		if entry.flags&flagNet != 0 {
+	for slot := range e.list.Slots(0) {
+		entry := e.list.At(slot)
+		if entry.IsNetwork() {
 			continue
 		}
-		p := entry.key.prefix()
+		p := entry.Prefix()
 		if left := e.timeLeft(p, now); left > 0 && !yield(nft.Element{Prefix: p, Timeout: left}) {
 			return
 		}
 	}
-	for p := range e.list.pieces.All() {
-		if _, twice := e.list.find(p); twice && e.hashed(p) {
+	for p := range e.list.Pieces() {
+		if e.list.Hashed(p) {
 			continue
 		}
 		if left := e.timeLeft(p, now); left > 0 && !yield(nft.Element{Prefix: p, Timeout: left}) {
 			return
 		}
 	}
-}
-
-// hashed reports whether p has a block of its own in a hash set.
-func (e *Enforcer) hashed(p netip.Prefix) bool {
-	entry, ok := e.list.find(p)
-	return ok && entry.flags&flagNet == 0
 }

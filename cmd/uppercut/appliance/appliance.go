@@ -22,8 +22,8 @@ import (
 	"uppercut/detector"
 	"uppercut/detector/offence"
 	"uppercut/enforcer"
-	"uppercut/enforcer/blocklist"
 	"uppercut/enforcer/guard"
+	"uppercut/enforcer/listfile"
 	"uppercut/metrics"
 	"uppercut/receiver"
 )
@@ -50,7 +50,7 @@ type Appliance struct {
 	recheckAll atomic.Bool         // more has changed than these two could hold
 
 	guard    *guard.Guard
-	lists    *blocklist.Lists
+	lists    *listfile.Lists
 	enforcer *enforcer.Enforcer
 	pipeline *pipeline
 	receiver *receiver.Receiver

@@ -22,8 +22,8 @@ import (
 	"uppercut/cmd/uppercut/outbox"
 	"uppercut/detector"
 	"uppercut/enforcer"
-	"uppercut/enforcer/blocklist"
 	"uppercut/enforcer/guard"
+	"uppercut/enforcer/listfile"
 	"uppercut/enforcer/statedir"
 	"uppercut/metrics"
 	"uppercut/receiver"
@@ -182,7 +182,7 @@ func (a *Appliance) buildJudge(ctx context.Context, c *config.Config) error {
 // buildEnforcer makes the enforcer. When it returns, every block that is still
 // due is in the kernel.
 func (a *Appliance) buildEnforcer(ctx context.Context, c *config.Config) (err error) {
-	a.lists, err = blocklist.New(c.Enforcer.Block, blocklist.Options{
+	a.lists, err = listfile.New(c.Enforcer.Block, listfile.Options{
 		Logger: a.logger, Registerer: a.registry, Poll: c.Enforcer.Guard.Poll, Apply: a.applyLists,
 	})
 	if err != nil {

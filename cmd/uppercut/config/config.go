@@ -11,8 +11,8 @@ import (
 	"uppercut/cmd/uppercut/outbox"
 	"uppercut/detector"
 	"uppercut/enforcer"
-	"uppercut/enforcer/blocklist"
 	"uppercut/enforcer/guard"
+	"uppercut/enforcer/listfile"
 	"uppercut/receiver"
 )
 
@@ -60,7 +60,7 @@ type Enforcer struct {
 	// list and the guard take precedence. These blocks have the rule blocklist
 	// and no end; they are removed when the file no longer lists them. Default:
 	// none.
-	Block []blocklist.Config `mapstructure:"block"`
+	Block []listfile.Config `mapstructure:"block"`
 	// Guard is who else is never blocked.
 	Guard guard.Config `mapstructure:"guard"`
 }
@@ -116,8 +116,8 @@ func (c *Config) validate() []error {
 	return mistakes
 }
 
-func (c *Config) validateBlock() error { return blocklist.Validate(c.Enforcer.Block) }
-func (c *Config) checkBlock() error    { return blocklist.CheckFiles(c.Enforcer.Block) }
+func (c *Config) validateBlock() error { return listfile.Validate(c.Enforcer.Block) }
+func (c *Config) checkBlock() error    { return listfile.CheckFiles(c.Enforcer.Block) }
 
 // keyed takes the errors in err apart and puts the section's key before each.
 func (s section) keyed(err error) (mistakes []error) {

@@ -1,4 +1,4 @@
-package enforcer
+package blocklist
 
 import (
 	"iter"
@@ -9,15 +9,15 @@ import (
 	"github.com/gaissmai/bart"
 )
 
-// list is what should be blocked until when, held in 56 bytes a block and no
+// List is what should be blocked until when, held in 56 bytes a block and no
 // pointer for the collector to follow. It has no lock and no clock.
 //
 // Addresses live in the index alone. Networks, and whatever has an exempt hole
 // in it, live in nets as well, from which cover computes the disjoint pieces
 // that an interval set takes.
-type list struct {
+type List struct {
 	ipv6Bits int
-	chunks   [][]entry
+	chunks   [][]Entry
 	free     []uint32
 	index    map[key]uint32
 	nets     bart.Table[uint32]
@@ -31,6 +31,7 @@ type list struct {
 	active   [2][2]int // by family and kind
 	hashed   [2]int    // blocks that are elements of a hash set, by family
 	shares   shares
+	room     room
 }
 
 const chunkSize = 4096
@@ -39,7 +40,8 @@ const chunkSize = 4096
 // IPv4 as IPv4-mapped.
 type key [17]byte
 
-type entry struct {
+// Entry is a block as the list holds it. It is good until the list changes.
+type Entry struct {
 	key       key
 	flags     uint8
 	rule      uint16 // numbers of names
@@ -52,6 +54,40 @@ type entry struct {
 	since     uint32 // Unix seconds: when it was put into the list
 }
 
+// Prefix is what is blocked.
+func (e *Entry) Prefix() netip.Prefix { return e.key.prefix() }
+
+// Until is when the block ends, in Unix nanoseconds.
+func (e *Entry) Until() int64 { return e.until }
+
+// Since is when the block was put into the list, to the second.
+func (e *Entry) Since() time.Time { return time.Unix(int64(e.since), 0) }
+
+// IsNetwork reports whether the block is one of those that are cut to pieces: the
+// kernel does not hold it as it is.
+func (e *Entry) IsNetwork() bool { return e.flags&flagNet != 0 }
+
+// Observed reports whether the block was decided in observe mode.
+func (e *Entry) Observed() bool { return e.flags&flagObserved != 0 }
+
+// Seen reports whether the source was seen in the logs after the grace period.
+func (e *Entry) Seen() bool { return e.flags&flagSeen != 0 }
+
+// MarkSeen notes that it was.
+func (e *Entry) MarkSeen() { e.flags |= flagSeen }
+
+// Knocks reports whether the block's time is up, but the kernel has it among those
+// that knock.
+func (e *Entry) Knocks() bool { return e.flags&flagKnocks != 0 }
+
+// SetKnocks notes whether that is so.
+func (e *Entry) SetKnocks(knocks bool) {
+	e.flags &^= flagKnocks
+	if knocks {
+		e.flags |= flagKnocks
+	}
+}
+
 const (
 	flagUsed uint8 = 1 << iota
 	flagNet        // in nets
@@ -62,14 +98,21 @@ const (
 
 type remark struct{ note, author string }
 
-// The values of Block's family and kind as metrics have them.
+// The families of blocks.
 const (
-	family4, family6         = 0, 1
-	kindAddress, kindNetwork = 0, 1
+	IPv4 = iota
+	IPv6
 )
 
-func newList(ipv6Bits int, now time.Time) *list {
-	return &list{
+// The kinds of blocks.
+const (
+	Address = iota
+	Network
+)
+
+// New returns an empty list, in which IPv6 sources are networks of ipv6Bits.
+func New(ipv6Bits int, now time.Time) *List {
+	return &List{
 		ipv6Bits: ipv6Bits,
 		index:    map[key]uint32{},
 		agenda:   map[int64][]uint32{},
@@ -78,6 +121,7 @@ func newList(ipv6Bits int, now time.Time) *list {
 		numberOf: map[string]uint16{"": 0, otherWitness: 1},
 		remarks:  map[uint32]remark{},
 		shares:   newShares(),
+		room:     room{},
 	}
 }
 
@@ -101,9 +145,9 @@ func (k key) prefix() netip.Prefix {
 	return netip.PrefixFrom(a, int(k[16]))
 }
 
-// canonical masks p and takes the IPv4 out of IPv4-mapped prefixes. It returns
+// Canonical masks p and takes the IPv4 out of IPv4-mapped prefixes. It returns
 // false for what is no prefix.
-func canonical(p netip.Prefix) (netip.Prefix, bool) {
+func Canonical(p netip.Prefix) (netip.Prefix, bool) {
 	if a := p.Addr(); a.Is4In6() && p.Bits() >= mappedBits {
 		p = netip.PrefixFrom(a.Unmap(), p.Bits()-mappedBits)
 	}
@@ -111,48 +155,51 @@ func canonical(p netip.Prefix) (netip.Prefix, bool) {
 	return p.Masked(), p.IsValid()
 }
 
-func (l *list) len() int { return len(l.index) }
+// Len is the number of blocks.
+func (l *List) Len() int { return len(l.index) }
 
-func (l *list) at(slot uint32) *entry { return &l.chunks[slot/chunkSize][slot%chunkSize] }
+// At returns the entry of a slot that is used.
+func (l *List) At(slot uint32) *Entry { return &l.chunks[slot/chunkSize][slot%chunkSize] }
 
 // single reports whether p is what a hash set holds.
-func (l *list) single(p netip.Prefix) bool {
-	return p.Bits() == l.sourceBits(p)
+func (l *List) single(p netip.Prefix) bool {
+	return p.Bits() == l.SourceBits(p)
 }
 
-func (l *list) class(p netip.Prefix) (family, kind int) {
+// Class is the family of p, and its kind: Address for whatever is one source.
+func (l *List) Class(p netip.Prefix) (family, kind int) {
 	if p.Addr().Is6() {
-		family = family6
+		family = IPv6
 	}
 	if !l.single(p) && !p.IsSingleIP() {
-		kind = kindNetwork
+		kind = Network
 	}
 	return family, kind
 }
 
-// find returns the entry of exactly p.
-func (l *list) find(p netip.Prefix) (*entry, bool) {
+// Find returns the entry of exactly p.
+func (l *List) Find(p netip.Prefix) (*Entry, bool) {
 	slot, ok := l.index[keyOf(p)]
 	if !ok {
 		return nil, false
 	}
-	return l.at(slot), true
+	return l.At(slot), true
 }
 
-// put sets the block of b.Prefix, which is canonical, and returns its entry.
-// Since when it is in force is the caller's to say.
-func (l *list) put(b *Block) *entry {
+// Put sets the block of b.Prefix, which is canonical, and returns its entry.
+// Since when it is in force stays as it was: see Insert and Restore.
+func (l *List) Put(b *Block) *Entry {
 	k := keyOf(b.Prefix)
 	slot, ok := l.index[k]
 	if !ok {
 		slot = l.take()
 		l.index[k] = slot
-		*l.at(slot) = entry{key: k, flags: flagUsed}
-		family, kind := l.class(b.Prefix)
+		*l.At(slot) = Entry{key: k, flags: flagUsed}
+		family, kind := l.Class(b.Prefix)
 		l.active[family][kind]++
 		l.hashed[family]++
 	}
-	e := l.at(slot)
+	e := l.At(slot)
 	if ok {
 		l.shares.count(l.groupOf(e), -1)
 	}
@@ -177,27 +224,27 @@ func (l *list) put(b *Block) *entry {
 	return e
 }
 
-func (l *list) makeNet(p netip.Prefix, slot uint32) {
-	e := l.at(slot)
+func (l *List) makeNet(p netip.Prefix, slot uint32) {
+	e := l.At(slot)
 	l.shares.count(l.groupOf(e), -1)
 	e.flags |= flagNet
 	l.shares.count(l.groupOf(e), 1)
-	family, _ := l.class(p)
+	family, _ := l.Class(p)
 	l.hashed[family]--
 	l.nets.Insert(p, slot)
 }
 
-// remove takes out the block of exactly p.
-func (l *list) remove(p netip.Prefix) (Block, bool) {
+// Remove takes out the block of exactly p.
+func (l *List) Remove(p netip.Prefix) (Block, bool) {
 	k := keyOf(p)
 	slot, ok := l.index[k]
 	if !ok {
 		return Block{}, false
 	}
-	b := l.block(slot)
-	e := l.at(slot)
+	b := l.BlockAt(slot)
+	e := l.At(slot)
 	l.shares.count(l.groupOf(e), -1)
-	family, kind := l.class(p)
+	family, kind := l.Class(p)
 	if e.flags&flagNet != 0 {
 		l.nets.Delete(p)
 	} else {
@@ -206,19 +253,19 @@ func (l *list) remove(p netip.Prefix) (Block, bool) {
 	l.active[family][kind]--
 	delete(l.index, k)
 	delete(l.remarks, slot)
-	*e = entry{}
+	*e = Entry{}
 	l.free = append(l.free, slot)
 	return b, true
 }
 
-func (l *list) take() uint32 {
+func (l *List) take() uint32 {
 	if n := len(l.free); n > 0 {
 		slot := l.free[n-1]
 		l.free = l.free[:n-1]
 		return slot
 	}
 	n := uint32(len(l.chunks))
-	l.chunks = append(l.chunks, make([]entry, chunkSize))
+	l.chunks = append(l.chunks, make([]Entry, chunkSize))
 	for i := uint32(chunkSize - 1); i > 0; i-- {
 		l.free = append(l.free, n*chunkSize+i)
 	}
@@ -226,7 +273,7 @@ func (l *list) take() uint32 {
 }
 
 // number is what stands for a name; beyond 65,536 of them it is that of "".
-func (l *list) number(name string) uint16 {
+func (l *List) number(name string) uint16 {
 	if n, ok := l.numberOf[name]; ok {
 		return n
 	}
@@ -243,7 +290,7 @@ func (l *list) number(name string) uint16 {
 // share one, for to be none is to be more than one.
 const otherWitness = "other witnesses"
 
-func (l *list) witness(name string) uint16 {
+func (l *List) witness(name string) uint16 {
 	n := l.number(name)
 	if n == 0 && name != "" {
 		return l.numberOf[otherWitness]
@@ -251,8 +298,9 @@ func (l *list) witness(name string) uint16 {
 	return n
 }
 
-func (l *list) block(slot uint32) Block {
-	e := l.at(slot)
+// BlockAt returns the block of a slot, without evidence.
+func (l *List) BlockAt(slot uint32) Block {
+	e := l.At(slot)
 	r := l.remarks[slot]
 	return Block{
 		ID:       e.id,
@@ -271,81 +319,45 @@ func (l *list) block(slot uint32) Block {
 	}
 }
 
-// wide reports whether p can hold more than one source.
-func (l *list) wide(p netip.Prefix) bool { return p.Bits() < l.sourceBits(p) }
-
-// sourceBits is the length of a single source of p's family.
-func (l *list) sourceBits(p netip.Prefix) int {
+// SourceBits is the length of a single source of p's family.
+func (l *List) SourceBits(p netip.Prefix) int {
 	if p.Addr().Is4() {
 		return 32
 	}
 	return l.ipv6Bits
 }
 
-// around yields the blocks that overlap p, which is not wide; networks of p's
-// own source may come twice.
-func (l *list) around(p netip.Prefix) iter.Seq[netip.Prefix] {
-	return func(yield func(netip.Prefix) bool) {
-		single := netip.PrefixFrom(p.Addr(), l.sourceBits(p)).Masked()
-		if _, blocked := l.index[keyOf(single)]; blocked && !yield(single) {
-			return
-		}
-		for q := range l.netsAround(p) {
-			if !yield(q) {
-				return
-			}
-		}
-	}
-}
-
-// netsAround yields the blocks in nets that overlap p; one of p itself comes
-// twice.
-func (l *list) netsAround(p netip.Prefix) iter.Seq[netip.Prefix] {
-	return func(yield func(netip.Prefix) bool) {
-		for q := range l.nets.Supernets(p) {
-			if !yield(q) {
-				return
-			}
-		}
-		for q := range l.nets.Subnets(p) {
-			if !yield(q) {
-				return
-			}
-		}
-	}
-}
-
-// lookup returns the slot of the narrowest block in force that covers a.
-func (l *list) lookup(a netip.Addr, now int64) (slot uint32, ok bool) {
-	p, _ := canonical(netip.PrefixFrom(a, a.BitLen()))
+// Lookup returns the slot of the narrowest block in force that covers a.
+func (l *List) Lookup(a netip.Addr, now int64) (slot uint32, ok bool) {
+	p, _ := Canonical(netip.PrefixFrom(a, a.BitLen()))
 	bits := -1
 	for q, s := range l.nets.Supernets(p) {
-		if l.at(s).until > now {
+		if l.At(s).until > now {
 			slot, bits = s, q.Bits()
 			break
 		}
 	}
-	width := l.sourceBits(p)
+	width := l.SourceBits(p)
 	single := netip.PrefixFrom(p.Addr(), width).Masked()
-	if s, found := l.index[keyOf(single)]; found && width > bits && l.at(s).until > now {
+	if s, found := l.index[keyOf(single)]; found && width > bits && l.At(s).until > now {
 		slot, bits = s, width
 	}
 	return slot, bits >= 0
 }
 
-func (l *list) schedule(slot uint32, until int64) {
+func (l *List) schedule(slot uint32, until int64) {
 	// The second after: by then the kernel has let it go too.
 	second := max(until/int64(time.Second)+1, l.sweep)
 	l.agenda[second] = append(l.agenda[second], slot)
 }
 
-// due yields the prefixes of the blocks that have ended by now.
-func (l *list) due(now time.Time) iter.Seq[netip.Prefix] {
+// Due yields the prefixes of the blocks that have ended by now.
+func (l *List) Due(now time.Time) iter.Seq[netip.Prefix] {
 	return func(yield func(netip.Prefix) bool) {
 		for ; l.sweep <= now.Unix(); l.sweep++ {
 			slots := l.agenda[l.sweep]
 			for _, slot := range slots {
-				e := l.at(slot)
+				e := l.At(slot)
 				if e.flags&flagUsed == 0 || e.until > now.UnixNano() {
 					continue // taken out, or extended and on the agenda later
 				}
@@ -358,31 +370,80 @@ func (l *list) due(now time.Time) iter.Seq[netip.Prefix] {
 	}
 }
 
-// slots yields used slots from one number on, and after each the number to go
+// Slots yields used slots from one number on, and after each the number to go
 // on from.
-func (l *list) slots(from uint32) iter.Seq[uint32] {
+func (l *List) Slots(from uint32) iter.Seq[uint32] {
 	return func(yield func(uint32) bool) {
 		for slot := from; slot < uint32(len(l.chunks))*chunkSize; slot++ {
-			if l.at(slot).flags&flagUsed != 0 && !yield(slot) {
+			if l.At(slot).flags&flagUsed != 0 && !yield(slot) {
 				return
 			}
 		}
 	}
 }
 
-// elements is how many elements one of nft.Sets should have.
-func (l *list) elements(set int) int {
-	switch set {
-	case firstNet:
-		return l.pieces.Size4()
-	case firstNet + 1:
-		return l.pieces.Size6()
-	}
-	return l.hashed[set]
-}
-
-// knocks reports whether p's block lives among those that knock.
-func (l *list) knocks(p netip.Prefix) bool {
-	e, ok := l.find(p)
+// Knocks reports whether p's block lives among those that knock.
+func (l *List) Knocks(p netip.Prefix) bool {
+	e, ok := l.Find(p)
 	return ok && e.flags&flagKnocks != 0
 }
+
+// Insert sets the block of b.Prefix, in force since now, and returns what the
+// kernel must be told. It may be one too many: see MakeRoom.
+func (l *List) Insert(b *Block, now time.Time) []netip.Prefix {
+	e := l.Put(b)
+	e.since = uint32(now.Unix())
+	l.room.add(l, l.index[e.key])
+	if e.IsNetwork() {
+		return l.Recut(b.Prefix)
+	}
+	return []netip.Prefix{b.Prefix}
+}
+
+// Restore sets a block that the kernel may have already, and reports whether
+// Recut has to follow when all are there. now is since when it is known to be in
+// force.
+func (l *List) Restore(b *Block, now time.Time) (cut bool) {
+	e := l.Put(b)
+	e.since = uint32(now.Unix())
+	return e.IsNetwork()
+}
+
+// Block returns the block of exactly p, in force or about to be swept, without
+// evidence.
+func (l *List) Block(p netip.Prefix) (Block, bool) {
+	slot, ok := l.index[keyOf(p)]
+	if !ok {
+		return Block{}, false
+	}
+	return l.BlockAt(slot), true
+}
+
+// All yields every prefix on the list.
+func (l *List) All() iter.Seq[netip.Prefix] {
+	return func(yield func(netip.Prefix) bool) {
+		for slot := range l.Slots(0) {
+			if !yield(l.At(slot).Prefix()) {
+				return
+			}
+		}
+	}
+}
+
+// OfRule yields the prefixes of a rule's blocks.
+func (l *List) OfRule(name string) iter.Seq[netip.Prefix] {
+	return func(yield func(netip.Prefix) bool) {
+		rule, known := l.numberOf[name]
+		if !known {
+			return
+		}
+		for slot := range l.Slots(0) {
+			if e := l.At(slot); e.rule == rule && !yield(e.Prefix()) {
+				return
+			}
+		}
+	}
+}
+
+// Active are the numbers of blocks by family and kind.
+func (l *List) Active() [2][2]int { return l.active }

@@ -1,10 +1,8 @@
-package enforcer
+package blocklist
 
 import (
 	"container/heap"
-	"log/slog"
 	"net/netip"
-	"time"
 )
 
 // A full set makes room by letting go of what stands on the word of one witness
@@ -59,10 +57,10 @@ func (h innocents) Less(i, j int) bool { return h.mostGuilty[i].guilt.less(h.mos
 
 // leastGuilty returns up to spare of the least guilty of a group of blocks, the
 // least guilty last.
-func (l *list) leastGuilty(g group) []culprit {
+func (l *List) leastGuilty(g group) []culprit {
 	var h mostGuilty
-	for slot := range l.slots(0) {
-		e := l.at(slot)
+	for slot := range l.Slots(0) {
+		e := l.At(slot)
 		if e.witness != g.witness || l.classOf(e) != g.class {
 			continue
 		}
@@ -82,21 +80,21 @@ func (l *list) leastGuilty(g group) []culprit {
 	return sorted
 }
 
-func (l *list) guilt(e *entry) guilt {
+func (l *List) guilt(e *Entry) guilt {
 	rule := l.names[e.rule]
 	return guilt{rule == Manual || rule == Listed, e.score, e.until}
 }
 
-// class is what shares a set: a family's addresses or its networks.
+// Class is what shares a set: a family's addresses or its networks.
 type class struct {
 	family int
 	net    bool
 }
 
-func (l *list) classOf(e *entry) class {
-	family := family6
+func (l *List) classOf(e *Entry) class {
+	family := IPv6
 	if isIPv4(&e.key) {
-		family = family4
+		family = IPv4
 	}
 	return class{family, e.flags&flagNet != 0}
 }
@@ -108,7 +106,7 @@ type group struct {
 	witness uint16
 }
 
-func (l *list) groupOf(e *entry) group { return group{l.classOf(e), e.witness} }
+func (l *List) groupOf(e *Entry) group { return group{l.classOf(e), e.witness} }
 
 // shares count what stands on one witness alone.
 type shares struct {
@@ -168,8 +166,8 @@ type candidates struct {
 }
 
 // add takes note of a new or changed block.
-func (r room) add(l *list, slot uint32) {
-	e := l.at(slot)
+func (r room) add(l *List, slot uint32) {
+	e := l.At(slot)
 	c, ok := r[l.groupOf(e)]
 	if !ok || !l.guilt(e).less(c.horizon) {
 		return
@@ -181,11 +179,11 @@ func (r room) add(l *list, slot uint32) {
 }
 
 // next takes the least guilty block of a group.
-func (r room) next(l *list, of group) (netip.Prefix, bool) {
+func (r room) next(l *List, of group) (netip.Prefix, bool) {
 	for again := true; ; again = false {
 		for c := r[of]; c != nil && c.Len() > 0; {
 			x := heap.Pop(c).(culprit)
-			if e := l.at(x.slot); e.flags&flagUsed != 0 && e.id == x.id && l.groupOf(e) == of {
+			if e := l.At(x.slot); e.flags&flagUsed != 0 && e.id == x.id && l.groupOf(e) == of {
 				return e.key.prefix(), true
 			}
 		}
@@ -200,28 +198,27 @@ func (r room) next(l *list, of group) (netip.Prefix, bool) {
 	}
 }
 
-// makeRoom lets blocks go while the set of newcomer, just inserted, is over
-// its size; newcomer may be the last of them. It returns what the kernel must
-// be told, and who went. The caller holds e.mu.
-func (e *Enforcer) makeRoom(newcomer netip.Prefix) (touched []netip.Prefix, evicted []Block) {
-	entry, _ := e.list.find(newcomer)
-	full := e.list.classOf(entry)
-	listed := e.list.names[entry.rule] == Listed // takes nobody's place
-	for e.load(full) > e.limit(full) {
+// Sizes are how many blocks of addresses, and pieces of networks, of a family the
+// list may hold.
+type Sizes struct{ Addresses, Networks int }
+
+// MakeRoom lets blocks go while the set of newcomer, just inserted, is over its
+// size; newcomer may be the last of them. It returns what the kernel must be
+// told, and who went.
+func (l *List) MakeRoom(newcomer netip.Prefix, sizes Sizes) (touched []netip.Prefix, evicted []Block) {
+	entry, _ := l.Find(newcomer)
+	full := l.classOf(entry)
+	listed := l.names[entry.rule] == Listed // takes nobody's place
+	for l.Load(full.family, full.net) > sizes.of(full) {
 		p, ok := newcomer, listed
 		if !listed {
-			p, ok = e.next(full)
+			p, ok = l.next(full)
 		}
 		if !ok {
 			break
 		}
-		b, _ := e.list.remove(p)
-		cause := causeCapacity
-		if p == newcomer {
-			cause = causeSetFull
-		}
-		e.changes.add(&b, cause)
-		touched = append(touched, e.list.released(p)...)
+		b, _ := l.Remove(p)
+		touched = append(touched, l.Released(p)...)
 		evicted = append(evicted, b)
 		if p == newcomer {
 			break
@@ -231,65 +228,31 @@ func (e *Enforcer) makeRoom(newcomer netip.Prefix) (touched []netip.Prefix, evic
 }
 
 // next is who goes first of a class.
-func (e *Enforcer) next(c class) (netip.Prefix, bool) {
-	alone, some := e.list.shares.most(c)
+func (l *List) next(c class) (netip.Prefix, bool) {
+	alone, some := l.shares.most(c)
 	if some {
-		if p, ok := e.room.next(e.list, alone); ok {
+		if p, ok := l.room.next(l, alone); ok {
 			return p, true
 		}
 	}
-	return e.room.next(e.list, group{class: c})
+	return l.room.next(l, group{class: c})
 }
 
-// load is how many elements a class's set should hold.
-func (e *Enforcer) load(c class) int {
+// Load is how many elements of a family the kernel should hold: addresses, or
+// pieces of networks.
+func (l *List) Load(family int, net bool) int {
 	switch {
-	case !c.net:
-		return e.list.hashed[c.family]
-	case c.family == family4:
-		return e.list.pieces.Size4()
+	case !net:
+		return l.hashed[family]
+	case family == IPv4:
+		return l.pieces.Size4()
 	}
-	return e.list.pieces.Size6()
+	return l.pieces.Size6()
 }
 
-func (e *Enforcer) limit(c class) int {
+func (s Sizes) of(c class) int {
 	if c.net {
-		return e.config.MaxNetworks
+		return s.Networks
 	}
-	return e.config.MaxAddresses
-}
-
-// crowding gathers what a full set lets go, so that it costs a line now and then
-// and not one a block.
-type crowding struct {
-	gone int
-	told time.Time
-	// lines are those of single blocks since began; of the goroutine that tells
-	// ends.
-	lines int
-	began time.Time
-}
-
-// crowdingLines is how many single blocks have a line of their own in a pause.
-const crowdingLines = 10
-
-// line reports whether one more block that made room has a line of its own.
-func (c *crowding) line(now time.Time) bool {
-	if now.Sub(c.began) >= crowdingPause {
-		c.lines, c.began = 0, now
-	}
-	c.lines++
-	return c.lines <= crowdingLines
-}
-
-// crowdingPause is how often a full set is told of at most.
-const crowdingPause = 10 * time.Second
-
-// add notes that n blocks had to make room.
-func (c *crowding) add(logger *slog.Logger, n int, now time.Time) {
-	if c.gone += n; c.gone == 0 || now.Sub(c.told) < crowdingPause {
-		return
-	}
-	logger.Warn("set is full; evicting the blocks with the lowest scores", "blocks", c.gone)
-	c.gone, c.told = 0, now
+	return s.Addresses
 }

@@ -1,10 +1,10 @@
-// Package blocklist reads files that list who is blocked until the file says
+// Package listfile reads files that list who is blocked until the file says
 // otherwise: addresses, networks and ranges, one a line, as others publish them.
 //
 // Each file is read again when it has changed and changes no more: an editor may
 // be half-way. A file that cannot be read, or that has a line which is none of
 // these, counts as it was.
-package blocklist
+package listfile
 
 import (
 	"bufio"

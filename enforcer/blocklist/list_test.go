@@ -1,4 +1,4 @@
-package enforcer
+package blocklist
 
 import (
 	"fmt"
@@ -11,17 +11,19 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
+
 var epoch = time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
 
 // put blocks p until so many minutes after the epoch.
-func put(l *list, p string, minutes int) []string {
+func put(l *List, p string, minutes int) []string {
 	b := Block{Prefix: prefix(p), At: epoch, Until: epoch.Add(time.Duration(minutes) * time.Minute), Rule: "r"}
-	l.put(&b)
-	return texts(l.recut(b.Prefix))
+	l.Put(&b)
+	return texts(l.Recut(b.Prefix))
 }
 
 func texts(ps []netip.Prefix) (out []string) {
-	slices.SortFunc(ps, comparePrefix)
+	slices.SortFunc(ps, netip.Prefix.Compare)
 	for _, p := range ps {
 		out = append(out, p.String())
 	}
@@ -29,7 +31,7 @@ func texts(ps []netip.Prefix) (out []string) {
 }
 
 // pieces are what the interval sets should hold: prefix and minutes.
-func pieces(l *list) (out []string) {
+func pieces(l *List) (out []string) {
 	for p, until := range l.pieces.AllSorted() {
 		out = append(out, fmt.Sprintf("%v %v", p, time.Unix(0, until).Sub(epoch).Minutes()))
 	}
@@ -56,9 +58,9 @@ func TestPieces(t *testing.T) {
 		{"nat64", map[string]int{"64:ff9b::102:304/128": 5}, nil, []string{"64:ff9b::102:304/128 5"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			l := newList(64, epoch)
+			l := New(64, epoch)
 			for _, h := range tt.holes {
-				l.addHole(prefix(h))
+				l.AddHole(prefix(h))
 			}
 			for p, minutes := range tt.blocks {
 				put(l, p, minutes)
@@ -71,7 +73,7 @@ func TestPieces(t *testing.T) {
 }
 
 func TestRecutNamesWhatChanged(t *testing.T) {
-	l := newList(64, epoch)
+	l := New(64, epoch)
 	if diff := cmp.Diff([]string{"10.0.0.0/30"}, put(l, "10.0.0.0/30", 5)); diff != "" {
 		t.Error(diff)
 	}
@@ -81,8 +83,8 @@ func TestRecutNamesWhatChanged(t *testing.T) {
 	if diff := cmp.Diff([]string{"10.0.0.0/30"}, put(l, "10.0.0.0/30", 6)); diff != "" {
 		t.Error(diff)
 	}
-	l.remove(prefix("10.0.0.0/30"))
-	if diff := cmp.Diff([]string{"10.0.0.0/30", "10.0.0.0/31"}, texts(l.recut(prefix("10.0.0.0/30")))); diff != "" {
+	l.Remove(prefix("10.0.0.0/30"))
+	if diff := cmp.Diff([]string{"10.0.0.0/30", "10.0.0.0/31"}, texts(l.Recut(prefix("10.0.0.0/30")))); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff([]string{"10.0.0.0/31 3"}, pieces(l)); diff != "" {
@@ -91,19 +93,19 @@ func TestRecutNamesWhatChanged(t *testing.T) {
 }
 
 func TestHoleMovesAHashedNetwork(t *testing.T) {
-	l := newList(64, epoch)
+	l := New(64, epoch)
 	put(l, "2001:db8::/64", 5)
-	if l.hashed[family6] != 1 {
+	if l.hashed[IPv6] != 1 {
 		t.Fatal("a /64 is not hashed")
 	}
-	changed := texts(l.addHole(prefix("2001:db8::1/128")))
-	if l.hashed[family6] != 0 || l.want(prefix("2001:db8::/64")) != 0 {
+	changed := texts(l.AddHole(prefix("2001:db8::1/128")))
+	if l.hashed[IPv6] != 0 || l.Want(prefix("2001:db8::/64")) != 0 {
 		t.Error("a /64 with a hole is still wanted as a whole")
 	}
 	if len(changed) != 65 || len(pieces(l)) != 64 {
 		t.Errorf("%d changes and %d pieces, want 65 and 64", len(changed), len(pieces(l)))
 	}
-	if len(l.removeHole(prefix("2001:db8::1/128"))) == 0 || l.want(prefix("2001:db8::/64")) == 0 {
+	if len(l.RemoveHole(prefix("2001:db8::1/128"))) == 0 || l.Want(prefix("2001:db8::/64")) == 0 {
 		t.Error("without the hole the /64 is not wanted as a whole")
 	}
 }
@@ -113,20 +115,20 @@ func TestHoleMovesAHashedNetwork(t *testing.T) {
 func TestPiecesAgreeWithEachAddress(t *testing.T) {
 	for seed := range uint64(200) {
 		random := rand.New(rand.NewPCG(seed, 0))
-		l := newList(64, epoch)
+		l := New(64, epoch)
 		blocks, holes := map[netip.Prefix]int{}, map[netip.Prefix]bool{}
 		for range 40 {
 			p := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(random.IntN(64))}), 26+random.IntN(7)).Masked()
 			switch random.IntN(5) {
 			case 0:
-				l.addHole(p)
+				l.AddHole(p)
 				holes[p] = true
 			case 1:
-				l.removeHole(p)
+				l.RemoveHole(p)
 				delete(holes, p)
 			case 2:
-				l.remove(p)
-				l.recut(p)
+				l.Remove(p)
+				l.Recut(p)
 				delete(blocks, p)
 			default:
 				blocks[p] = 1 + random.IntN(9)
@@ -137,7 +139,7 @@ func TestPiecesAgreeWithEachAddress(t *testing.T) {
 	}
 }
 
-func comparePieces(t *testing.T, l *list, blocks map[netip.Prefix]int, holes map[netip.Prefix]bool) {
+func comparePieces(t *testing.T, l *List, blocks map[netip.Prefix]int, holes map[netip.Prefix]bool) {
 	t.Helper()
 	covered := map[netip.Addr]int{}
 	for p, until := range l.pieces.All() {
@@ -169,8 +171,8 @@ func comparePieces(t *testing.T, l *list, blocks map[netip.Prefix]int, holes map
 	}
 }
 
-func (l *list) mustFind(p netip.Prefix) *entry {
-	e, ok := l.find(p)
+func (l *List) mustFind(p netip.Prefix) *Entry {
+	e, ok := l.Find(p)
 	if !ok {
 		panic("not in the list: " + p.String())
 	}
@@ -178,7 +180,7 @@ func (l *list) mustFind(p netip.Prefix) *entry {
 }
 
 func TestLookupFindsTheNarrowest(t *testing.T) {
-	l := newList(64, epoch)
+	l := New(64, epoch)
 	put(l, "10.0.0.0/8", 5)
 	put(l, "10.1.0.0/16", 9)
 	put(l, "10.1.2.3/32", 7)
@@ -198,37 +200,37 @@ func TestLookupFindsTheNarrowest(t *testing.T) {
 		"2001:db9::1":        "",
 	} {
 		got := ""
-		if slot, ok := l.lookup(netip.MustParseAddr(addr), epoch.UnixNano()); ok {
-			got = l.block(slot).Prefix.String()
+		if slot, ok := l.Lookup(netip.MustParseAddr(addr), epoch.UnixNano()); ok {
+			got = l.BlockAt(slot).Prefix.String()
 		}
 		if got != want {
 			t.Errorf("lookup(%s) = %q, want %q", addr, got, want)
 		}
 	}
 	at := epoch.Add(6 * time.Minute).UnixNano() // 10/8 has ended
-	if _, ok := l.lookup(netip.MustParseAddr("10.9.9.9"), at); ok {
+	if _, ok := l.Lookup(netip.MustParseAddr("10.9.9.9"), at); ok {
 		t.Error("an ended block is found")
 	}
 	at = epoch.Add(8 * time.Minute).UnixNano() // 10.1.2.3 has ended, 10.1/16 not
-	if slot, ok := l.lookup(netip.MustParseAddr("10.1.2.3"), at); !ok || l.block(slot).Prefix != prefix("10.1.0.0/16") {
+	if slot, ok := l.Lookup(netip.MustParseAddr("10.1.2.3"), at); !ok || l.BlockAt(slot).Prefix != prefix("10.1.0.0/16") {
 		t.Error("the block around an ended one is not found")
 	}
 }
 
 func TestDueAtTheEnd(t *testing.T) {
-	l := newList(64, epoch)
+	l := New(64, epoch)
 	put(l, "192.0.2.1/32", 1)
 	put(l, "192.0.2.2/32", 1)
 	put(l, "192.0.2.2/32", 2) // extended
 	end := epoch.Add(time.Minute)
-	if got := slices.Collect(l.due(end.Add(-1))); got != nil {
+	if got := slices.Collect(l.Due(end.Add(-1))); got != nil {
 		t.Errorf("a nanosecond before the end: %v", got)
 	}
-	if diff := cmp.Diff([]string{"192.0.2.1/32"}, texts(slices.Collect(l.due(end.Add(sweepInterval))))); diff != "" {
+	if diff := cmp.Diff([]string{"192.0.2.1/32"}, texts(slices.Collect(l.Due(end.Add(time.Second))))); diff != "" {
 		t.Error(diff)
 	}
-	l.remove(prefix("192.0.2.1/32"))
-	if diff := cmp.Diff([]string{"192.0.2.2/32"}, texts(slices.Collect(l.due(end.Add(time.Hour))))); diff != "" {
+	l.Remove(prefix("192.0.2.1/32"))
+	if diff := cmp.Diff([]string{"192.0.2.2/32"}, texts(slices.Collect(l.Due(end.Add(time.Hour))))); diff != "" {
 		t.Error(diff)
 	}
 	if len(l.agenda) != 0 {
@@ -238,31 +240,31 @@ func TestDueAtTheEnd(t *testing.T) {
 
 // Points are multiples of 0.05, and come back as they were put in.
 func TestScoresComeBackExactly(t *testing.T) {
-	l := newList(64, epoch)
+	l := New(64, epoch)
 	for i := range 200_000 {
 		b := Block{Prefix: prefix("192.0.2.1/32"), At: epoch, Until: epoch, Score: float64(i) / 20}
-		l.put(&b)
-		if got := l.block(l.index[keyOf(b.Prefix)]).Score; got != b.Score {
+		l.Put(&b)
+		if got := l.BlockAt(l.index[keyOf(b.Prefix)]).Score; got != b.Score {
 			t.Fatalf("score %v came back as %v", b.Score, got)
 		}
 	}
 }
 
 func TestSlotsAreUsedAgain(t *testing.T) {
-	l := newList(64, epoch)
+	l := New(64, epoch)
 	for round := range 3 {
 		for i := range 2 * chunkSize {
 			put(l, fmt.Sprintf("10.%d.%d.%d/32", round, i>>8, i&255), 1)
 		}
 		for i := range 2 * chunkSize {
-			b, ok := l.remove(prefix(fmt.Sprintf("10.%d.%d.%d/32", round, i>>8, i&255)))
+			b, ok := l.Remove(prefix(fmt.Sprintf("10.%d.%d.%d/32", round, i>>8, i&255)))
 			if !ok || b.Rule != "r" || !b.At.Equal(epoch) {
 				t.Fatalf("removed %+v, %v", b, ok)
 			}
 		}
 	}
-	if l.len() != 0 || len(l.chunks) > 2 || l.active != [2][2]int{} || l.hashed != [2]int{} {
-		t.Errorf("%d blocks, %d chunks, %v active, %v hashed after all were removed", l.len(), len(l.chunks), l.active, l.hashed)
+	if l.Len() != 0 || len(l.chunks) > 2 || l.active != [2][2]int{} || l.hashed != [2]int{} {
+		t.Errorf("%d blocks, %d chunks, %v active, %v hashed after all were removed", l.Len(), len(l.chunks), l.active, l.hashed)
 	}
 }
 
@@ -276,17 +278,17 @@ func TestKeysKeepPrefixesApart(t *testing.T) {
 		"::ffff:192.0.2.1/128": "192.0.2.1/32", "::ffff:192.0.2.9/120": "192.0.2.0/24",
 		"192.0.2.77/24": "192.0.2.0/24", "2001:db8::7/64": "2001:db8::/64", "::ffff:0:0/64": "::/64",
 	} {
-		if got, ok := canonical(prefix(in)); !ok || got != prefix(want) {
-			t.Errorf("canonical(%s) = %v, %v, want %s", in, got, ok, want)
+		if got, ok := Canonical(prefix(in)); !ok || got != prefix(want) {
+			t.Errorf("Canonical(%s) = %v, %v, want %s", in, got, ok, want)
 		}
 	}
-	if _, ok := canonical(netip.Prefix{}); ok {
+	if _, ok := Canonical(netip.Prefix{}); ok {
 		t.Error("the zero prefix is taken for one")
 	}
 }
 
 func TestLeastGuiltyFirst(t *testing.T) {
-	l := newList(64, epoch)
+	l := New(64, epoch)
 	for i, b := range []Block{
 		{Prefix: prefix("192.0.2.1/32"), Score: 10, Rule: "r", Until: epoch.Add(2 * time.Hour)},
 		{Prefix: prefix("192.0.2.2/32"), Score: 10, Rule: "r", Until: epoch.Add(time.Hour)},
@@ -296,11 +298,11 @@ func TestLeastGuiltyFirst(t *testing.T) {
 		{Prefix: prefix("192.0.2.0/24"), Score: 1, Rule: "r", Until: epoch.Add(time.Minute)},
 	} {
 		b.ID = uint64(i)
-		l.put(&b)
+		l.Put(&b)
 	}
 	var got []string
-	for _, c := range slices.Backward(l.leastGuilty(group{class: class{family4, false}})) {
-		got = append(got, l.at(c.slot).key.prefix().String())
+	for _, c := range slices.Backward(l.leastGuilty(group{class: class{IPv4, false}})) {
+		got = append(got, l.At(c.slot).key.prefix().String())
 	}
 	if diff := cmp.Diff([]string{"192.0.2.2/32", "192.0.2.1/32", "192.0.2.3/32", "192.0.2.4/32"}, got); diff != "" {
 		t.Error(diff)
