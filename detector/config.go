@@ -19,8 +19,8 @@ type Config struct {
 	// Default: sendmail, sm-*.
 	Tags []string `mapstructure:"tags"`
 	// Programs lists the programs beside sendmail whose lines are read as soon as
-	// a host sends them: openssh, dovecot,
-	// exim. Default: openssh, dovecot, exim.
+	// a host sends them: openssh, dovecot, exim,
+	// postfix. Default: openssh, dovecot, exim, postfix.
 	Programs []string `mapstructure:"programs"`
 	// Rules are all evaluated; if several fire, the one with the longest block
 	// applies. 1 to 32 rules.

@@ -8,6 +8,7 @@ import (
 	"uppercut/detector/exim"
 	"uppercut/detector/offence"
 	"uppercut/detector/openssh"
+	"uppercut/detector/postfix"
 	"uppercut/detector/sendmail"
 )
 
@@ -26,7 +27,7 @@ type Program interface {
 
 // programs are all that can be read beside sendmail. Line.program counts them
 // from 1.
-var programs = []Program{openssh.Program{}, dovecot.Program{}, exim.Program{}}
+var programs = []Program{openssh.Program{}, dovecot.Program{}, exim.Program{}, postfix.Program{}}
 
 // maxTimes bounds how often one line of a program says that something happened.
 const maxTimes = 1000
@@ -99,7 +100,7 @@ func (r *Reader) Read(l *Line, text string) {
 			p.Parse(line, &said)
 			said.Count = min(max(1, said.Count), maxTimes) * count
 			l.twice = said.Twice
-			l.Record = sendmail.Of(&said, text, p.Mask)
+			l.Record = sendmail.Of(&said, l.PID, text, p.Mask)
 			return
 		}
 	}

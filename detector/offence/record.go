@@ -21,10 +21,17 @@ type Record struct {
 	// AtEnd: Addr stands behind text of the client's, at the end of the line. It
 	// is the client's if the line is whole.
 	AtEnd bool
+	// Long: AtEnd, and more than User stands before.
+	Long bool
 	// Begins: the line can only be the first of its session that names a client.
 	Begins bool
 	// Twice: the program writes each such line twice, moments apart.
 	Twice bool
+	// Temporary: the client got a 4xx reply.
+	Temporary bool
+	// PerClient: the process serves several clients, at once or in turn, and each
+	// line names its own. They share no session.
+	PerClient bool
 }
 
 const maxRepeat = 1 << 20

@@ -403,7 +403,7 @@ func (m *Memory) resolve(claim netip.Addr, proof Proof, s *session) bool {
 // line gives the event of the line itself, or holds it.
 func (m *Memory) line(s *session, in *Input, dst []offence.Event) []offence.Event {
 	rec := in.Record
-	if rec.Kind == offence.LineFrom && (rec.Recipients == 0 || rec.QID == "") {
+	if rec.Kind == offence.LineFrom && rec.mask == nil && (rec.Recipients == 0 || rec.QID == "") {
 		return dst
 	}
 	e, ok := m.event(in)
@@ -416,7 +416,7 @@ func (m *Memory) line(s *session, in *Input, dst []offence.Event) []offence.Even
 	}
 	e.Session = s.number
 	switch {
-	case rec.Kind == offence.LineFrom:
+	case rec.Kind == offence.LineFrom && rec.mask == nil:
 		e.Count, e.Addr = rec.Recipients, rec.Addr // to speak for a client takes no proof, if nobody else is
 		m.sessions.extrasOf(s).accept(accepted{qid: rec.transaction, event: e})
 		return dst

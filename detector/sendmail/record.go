@@ -2,6 +2,7 @@ package sendmail
 
 import (
 	"encoding/binary"
+	"hash/maphash"
 	"net/netip"
 	"strings"
 
@@ -77,23 +78,35 @@ type Record struct {
 	mask func(string) string
 }
 
-// Of makes a Record of a line of another program: its sessions are those of its
-// processes, too. mask takes the secrets out of a line of that program.
-func Of(r *offence.Record, text string, mask func(string) string) Record {
+// Of makes a Record of a line of another program. Its sessions are those of its
+// processes, too, or of each client of a process; pid is the process. mask takes the
+// secrets out of a line of that program.
+func Of(r *offence.Record, pid uint32, text string, mask func(string) string) Record {
 	rec := Record{
 		Text: text, Body: text, Addr: r.Addr, User: r.User, Count: max(1, r.Count),
-		Kind: r.Kind, Reason: r.Reason, Begins: r.Begins, mask: mask,
+		Kind: r.Kind, Reason: r.Reason, Begins: r.Begins, Temporary: r.Temporary, mask: mask,
 	}
 	switch {
-	case r.AtEnd && len(r.User) <= maxUser:
+	case r.AtEnd && !r.Long && len(r.User) <= maxUser:
 		rec.Proof = ProofShort
 	case r.AtEnd:
 		rec.Proof = ProofWhole
 	}
-	if rec.Addr.IsValid() && (rec.Addr.IsLoopback() || rec.Addr.IsUnspecified()) {
+	switch {
+	case !rec.Addr.IsValid():
+	case rec.Addr.IsLoopback() || rec.Addr.IsUnspecified():
 		rec.Addr, rec.Local = noAddr, true
+	case r.PerClient:
+		rec.PID = clientPID(pid, rec.Addr)
 	}
 	return rec
+}
+
+// clientPID stands for a client of a process where a PID is expected, and is never
+// 0. Nobody can aim for that of another client.
+func clientPID(pid uint32, addr netip.Addr) uint32 {
+	b := addr.As16()
+	return uint32(maphash.Bytes(hostSeed, b[:])) ^ pid | 1
 }
 
 // Parser reads lines. It is immutable after New and safe for concurrent use.
