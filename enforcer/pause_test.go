@@ -36,10 +36,10 @@ func TestPause(t *testing.T) {
 	if time.Now().Before(until) {
 		t.Error("it ended too early")
 	}
+	a.flush()
 	if found := inKernel(t, ns); !slices.Equal(found, []string{"192.0.2.1/32"}) {
 		t.Errorf("after the pause the kernel has %v", found)
 	}
-	a.flush()
 	if s := a.Show(); s.Suspended || !s.PausedUntil.IsZero() || a.Healthy() != nil {
 		t.Errorf("after the pause: %+v, %v", s, a.Healthy())
 	}

@@ -85,6 +85,8 @@ func (o MemoryOptions) withDefaults() MemoryOptions {
 type Stats struct {
 	// Lines by kind; a split line counts once, as what it is when joined.
 	Lines [offence.NumLineKinds]uint64
+	// UnknownElsewhere are lines of other programs that are of no known form.
+	UnknownElsewhere uint64
 	// Sessions, Held and HeldBytes are what is held now.
 	Sessions, Held, HeldBytes int
 	// Orphans are offences given up because no line of their session proved
@@ -217,8 +219,11 @@ func (m *Memory) Observe(in Input, dst []offence.Event) []offence.Event {
 // whole takes a line that is not a part of one.
 func (m *Memory) whole(in *Input, dst []offence.Event) []offence.Event {
 	rec := in.Record
-	if rec.mask == nil {
+	switch {
+	case rec.mask == nil:
 		m.stats.Lines[rec.Kind]++
+	case rec.Kind == offence.LineUnknown:
+		m.stats.UnknownElsewhere++
 	}
 	if len(m.told) > 0 {
 		dst = m.hear(in, dst)

@@ -46,7 +46,7 @@ func Explain(ctx context.Context, o Options) error {
 func (x *explainer) explain(l *detector.Line) {
 	fmt.Fprintf(x.out, "%s  %s %s[%d]: %s\n", x.place(l.Number), l.Host, l.Tag, l.PID,
 		terminal.Shortened(l.Mask(), 160))
-	fmt.Fprintf(x.out, "    %s\n", ruleText(&l.Record))
+	fmt.Fprintf(x.out, "    %s\n", lineText(l))
 	if l.Record.Count > 1 {
 		fmt.Fprintf(x.out, "    R1: it happened %d times\n", l.Record.Count)
 	}
@@ -105,6 +105,24 @@ func (x *explainer) eventText(e *offence.Event, number uint64) string {
 		text += ", named by another line of the session (R10)"
 	}
 	return text
+}
+
+// lineText says what the line gave or refused, and why.
+func lineText(l *detector.Line) string {
+	name, rec := l.Program(), &l.Record
+	switch {
+	case name == "":
+		return ruleText(rec)
+	case rec.Kind == offence.LineUnknown:
+		return name + ": not understood, so it is ignored"
+	case rec.Kind == offence.LineInfo:
+		return name + ": known, and says nothing about a client"
+	case rec.Addr.IsValid():
+		return fmt.Sprintf("%s: the client is %s%s", name, rec.Addr, proofText(rec.Proof))
+	case rec.Local:
+		return name + ": there is no client"
+	}
+	return name + ": no address is proven"
 }
 
 // ruleText says by which rule the line gave or refused an address. The rules

@@ -90,7 +90,7 @@ func (t *inputTotals) nothingOurs() []string {
 		seen = append(seen, "and others")
 	}
 	return []string{
-		"No line has a sendmail tag. Tags seen: " + strings.Join(seen, ", ") + ".",
+		"No line has a tag that is read. Tags seen: " + strings.Join(seen, ", ") + ".",
 		"If one of them is sendmail under another name, list it: detector: {tags: [sendmail, sm-*, NAME]}.",
 	}
 }

@@ -53,7 +53,7 @@ func (t *textReport) title(format string, args ...any) {
 func (t *textReport) head() {
 	t.printf("%s in %s", terminal.Plural(t.totals.lines, "line"), terminal.Plural(uint64(len(t.totals.files)), "file"))
 	if t.totals.foreign > 0 {
-		t.printf(", %s not sendmail's", terminal.Grouped(t.totals.foreign))
+		t.printf(", %s of other programs", terminal.Grouped(t.totals.foreign))
 	}
 	if !t.totals.begin.IsZero() {
 		t.printf(", %s to %s (%s)", t.time(t.totals.begin), t.time(t.totals.end), console.RoundDuration(t.totals.end.Sub(t.totals.begin)))
@@ -216,7 +216,7 @@ func (t *textReport) misread() {
 		what string
 	}{
 		{t.totals.unread, "without a syslog header"},
-		{stats.Lines[offence.LineUnknown], "of sendmail in an unrecognised format"},
+		{stats.Lines[offence.LineUnknown] + stats.UnknownElsewhere, "in an unrecognised format"},
 		{stats.Orphans, "whose client address is unknown: no other line of the session names it"},
 		{stats.Torn, "split, with a part missing"},
 		{stats.Conflicts, "that name a different client than their session"},
