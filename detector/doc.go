@@ -11,7 +11,8 @@
 //
 // # A line's way
 //
-// Observe drops what is not sendmail's (tags), notes whether the sender has
+// A Reader finds out by the tag which program wrote the line, and has it parsed
+// (program.go). Observe drops what is of none, notes whether the sender has
 // sent the line before (duplicates.go), finds out when it was written
 // (clock.go), and lets the session memory say what it proves. Each event is
 // then counted for its host and looked up among the sources (sources.go). A
